@@ -1,0 +1,1 @@
+"""Data sets that trackers are scored on, one per file."""

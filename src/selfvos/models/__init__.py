@@ -1,0 +1,1 @@
+"""Networks: backbones, frame-mask encoder V, decoder D, and their composition."""

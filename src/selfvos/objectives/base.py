@@ -1,0 +1,63 @@
+"""What every training signal is: a clip with its features in, named loss terms out."""
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from selfvos.registry import Registry
+from selfvos.types import Clip, FrameFeatures, LossTerms, SegmenterLike
+
+
+class EncodedClip:
+    """A clip and the network that looks at it; each plain frame is encoded at most once for all objectives."""
+
+    def __init__(self, clip: Clip, model: SegmenterLike) -> None:
+        self.clip = clip
+        self.model = model
+        self._features: dict[int, FrameFeatures] = {}
+
+    @property
+    def frames(self) -> Float[Tensor, "b t 3 y x"]:
+        """RGB in [0, 1]."""
+        return self.clip.frames
+
+    def features(self, t: int) -> FrameFeatures:
+        """Return the features of the t-th frame of every clip, with gradient."""
+        if t not in self._features:
+            self._features[t] = self.model.encode_frame(self.clip.frames[:, t])
+        return self._features[t]
+
+    def key(self, t: int) -> Float[Tensor, "b c h w"]:
+        """Return the unit-length keys of the t-th frame of every clip, with gradient."""
+        return self.features(t).key
+
+
+class Objective(nn.Module, ABC):
+    """A training signal: settings and learned heads around a pure loss function."""
+
+    Config: ClassVar[type]
+    """Its settings: a frozen dataclass whose fields all have defaults."""
+    needs_masks: ClassVar[bool] = False
+    """Whether it learns from pseudo masks."""
+
+    def __init__(self, config: Any) -> None:
+        super().__init__()
+        self.config = config
+
+    @abstractmethod
+    def forward(self, clip: EncodedClip, generator: torch.Generator) -> LossTerms:
+        """Score one batch of clips.
+
+        Args:
+            clip: Frames and the network.
+            generator: The only source of randomness, on the CPU; same state, same loss.
+
+        Raises:
+            ValueError: The clip has fewer frames than the objective compares.
+        """
+
+
+OBJECTIVES: Registry[type[Objective]] = Registry("objective", "selfvos.objectives")

@@ -1,0 +1,1 @@
+"""Fused kernels behind matching, each with a plain version beside it as its oracle."""

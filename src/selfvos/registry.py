@@ -1,0 +1,69 @@
+"""Names that arrive as text, and the things they stand for."""
+
+import difflib
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterable
+from typing import Generic, TypeVar
+
+from selfvos.errors import UnknownName
+
+T = TypeVar("T")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return a hint such as ``; did you mean 'crw'?`` or the list of what is known."""
+    known = sorted(known)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}"
+
+
+class Registry(Generic[T]):
+    """Things of one kind by name, filled by importing the modules of one package."""
+
+    def __init__(self, kind: str, package: str) -> None:
+        """Remember what is collected.
+
+        Args:
+            kind: What one entry is called in messages, for instance ``objective``.
+            package: Package whose modules register the entries when imported.
+        """
+        self.kind = kind
+        self._package = package
+        self._filled = False
+        self._things: dict[str, T] = {}
+
+    def register(self, name: str) -> Callable[[T], T]:
+        """Return a decorator that files its argument under `name`."""
+
+        def file(thing: T) -> T:
+            if name in self._things:
+                raise ValueError(f"two {self.kind}s are called {name!r}")
+            self._things[name] = thing
+            return thing
+
+        return file
+
+    def get(self, name: str) -> T:
+        """Return the thing called `name`.
+
+        Raises:
+            UnknownName: Nothing is called so; the message names the nearest.
+        """
+        self._fill()
+        if name not in self._things:
+            raise UnknownName(f"unknown {self.kind} {name!r}{nearest(name, self._things)}")
+        return self._things[name]
+
+    def names(self) -> list[str]:
+        """Return all names, sorted."""
+        self._fill()
+        return sorted(self._things)
+
+    def _fill(self) -> None:
+        if self._filled:
+            return
+        self._filled = True
+        package = importlib.import_module(self._package)
+        for module in pkgutil.iter_modules(package.__path__, prefix=f"{self._package}."):
+            importlib.import_module(module.name)

@@ -1,0 +1,1 @@
+"""Frame in, mask out: the memory, the tracker and its presets."""

@@ -1,0 +1,1 @@
+"""Learning from unlabelled video: the loop, pseudo masks, checkpoints."""
