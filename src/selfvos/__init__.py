@@ -1,3 +1,44 @@
-"""Video object segmentation learned from unlabelled video."""
+"""Video object segmentation learned from unlabelled video.
+
+The names below are all that most programs need; each is loaded when it is first used.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from selfvos import recipes as recipes
+    from selfvos.api import evaluate as evaluate
+    from selfvos.api import load as load
+    from selfvos.api import score as score
+    from selfvos.api import track as track
+    from selfvos.api import train as train
+    from selfvos.evaluation.report import Report as Report
+    from selfvos.tracking.settings import TrackConfig as TrackConfig
+    from selfvos.tracking.tracker import Tracker as Tracker
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "load": "selfvos.api",
+    "track": "selfvos.api",
+    "train": "selfvos.api",
+    "evaluate": "selfvos.api",
+    "score": "selfvos.api",
+    "Tracker": "selfvos.tracking.tracker",
+    "TrackConfig": "selfvos.tracking.settings",
+    "Report": "selfvos.evaluation.report",
+}
+__all__ = ["Report", "TrackConfig", "Tracker", "evaluate", "load", "recipes", "score", "track", "train"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "recipes":
+        return importlib.import_module("selfvos.recipes")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'selfvos' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

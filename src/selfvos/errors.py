@@ -3,6 +3,8 @@
 Every message is one line that says what is wrong, where, and what to do about it. Anything that is not
 a `SelfvosError` is a bug of this package and ends a command with status 1.
 """
+# ruff: noqa: N818
+# A name that says what happened (`MaskMismatch`) reads better where it is caught than one that ends in Error.
 
 
 class SelfvosError(Exception):
@@ -55,3 +57,17 @@ class ResourceError(SelfvosError, RuntimeError):
 
 class OutOfSpace(ResourceError):
     """The disk is full; files that were there before are untouched."""
+
+
+class Diverged(SelfvosError, ArithmeticError):
+    """Training gives no finite loss any more; the last good checkpoint is untouched."""
+
+    exit_status = 3
+
+
+class Interrupted(SelfvosError):
+    """Stopped from outside, after everything was saved."""
+
+    def __init__(self, message: str, signal_number: int) -> None:
+        super().__init__(message)
+        self.exit_status = 128 + signal_number

@@ -3,6 +3,7 @@
 import difflib
 import importlib
 import pkgutil
+import threading
 from collections.abc import Callable, Iterable
 from typing import Generic, TypeVar
 
@@ -15,7 +16,9 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """Return a hint such as ``; did you mean 'crw'?`` or the list of what is known."""
     known = sorted(known)
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}"
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; known: {', '.join(known) or 'none'}"
 
 
 class Registry(Generic[T]):
@@ -31,6 +34,7 @@ class Registry(Generic[T]):
         self.kind = kind
         self._package = package
         self._filled = False
+        self._filling = threading.RLock()
         self._things: dict[str, T] = {}
 
     def register(self, name: str) -> Callable[[T], T]:
@@ -61,9 +65,12 @@ class Registry(Generic[T]):
         return sorted(self._things)
 
     def _fill(self) -> None:
-        if self._filled:
-            return
-        self._filled = True
-        package = importlib.import_module(self._package)
-        for module in pkgutil.iter_modules(package.__path__, prefix=f"{self._package}."):
-            importlib.import_module(module.name)
+        # Two threads may ask first at the same time: the later one waits for the complete list. A module that
+        # fails to import fails every time, so the reason is not hidden behind an unknown name.
+        with self._filling:
+            if self._filled:
+                return
+            package = importlib.import_module(self._package)
+            for module in pkgutil.iter_modules(package.__path__, prefix=f"{self._package}."):
+                importlib.import_module(module.name)
+            self._filled = True

@@ -2,8 +2,10 @@
 
 import dataclasses
 import json
+import os
 from collections.abc import Iterable
-from typing import Any, TypeVar, cast, get_type_hints
+from types import NoneType, UnionType
+from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -14,23 +16,21 @@ Config = TypeVar("Config")
 
 
 def to_dict(config: Any) -> dict[str, Any]:
-    """Return the settings as nested dictionaries of plain values, ready for JSON."""
-    return json.loads(json.dumps(dataclasses.asdict(config)))
+    """Return the settings as nested dictionaries of plain values, ready for JSON; paths become texts."""
+    return json.loads(json.dumps(dataclasses.asdict(config), default=os.fspath))
 
 
 def from_dict(kind: type[Config], data: dict[str, Any]) -> Config:
     """Build settings of class `kind` from plain data; missing fields take their defaults.
 
     Raises:
-        UsageError: An unknown field, or a value that its field does not accept.
+        UsageError: An unknown field at any depth, or a value that its field does not accept.
     """
     _refuse_unknown(kind, data, prefix="")
     try:
         return TypeAdapter(kind).validate_python(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or kind.__name__
-        raise UsageError(f"setting {where}: {first['msg']} (got {first['input']!r})") from error
+        raise UsageError(_first_reason(error, kind)) from error
 
 
 def override(config: Config, assignments: Iterable[str]) -> Config:
@@ -39,31 +39,59 @@ def override(config: Config, assignments: Iterable[str]) -> Config:
     Args:
         config: Any of the settings dataclasses.
         assignments: Texts such as ``optimizer.lr=3e-4``; the value is read as JSON where it parses as
-            JSON and as plain text where it does not.
+            JSON and its field is no text, and as plain text elsewhere. An element of a list is reached by
+            its position or its ``name``: ``objectives.0.weight=2``, ``objectives.l_seg.weight=2``.
 
     Raises:
         UsageError: Not of the form ``a.b=value``, an unknown field (the nearest is named), or a value
             that the field does not accept.
     """
+    kind = cast(type[Config], type(config))
     data = to_dict(config)
     for assignment in assignments:
         path, equals, text = assignment.partition("=")
         if not equals:
             raise UsageError(f"{assignment!r} is not a setting; write field=value, for instance seed=1")
-        *parents, leaf = path.strip().split(".")
-        place = data
+        path = path.strip()
+        *parents, leaf = path.split(".")
+        hint, place = cast(Any, kind), cast(Any, data)
         for part in parents:
-            place = _enter(place, part, path)
-        _require_known(leaf, place, path)
-        place[leaf] = _value(text)
-    return from_dict(cast(type[Config], type(config)), data)
+            key, hint = _child(hint, place, part, path)
+            if place[key] is None and _fields(hint) is not None:
+                place[key] = {}
+            place = place[key]
+        key, hint = _child(hint, place, leaf, path)
+        place[key] = _value(hint, text.strip())
+    return from_dict(kind, data)
 
 
-def _enter(place: dict[str, Any], part: str, path: str) -> dict[str, Any]:
-    _require_known(part, place, path)
-    if not isinstance(place[part], dict):
-        raise UsageError(f"setting {path!r}: {part!r} is a single value, not a group")
-    return place[part]
+def _child(hint: Any, place: Any, part: str, path: str) -> tuple[str | int, Any]:
+    """Return the key of `part` within `place`, whose type is `hint`, and the type of what lies there."""
+    fields = _fields(hint)
+    if isinstance(place, list):
+        names = [item.get("name") if isinstance(item, dict) else None for item in place]
+        if part.isdecimal() and int(part) < len(place):
+            return int(part), _element(hint)
+        _require_known(part, [name for name in names if name is not None], path)
+        return names.index(part), _element(hint)
+    if not isinstance(place, dict):
+        raise UsageError(f"setting {path!r}: what holds {part!r} is a single value, not a group")
+    if fields is None:
+        return part, _element(hint)
+    _require_known(part, fields, path)
+    return part, fields[part]
+
+
+def _refuse_unknown(hint: Any, value: Any, prefix: str) -> None:
+    if isinstance(value, dict):
+        fields = _fields(hint)
+        for name, inner in value.items():
+            if fields is not None:
+                _require_known(name, fields, f"{prefix}{name}")
+            _refuse_unknown(_element(hint) if fields is None else fields[name], inner, f"{prefix}{name}.")
+    elif isinstance(value, list | tuple):
+        for position, inner in enumerate(value):
+            _refuse_unknown(_element(hint), inner, f"{prefix}{position}.")
 
 
 def _require_known(name: str, known: Iterable[str], path: str) -> None:
@@ -71,16 +99,47 @@ def _require_known(name: str, known: Iterable[str], path: str) -> None:
         raise UsageError(f"unknown setting {path!r}{nearest(name, known)}")
 
 
-def _refuse_unknown(kind: type, data: dict[str, Any], prefix: str) -> None:
-    hints = get_type_hints(kind)
-    for name, value in data.items():
-        _require_known(name, hints, prefix + name)
-        if isinstance(value, dict) and dataclasses.is_dataclass(hints[name]):
-            _refuse_unknown(cast(type, hints[name]), value, prefix=f"{prefix}{name}.")
+def _fields(hint: Any) -> dict[str, Any] | None:
+    """Return the fields of the dataclasses that `hint` allows and their types; None where it allows none."""
+    kinds = [kind for kind in _alternatives(hint) if dataclasses.is_dataclass(kind)]
+    if not kinds:
+        return None
+    return {
+        field.name: get_type_hints(kind)[field.name]
+        for kind in kinds
+        for field in dataclasses.fields(kind)
+        if field.init
+    }
 
 
-def _value(text: str) -> Any:
+def _element(hint: Any) -> Any:
+    """Return the type of what a list, tuple or dictionary of type `hint` holds."""
+    for kind in _alternatives(hint):
+        if inside := get_args(kind):
+            return inside[-1] if get_origin(kind) is dict else inside[0]
+    return Any
+
+
+def _alternatives(hint: Any) -> tuple[Any, ...]:
+    return get_args(hint) if get_origin(hint) in {Union, UnionType} else (hint,)
+
+
+def _value(hint: Any, text: str) -> Any:
+    accepted = _alternatives(hint)
+    if text == "None" and NoneType in accepted:
+        return None
     try:
-        return json.loads(text)
+        value = json.loads(text)
     except json.JSONDecodeError:
-        return text.strip()
+        return text
+    # A field of text takes 2017 as a name, not as a number.
+    return text if str in accepted and not isinstance(value, str) and type(value) not in accepted else value
+
+
+def _first_reason(error: ValidationError, kind: type) -> str:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"]) or kind.__name__
+    own = first.get("ctx", {}).get("error")
+    if own is not None:  # raised by the settings themselves, and says what came
+        return f"setting {where}: {own}"
+    return f"setting {where}: {first['msg']} (got {first['input']!r})"

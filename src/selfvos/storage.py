@@ -3,14 +3,21 @@
 import errno
 import hashlib
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from selfvos.errors import OutOfSpace, UsageError
+from selfvos.errors import OutOfSpace, SelfvosError, UsageError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
+_FULL_IN_WORDS = ("no space left", "not enough free space", "quota exceeded")
+_NEARLY_NOTHING_BYTES = 2**20
+_REFUSED = {
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR),
+    *(errno.ENAMETOOLONG, errno.ENOENT),
+}
 
 
 @contextmanager
@@ -21,28 +28,34 @@ def atomic_path(final: Path | str) -> Iterator[Path]:
         final: Where the finished file shall be; missing parent folders are made.
 
     Yields:
-        A path in the same folder, with the same suffix, to write to in any way.
+        A path in the same folder, with the same suffix, to write to in any way. Its name starts with a
+        dot: a process killed half way can leave it behind, so readers of a folder skip such names.
 
     Raises:
         OutOfSpace: The disk filled up; `final` is as it was and nothing is left beside it.
-        UsageError: The folder cannot be written to.
+        UsageError: The folder cannot be written to, or `final` is no regular file.
     """
     final = Path(final)
-    temporary = final.with_name(f".{final.stem}-{uuid.uuid4().hex[:8]}.tmp{final.suffix}")
+    temporary = final.with_name(f".{final.stem[:32]}-{uuid.uuid4().hex[:8]}.tmp{final.suffix}")
     try:
+        _refuse_special(final)
         final.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         _flush(temporary)
         os.replace(temporary, final)
-        _flush(final.parent)
-    except OSError as error:
-        if error.errno in _FULL:
+    except SelfvosError:
+        raise
+    except Exception as error:
+        if _is_full(error, final.parent):
             raise OutOfSpace(f"disk full while writing {final}: free some space and run again") from error
-        if error.errno in {errno.EACCES, errno.EROFS, errno.ENOTDIR, errno.EEXIST}:
+        if isinstance(error, OSError) and _is_refused(error, temporary):
             raise UsageError(f"cannot write {final}: {error.strerror}; choose another folder") from error
         raise
     finally:
-        temporary.unlink(missing_ok=True)
+        # Where the folder itself is the trouble, removing from it fails too and would hide the reason.
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+    _flush_folder(final.parent)
 
 
 def write_bytes(final: Path | str, content: bytes) -> None:
@@ -62,10 +75,42 @@ def sha256(path: Path | str) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _refuse_special(final: Path) -> None:
+    # Renaming over /dev/null would succeed for a privileged user and break the machine.
+    if os.path.lexists(final) and not final.is_symlink() and not final.is_file():
+        raise UsageError(f"cannot write {final}: there is something else than a file; choose another name")
 
+
+def _is_full(error: Exception, folder: Path) -> bool:
+    """Tell whether `error` comes from a full disk; torch, safetensors and numpy each say so in their own way."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno in _FULL
+    if any(words in str(error).lower() for words in _FULL_IN_WORDS):
+        return True
+    try:
+        return shutil.disk_usage(folder).free < _NEARLY_NOTHING_BYTES
+    except OSError:
+        return False
+
+
+def _is_refused(error: OSError, temporary: Path) -> bool:
+    """Tell whether `error` is about the place being written to, not about something read meanwhile."""
+    if error.errno == errno.ENOENT and temporary.parent.is_dir():
+        return False
+    place = Path(error.filename) if isinstance(error.filename, str) else None
+    return error.errno in _REFUSED and (place is None or place == temporary or place in temporary.parents)
+
+
+def _flush(file: Path) -> None:
+    with open(file, "rb+") as handle:
+        os.fsync(handle.fileno())
+
+
+def _flush_folder(folder: Path) -> None:
+    # Makes the new name survive a power cut. Not every system can flush a folder; the file is complete either way.
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

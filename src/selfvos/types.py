@@ -6,7 +6,7 @@ Axis letters, everywhere the same: ``b`` batch, ``t`` time, ``o`` objects, ``c``
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, Int64, UInt8
@@ -54,6 +54,7 @@ class MaskContext:
     """Skip at stride 4."""
 
 
+@runtime_checkable
 class SegmenterLike(Protocol):
     """What objectives and the tracker may ask of a network."""
 

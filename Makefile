@@ -1,0 +1,47 @@
+# Everything runs from .venv, which is made on first use and renewed when pyproject.toml or constraints.txt change.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+DEV := $(VENV)/.dev-installed
+DOCS := $(VENV)/.docs-installed
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
+
+.PHONY: demo test check docs clean help
+.DEFAULT_GOAL := help
+
+demo: $(DEV)  ## track a bird through a real clip; the result lies in selfvos-demo/
+	$(BIN)/selfvos demo
+
+test: $(DEV)  ## run the tests (ARGS="tests/ops -k matching" narrows them)
+	$(BIN)/pytest -q -n 2 $(ARGS)
+
+check: $(DEV)  ## format, lint, types and floors, in under a minute
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+docs: $(DOCS)  ## build the documentation into site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+clean:  ## remove what the other targets made, except .venv and results
+	rm -rf build dist site .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+help:  ## show this list
+	@sed -n 's/^\([a-z]*\):.*  ## /\1\t/p' Makefile | expand -t 8
+
+$(BIN)/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+		{ echo "selfvos needs Python 3.11, 3.12 or 3.13; name one: make PYTHON=/path/to/python3.11" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(DEV): pyproject.toml constraints.txt | $(BIN)/pip
+	@echo "Installing selfvos into $(VENV); the first time takes a few minutes."
+	$(INSTALL) ".[dev]"
+	@touch $@
+
+$(DOCS): $(DEV)
+	$(INSTALL) ".[docs]"
+	@touch $@

@@ -1,0 +1,89 @@
+"""Pseudo masks to look at: what a network makes of videos without one label."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from selfvos.data.clips import Stretch
+from selfvos.data.overlay import contact_sheet, overlay, save_image
+from selfvos.data.packs import Pack, build_library, default_cache
+from selfvos.data.video import VideoWriter
+from selfvos.errors import UsageError
+from selfvos.models.segmenter import Segmenter
+from selfvos.training.pseudo_masks import refresh
+from selfvos.training.settings import PseudoMaskConfig
+
+_COLUMNS = 6
+_CACHE_SHORT_SIDE = 320
+_FPS = 10.0
+
+
+def cluster(
+    model: Segmenter,
+    *,
+    videos: str | Path | Sequence[str | Path],
+    out: str | Path,
+    config: PseudoMaskConfig | None = None,
+    seed: int = 0,
+    cache: str | Path | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[Path]:
+    """Group the pixels of whole videos in space and time and draw the groups.
+
+    Writes, for each video, ``<name>.png`` (a contact sheet of frames above their clusters) and ``<name>.mp4``
+    (all frames, tinted). Maps that an earlier call with the same weights left in the folder are used again.
+
+    Args:
+        model: A loaded network.
+        videos: Folders of videos and of frame folders, or single videos.
+        out: Where the pictures go; the maps are kept in ``pseudo_masks`` below it.
+        config: How to cluster.
+        seed: Seed of the clustering.
+        cache: Where decoded videos are kept.
+        progress: Called with videos done and videos in all.
+
+    Returns:
+        The contact sheets.
+
+    Raises:
+        UsageError: The network has no such feature.
+        DataError: No usable video.
+    """
+    config = config or PseudoMaskConfig()
+    known = ["key", *model.encoder.backbone.channels]
+    if config.feature not in known:
+        raise UsageError(f"unknown feature {config.feature!r}; this network has {', '.join(known)}")
+    roots = [videos] if isinstance(videos, str | Path) else list(videos)
+    library = build_library(
+        roots, cache=Path(cache) if cache else default_cache(), short_side_px=_CACHE_SHORT_SIDE, min_frames=1
+    )
+    usable = [Stretch(v, 0, len(pack)) for v, pack in enumerate(library.packs)]
+    out = Path(out)
+    made = refresh(
+        model, library, usable, config, out / "pseudo_masks", seed=seed, round=0, progress=progress
+    )
+    return [_draw(library.packs[stretch.video], stretch, made.maps(stretch), out) for stretch in made.stretches]
+
+
+def _draw(pack: Pack, stretch: Stretch, maps: UInt8[np.ndarray, "t h w"], out: Path) -> Path:
+    name = pack.name.replace("/", "__")
+    shown = np.unique(np.linspace(0, stretch.length - 1, _COLUMNS).round().astype(int))
+    frames = [pack.frame(stretch.start + int(i)) for i in shown]
+    tinted = [_tint(frame, maps[i]) for frame, i in zip(frames, shown, strict=True)]
+    sheet = out / f"{name}.png"
+    labels = [f"frame {stretch.start + int(i)}" for i in shown] + [f"{maps.max() + 1} clusters"] * len(shown)
+    save_image(sheet, contact_sheet([*frames, *tinted], columns=len(shown), labels=labels))
+    with VideoWriter(out / f"{name}.mp4", fps=_FPS) as video:
+        for i in range(stretch.length):
+            video.write(_tint(pack.frame(stretch.start + i), maps[i]))
+    return sheet
+
+
+def _tint(frame: UInt8[np.ndarray, "y x 3"], cells: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "y x 3"]:
+    y, x = frame.shape[:2]
+    h, w = cells.shape
+    # Every pixel shows its cell; clusters count from 0, and 0 would stay untinted.
+    ids = cells[np.arange(y)[:, None] * h // y, np.arange(x)[None] * w // x] + 1
+    return overlay(frame, ids.astype(np.uint8))

@@ -1,0 +1,62 @@
+"""Unlabelled videos in, weights out."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from selfvos.api.weights import pick_device
+from selfvos.data.packs import Library, build_library, default_cache
+from selfvos.models.segmenter import Segmenter
+from selfvos.training.fit import Watch, fit
+from selfvos.training.settings import TrainConfig
+
+
+def train(
+    config: TrainConfig,
+    *,
+    videos: str | Path | Sequence[str | Path],
+    out: str | Path,
+    resume: bool = False,
+    device: str = "auto",
+    cache: str | Path | None = None,
+    start: Segmenter | None = None,
+    watch: Watch = lambda report: None,
+    packing: Callable[[int, int], None] = lambda done, total: None,
+) -> Path:
+    """Learn from unlabelled videos and return the path of the weights.
+
+    Args:
+        config: A recipe, for instance ``selfvos.recipes.mask_vos_resnet18()``.
+        videos: Folders of videos and of frame folders, at any depth, or single videos.
+        out: Folder of the run: settings, metrics, checkpoints, pseudo masks, weights.
+        resume: Go on from the latest checkpoint, exactly as if never interrupted.
+        device: ``auto``, ``cpu``, ``cuda``, ``mps``.
+        cache: Where decoded videos are kept, shared by all runs; by default in the user's cache folder.
+        start: A network to begin with instead of random weights.
+        watch: Called after every step with its losses.
+        packing: Called with videos decoded and videos in all.
+
+    Raises:
+        UsageError: The folder holds another run, or settings do not fit together.
+        DataError: No usable video.
+        Diverged: The loss stayed infinite.
+        Interrupted: Ctrl-C or SIGTERM, after a checkpoint.
+        OutOfSpace: The disk is full; the last checkpoint is untouched.
+    """
+    library = _library(videos, config, cache, packing)
+    return fit(config, library, Path(out), device=pick_device(device), resume=resume, start=start, watch=watch)
+
+
+def _library(
+    videos: str | Path | Sequence[str | Path],
+    config: TrainConfig,
+    cache: str | Path | None,
+    packing: Callable[[int, int], None],
+) -> Library:
+    roots = [videos] if isinstance(videos, str | Path) else list(videos)
+    return build_library(
+        roots,
+        cache=Path(cache) if cache else default_cache(),
+        short_side_px=config.clips.cache_short_side_px,
+        min_frames=len(config.clips.offsets),
+        progress=packing,
+    )

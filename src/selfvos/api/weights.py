@@ -1,0 +1,77 @@
+"""Networks by name, file or run."""
+
+import importlib.resources
+from pathlib import Path
+
+import torch
+
+from selfvos.errors import UsageError
+from selfvos.models.segmenter import Segmenter, SegmenterConfig
+from selfvos.models.weights import load_weights
+from selfvos.training.checkpoint import latest_checkpoint
+from selfvos.training.fit import WEIGHTS
+
+BUILT_IN = {
+    "default": "the weights that ship with the package",
+    "random-resnet18": "an untrained ResNet-18 to layer3: what any training has to beat",
+    "lab-patches": "raw Lab colour: what any learning has to beat",
+}
+_ASSETS = importlib.resources.files("selfvos.models") / "assets"
+
+
+def load(weights: str | Path = "default", *, device: str = "auto") -> Segmenter:
+    """Load a network, ready to track.
+
+    Args:
+        weights: A built-in name (`BUILT_IN`), a ``.safetensors`` file that selfvos wrote, or the folder of a run
+            (its final weights, or those of its latest checkpoint).
+        device: ``auto``, ``cpu``, ``cuda``, ``mps``.
+
+    Raises:
+        UsageError: No such name, file or device.
+        WeightsMismatch: Damaged weights, or of another architecture.
+    """
+    return _network(weights).to(pick_device(device)).eval()
+
+
+def pick_device(name: str) -> torch.device:
+    """Turn ``auto``, ``cpu``, ``cuda`` or ``mps`` into a device.
+
+    Raises:
+        UsageError: This machine has no such device.
+    """
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        return torch.device(next(kind for kind, there in present.items() if there))
+    kind = name.partition(":")[0]
+    if not present.get(kind, False):
+        have = ", ".join(kind for kind, there in present.items() if there)
+        raise UsageError(f"no device {name!r} here; this machine has {have}")
+    return torch.device(name)
+
+
+def _network(weights: str | Path) -> Segmenter:
+    if weights == "default":
+        return load_weights(Path(str(_ASSETS / "default.safetensors")))[0]
+    if weights == "random-resnet18":
+        torch.manual_seed(0)
+        model = Segmenter(SegmenterConfig(backbone="resnet18", last_stage=3, mask_path="none"))
+        model.notes = {"track": {"feature": "layer3", "rounds": 0}}
+        return model
+    if weights == "lab-patches":
+        return Segmenter(SegmenterConfig(backbone="lab-patches", mask_path="none"))
+    path = Path(weights)
+    if path.is_dir():
+        path = _run_weights(path)
+    elif not path.exists() and path.suffix != ".safetensors":
+        raise UsageError(f"no weights called {weights!r}; give a file, a run's folder, or one of {', '.join(BUILT_IN)}")
+    return load_weights(path)[0]
+
+
+def _run_weights(run: Path) -> Path:
+    if (run / WEIGHTS).is_file():
+        return run / WEIGHTS
+    found = latest_checkpoint(run)
+    if found is None:
+        raise UsageError(f"{run} holds neither {WEIGHTS} nor checkpoints; is it the folder of a training run?")
+    return found.folder / "model.safetensors"

@@ -1,0 +1,152 @@
+"""Which frames of which videos make up a batch, and the batch itself.
+
+Nothing here has a state: the clips of a step follow from the settings, the seed and the step's number, so that an
+interrupted run goes on with exactly the clips that it would have seen.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from selfvos.data.packs import Library
+from selfvos.errors import UsageError
+from selfvos.ops.pseudo_objects import ObjectChoice, choose_objects
+from selfvos.ops.warp import CropConfig, crop, crop_labels, sample_crop
+from selfvos.types import Clip
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipConfig:
+    """How videos are cached and clips are drawn."""
+
+    offsets: tuple[int, ...] = (0, 1, 2, 7)
+    """Frames of a clip relative to its first, in frames of the training list; squeezed into shorter videos."""
+    frame_step: int = 2
+    """Video frames per frame of the training list: 2 makes about 7 list frames a second of 15-fps video."""
+    crop_px: int = 256
+    """Side of the square training crop."""
+    crop: CropConfig = field(default_factory=CropConfig)
+    """Resizing and mirroring before the crop."""
+    cache_short_side_px: int = 320
+    """Longest short side kept in the cache."""
+
+    def __post_init__(self) -> None:
+        if self.offsets[0] != 0 or list(self.offsets) != sorted(set(self.offsets)):
+            raise UsageError(f"offsets must rise from 0, got {self.offsets}")
+        if self.frame_step < 1:
+            raise UsageError(f"frame_step must be at least 1, got {self.frame_step}")
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """The part of a video that clips may come from."""
+
+    video: int
+    start: int
+    length: int
+
+
+@dataclass(frozen=True)
+class ClipPlan:
+    """One clip to be loaded."""
+
+    video: int
+    frames: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class RawClip:
+    """One clip as decoded, before cropping."""
+
+    frames: UInt8[np.ndarray, "t y x 3"]
+    index: tuple[int, ...]
+    maps: UInt8[np.ndarray, "t h w"] | None
+    """Cluster maps of the whole frames, at any resolution."""
+
+
+def stretches(library: Library, config: ClipConfig) -> list[Stretch]:
+    """Return the whole of every video that is long enough for a clip.
+
+    Raises:
+        UsageError: None is.
+    """
+    usable = [Stretch(v, 0, len(p)) for v, p in enumerate(library.packs) if len(p) >= len(config.offsets)]
+    if not usable:
+        raise UsageError(f"no video has {len(config.offsets)} frames, as a clip with offsets {config.offsets} needs")
+    return usable
+
+
+def plan_batch(
+    usable: Sequence[Stretch], config: ClipConfig, *, seed: int, step: int, batch: int
+) -> list[ClipPlan]:
+    """Choose the clips of one step: every stretch once before any comes again.
+
+    Args:
+        usable: Where clips may come from.
+        config: Offsets and frame step.
+        seed: Seed of the phase.
+        step: Number of the step in its phase, from 0.
+        batch: Clips of the step, over all processes.
+    """
+    plans = []
+    for position in range(step * batch, (step + 1) * batch):
+        epoch, place = divmod(position, len(usable))
+        order = np.random.default_rng([seed, 0, epoch]).permutation(len(usable))
+        draw = np.random.default_rng([seed, 1, position])
+        plans.append(_plan_clip(usable[order[place]], config, draw))
+    return plans
+
+
+def load_clip(library: Library, plan: ClipPlan, maps: UInt8[np.ndarray, "t h w"] | None = None) -> RawClip:
+    """Decode the frames of one planned clip; `maps` are the cluster maps of these frames."""
+    pack = library.packs[plan.video]
+    return RawClip(frames=np.stack([pack.frame(i) for i in plan.frames]), index=plan.frames, maps=maps)
+
+
+def assemble(
+    raws: Sequence[RawClip],
+    config: ClipConfig,
+    choice: ObjectChoice,
+    *,
+    generator: torch.Generator,
+    device: torch.device,
+) -> Clip:
+    """Crop, mirror and stack decoded clips, on the device; choose objects where there are cluster maps.
+
+    Args:
+        raws: Decoded clips of any sizes.
+        config: Crop size and ranges.
+        choice: Which clusters become objects.
+        generator: Source of all randomness, on the CPU.
+        device: Where the batch shall be.
+    """
+    frames, masks = [], []
+    size = (config.crop_px, config.crop_px)
+    for raw in raws:
+        theta = sample_crop(1, *raw.frames.shape[1:3], config.crop_px, generator, config.crop)
+        pixels = torch.from_numpy(raw.frames).to(device).movedim(-1, 1)[None].float() / 255
+        frames.append(crop(pixels, theta, size))
+        if raw.maps is not None:
+            maps = crop_labels(torch.from_numpy(raw.maps).long()[None], theta, size)
+            masks.append(choose_objects(maps[0], choice, generator)[0])
+    step = config.frame_step
+    index = torch.tensor([[i // step for i in raw.index] for raw in raws])
+    stacked: Tensor | None = torch.stack(masks).to(device) if masks else None
+    return Clip(frames=torch.cat(frames), index=index, masks=stacked)
+
+
+def _plan_clip(stretch: Stretch, config: ClipConfig, draw: np.random.Generator) -> ClipPlan:
+    # A video too short for the frame step gives up the step first, then the span.
+    step = min(config.frame_step, max(1, (stretch.length - 1) // config.offsets[-1]))
+    span = min(config.offsets[-1] * step, stretch.length - 1)
+    squeeze = span / (config.offsets[-1] * step)
+    places = [math.floor(offset * step * squeeze) for offset in config.offsets]
+    for i in range(1, len(places)):
+        places[i] = max(places[i], places[i - 1] + 1)
+    start = stretch.start + int(draw.integers(stretch.length - places[-1]))
+    return ClipPlan(video=stretch.video, frames=tuple(start + place for place in places))

@@ -1,0 +1,177 @@
+"""Videos decoded once: each becomes one small file of JPEG frames that can be read in any order, by any thread."""
+
+import hashlib
+import io
+import json
+import logging
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from selfvos.data.source import find_videos, open_source
+from selfvos.errors import DataError, OutOfSpace
+from selfvos.storage import atomic_path
+
+log = logging.getLogger(__name__)
+
+_FORMAT = 1
+_FOOTER = 8
+_QUALITY = 92
+
+
+@dataclass(frozen=True)
+class Pack:
+    """One video in the cache."""
+
+    name: str
+    """Path of the video relative to the folder it was found in: its identity in a run."""
+    path: Path
+    height: int
+    width: int
+    offsets: tuple[int, ...]
+    """Where each frame's JPEG starts, and where the last one ends."""
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def frame(self, index: int) -> UInt8[np.ndarray, "y x 3"]:
+        """Decode one frame to RGB."""
+        start, end = self.offsets[index], self.offsets[index + 1]
+        handle = os.open(self.path, os.O_RDONLY)
+        try:
+            jpeg = os.pread(handle, end - start, start)
+        finally:
+            os.close(handle)
+        return np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB"))
+
+
+@dataclass(frozen=True)
+class Library:
+    """All usable videos of a training set, and those that were left out."""
+
+    packs: tuple[Pack, ...]
+    skipped: tuple[tuple[str, str], ...]
+    """Name and reason of each video that could not be used."""
+
+    def frames(self) -> int:
+        """Return the number of frames of all videos together."""
+        return sum(len(pack) for pack in self.packs)
+
+
+def default_cache() -> Path:
+    """Return the folder where packs of all runs are kept (``$XDG_CACHE_HOME/selfvos`` or ``~/.cache/selfvos``)."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "selfvos" / "packs"
+
+
+def build_library(
+    roots: Sequence[Path | str],
+    *,
+    cache: Path,
+    short_side_px: int,
+    min_frames: int = 2,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Library:
+    """Find all videos and frame folders below some roots and make sure that each is packed.
+
+    Args:
+        roots: Folders, or single video files.
+        cache: Folder of the packs; what is in there and still fits is not decoded again.
+        short_side_px: Frames with a longer short side are reduced to it; smaller ones are never enlarged.
+        min_frames: Videos with fewer frames are left out.
+        progress: Called with videos done and videos in all.
+
+    Returns:
+        Packs in the order of their names; broken and short videos are named in `skipped`.
+
+    Raises:
+        DataError: Not one usable video.
+        OutOfSpace: The disk is full.
+    """
+    found = [(name, path) for root in roots for name, path in _named(Path(root))]
+    packs: list[Pack] = []
+    skipped: list[tuple[str, str]] = []
+
+    def one(entry: tuple[str, Path]) -> Pack | str:
+        try:
+            return pack_video(entry[1], name=entry[0], cache=cache, short_side_px=short_side_px)
+        except OutOfSpace:
+            raise
+        except DataError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        for done, ((name, _), result) in enumerate(zip(found, pool.map(one, found), strict=True), start=1):
+            if isinstance(result, str):
+                skipped.append((name, result))
+            elif len(result) < min_frames:
+                skipped.append((name, f"{len(result)} frames, at least {min_frames} are needed"))
+            else:
+                packs.append(result)
+            progress(done, len(found))
+    for name, reason in skipped:
+        log.warning("left out %s: %s", name, reason)
+    if not packs:
+        where = ", ".join(str(root) for root in roots)
+        raise DataError(f"no usable video in {where} ({len(skipped)} left out); give a folder of videos or frame folders")
+    return Library(packs=tuple(sorted(packs, key=lambda pack: pack.name)), skipped=tuple(skipped))
+
+
+def pack_video(path: Path, *, name: str, cache: Path, short_side_px: int) -> Pack:
+    """Return a video's pack, decoding the video if the cache does not have it.
+
+    Raises:
+        BrokenVideo: No frame can be read.
+        OutOfSpace: The disk is full.
+    """
+    target = cache / f"{_fingerprint(path, short_side_px)}.pack"
+    try:
+        return _read_index(target, name)
+    except (OSError, ValueError, KeyError):
+        # Not there, or written by another version: decode.
+        pass
+    offsets, size = [0], (0, 0)
+    with atomic_path(target) as temporary, open(temporary, "wb") as file:
+        for frame in open_source(path):
+            picture = _reduce(Image.fromarray(frame.rgb), short_side_px)
+            picture.save(file, format="JPEG", quality=_QUALITY)
+            offsets.append(file.tell())
+            size = (picture.height, picture.width)
+        index = json.dumps({"format": _FORMAT, "offsets": offsets, "size": size}).encode()
+        file.write(index + len(index).to_bytes(_FOOTER, "little"))
+    return _read_index(target, name)
+
+
+def _named(root: Path) -> Iterable[tuple[str, Path]]:
+    for path in find_videos(root):
+        yield (path.relative_to(root).as_posix() if path != root else path.name), path
+
+
+def _fingerprint(path: Path, short_side_px: int) -> str:
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    facts = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    return hashlib.sha256(repr((str(path.resolve()), facts, short_side_px, _FORMAT)).encode()).hexdigest()[:32]
+
+
+def _read_index(path: Path, name: str) -> Pack:
+    with open(path, "rb") as file:
+        file.seek(-_FOOTER, os.SEEK_END)
+        length = int.from_bytes(file.read(), "little")
+        file.seek(-_FOOTER - length, os.SEEK_END)
+        index = json.loads(file.read(length))
+    if index["format"] != _FORMAT:
+        raise ValueError(f"pack format {index['format']}")
+    return Pack(name=name, path=path, height=index["size"][0], width=index["size"][1], offsets=tuple(index["offsets"]))
+
+
+def _reduce(picture: Image.Image, short_side_px: int) -> Image.Image:
+    factor = short_side_px / min(picture.size)
+    if factor >= 1:
+        return picture
+    size = (round(picture.width * factor), round(picture.height * factor))
+    return picture.resize(size, Image.Resampling.BICUBIC, reducing_gap=3)

@@ -1,0 +1,57 @@
+"""What a track leaves on disk, written while it runs."""
+
+from pathlib import Path
+from types import TracebackType
+
+from selfvos.data.mask_png import write_mask
+from selfvos.data.overlay import overlay
+from selfvos.data.video import DEFAULT_FPS, VideoWriter
+from selfvos.types import Tracked
+
+
+class ResultFolder:
+    """Writes masks as PNGs named like their frames, and an overlay video, one frame at a time.
+
+    Nothing is lost when the `with` block is left early, by Ctrl-C or an error: each PNG is whole as soon as it has
+    its name, and the overlay of the frames so far is finished before the exception goes on its way.
+    """
+
+    def __init__(
+        self, masks: Path | str | None, *, overlay_video: Path | str | None = None, fps: float = DEFAULT_FPS
+    ) -> None:
+        """Remember where to write.
+
+        Args:
+            masks: Folder for the PNGs; None for none.
+            overlay_video: The mp4 to write; None for none.
+            fps: Frame rate of the input, in frames per second; times of the single frames are kept as well.
+
+        Raises:
+            UsageError: An overlay is asked for and `fps` is not between 0.001 and 1000.
+        """
+        self.masks = None if masks is None else Path(masks)
+        self.written = 0
+        """Frames written so far."""
+        self._video = None if overlay_video is None else VideoWriter(overlay_video, fps=fps)
+
+    def __enter__(self) -> "ResultFolder":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._video is not None:
+            self._video.__exit__(None, None, None)
+
+    def write(self, tracked: Tracked) -> None:
+        """Write one frame's mask, and add it to the overlay.
+
+        Raises:
+            OutOfSpace: The disk is full; what was written before is whole.
+            DataError: The frame has another size than the first.
+        """
+        if self.masks is not None:
+            write_mask(self.masks / f"{tracked.frame.name}.png", tracked.mask)
+        if self._video is not None:
+            self._video.write(overlay(tracked.frame.rgb, tracked.mask), tracked.frame.seconds)
+        self.written += 1

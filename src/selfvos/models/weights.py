@@ -1,0 +1,111 @@
+"""Weights on disk: safetensors with the settings inside and a digest that is checked on loading."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from selfvos.errors import UsageError, WeightsMismatch
+from selfvos.models.segmenter import Segmenter, SegmenterConfig
+from selfvos.settings import from_dict, to_dict
+from selfvos.storage import atomic_path
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class WeightsCard:
+    """What a weights file says of itself."""
+
+    digest: str
+    """SHA-256 over names, types, shapes and values of all tensors."""
+    settings: SegmenterConfig
+    notes: dict[str, Any]
+    """Anything its maker wanted kept: recipe, step, preset."""
+
+
+def digest(tensors: dict[str, Tensor]) -> str:
+    """Return the SHA-256 over names, types, shapes and bytes of tensors, whatever file they are in."""
+    total = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)};".encode())
+        total.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
+    return total.hexdigest()
+
+
+def save_weights(path: Path | str, model: Segmenter, *, notes: dict[str, Any] | None = None, half: bool = False) -> str:
+    """Write a model's weights atomically and return their digest.
+
+    Args:
+        path: A ``.safetensors`` file.
+        model: The network; its settings are stored along.
+        notes: JSON-ready facts to keep with the weights.
+        half: Store floating-point tensors in half precision.
+    """
+    tensors = {
+        name: (tensor.half() if half and tensor.is_floating_point() else tensor).detach().cpu().contiguous()
+        for name, tensor in model.state_dict().items()
+    }
+    mark = digest(tensors)
+    header = {"format": _FORMAT, "digest": mark, "segmenter": to_dict(model.config), "notes": notes or {}}
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary, metadata={"selfvos": json.dumps(header)})
+    return mark
+
+
+def load_weights(path: Path | str) -> tuple[Segmenter, WeightsCard]:
+    """Build the network that a weights file describes, in evaluation mode, in float32.
+
+    Raises:
+        UsageError: No such file.
+        WeightsMismatch: Not a selfvos weights file, a damaged one, or one of another architecture.
+    """
+    tensors, header = _read(Path(path))
+    if digest(tensors) != header["digest"]:
+        raise WeightsMismatch(f"{path}: the weights are damaged (digest differs); fetch or train them again")
+    config = from_dict(SegmenterConfig, header["segmenter"])
+    model = Segmenter(config)
+    load_into(model, tensors, source=str(path))
+    model.notes = header["notes"]
+    return model.eval(), WeightsCard(digest=header["digest"], settings=config, notes=header["notes"])
+
+
+def load_into(model: nn.Module, tensors: dict[str, Tensor], *, source: str) -> None:
+    """Copy tensors into a network whose names and shapes they must match exactly.
+
+    Raises:
+        WeightsMismatch: They do not; the message lists the first names that differ.
+    """
+    expected = model.state_dict()
+    wrong = [f"{name} missing" for name in expected if name not in tensors]
+    wrong += [f"{name} unexpected" for name in tensors if name not in expected]
+    wrong += [
+        f"{name} is {tuple(tensors[name].shape)}, expected {tuple(expected[name].shape)}"
+        for name in expected
+        if name in tensors and tensors[name].shape != expected[name].shape
+    ]
+    if wrong:
+        more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
+        raise WeightsMismatch(f"{source}: weights of another architecture: {'; '.join(wrong[:5])}{more}")
+    model.load_state_dict(tensors)
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    if not path.is_file():
+        raise UsageError(f"no weights at {path}; give a .safetensors file, a run folder, or a name from 'selfvos list weights'")
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {}).get("selfvos", "null"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, json.JSONDecodeError, OSError) as error:
+        raise WeightsMismatch(f"{path}: not a readable safetensors file ({error})") from error
+    if header is None or header.get("format") != _FORMAT:
+        raise WeightsMismatch(f"{path}: not written by this version of selfvos; give weights that 'selfvos train' wrote")
+    return tensors, header

@@ -1,0 +1,137 @@
+"""Learning to embed and decode masks: the segmentation half of Mask-VOS."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from selfvos.errors import UsageError
+from selfvos.objectives.base import OBJECTIVES, EncodedClip, Objective
+from selfvos.ops import masks as mask_ops
+from selfvos.ops.propagation import carry, dense_affinity
+from selfvos.types import LossTerms, MaskContext
+
+
+@dataclass(frozen=True, kw_only=True)
+class LSegConfig:
+    """How clips are segmented while training."""
+
+    objects: int = 2
+    """Objects told apart in a clip; labels above it are background."""
+    frames: int = 3
+    """Frames used: the first is memory, each later one is predicted and then written into memory."""
+    rounds: int = 1
+    """Decode rounds; the loss is taken after every round and averaged."""
+    temperature: float = 0.05
+    """Softmax temperature of the affinity, unitless."""
+
+    def __post_init__(self) -> None:
+        if self.objects < 1 or self.frames < 2 or self.rounds < 1:
+            raise UsageError("l_seg needs at least 1 object, 2 frames and 1 round")
+
+
+def segmentation_loss(
+    logits: Float[Tensor, "b o y x"], labels: Int64[Tensor, "b y x"], present: Bool[Tensor, "b o"]
+) -> Float[Tensor, ""]:
+    """Score mask logits against labels: pixel cross-entropy after soft aggregation.
+
+    Args:
+        logits: One map per object.
+        labels: 0 for background, 1..o for objects.
+        present: Which objects a clip has; the others do not compete, and a clip without any is left out.
+
+    Returns:
+        Mean over the pixels of clips with objects, in nats; 0 when there is none.
+
+    Source:
+        Mask-VOS, L_seg as in the released code, without its disabled bootstrapping.
+    """
+    competing = logits.float().masked_fill(~present[:, :, None, None], -30.0)
+    log_probability = mask_ops.log_aggregate(competing)
+    loss = -log_probability.gather(1, labels[:, None])[:, 0].mean(dim=(1, 2))
+    counts = present.any(dim=1).float()
+    return (loss * counts).sum() / counts.sum().clamp_min(1)
+
+
+@OBJECTIVES.register("l_seg")
+class LSeg(Objective):
+    """Predict each frame's pseudo mask from the frames before it, teacher-forced.
+
+    Source:
+        Mask-VOS, L_seg: dense affinity over all memory cells, read-out of mask embeddings, coarse mask by warping,
+        V on the coarse mask, D. Departures: the coarse mask stays soft and is detached, as in inference (the
+        released code makes it hard); frames keep their order.
+    """
+
+    Config = LSegConfig
+    needs_masks = True
+    config: LSegConfig
+
+    def forward(self, clip: EncodedClip, generator: torch.Generator) -> LossTerms:  # noqa: ARG002
+        """Return the mean loss over predicted frames and rounds, and the accuracy of the last one's pixels."""
+        masks = clip.clip.masks
+        used = self.config.frames
+        if clip.frames.shape[1] < used:
+            raise ValueError(f"l_seg needs clips of at least {used} frames, got {clip.frames.shape[1]}")
+        if masks is None:
+            raise ValueError("l_seg learns from pseudo masks, and this clip has none")
+        labels = masks[:, :used].where(masks[:, :used] <= self.config.objects, 0)
+        present = _present(labels[:, 0], self.config.objects)
+        memory = _Memory(self.config.temperature)
+        losses: list[Tensor] = []
+        for t in range(used):
+            context = clip.model.prepare_masks(clip.frames[:, t], clip.features(t))
+            if t:
+                losses += self._predict(clip, memory, context, t, labels[:, t], present)
+            if t + 1 < used:
+                truth = mask_ops.one_hot(labels[:, t], self.config.objects)
+                memory.write(clip.key(t), truth, clip.model.encode_masks(context, truth[:, 1:]))
+        loss = torch.stack(losses).mean()
+        return LossTerms(total=loss, parts={"l_seg": loss.detach()})
+
+    def _predict(
+        self,
+        clip: EncodedClip,
+        memory: "_Memory",
+        context: MaskContext,
+        t: int,
+        labels: Tensor,
+        present: Tensor,
+    ) -> list[Tensor]:
+        readout, coarse = memory.read(clip.key(t))
+        guess = mask_ops.to_pixels(coarse, clip.frames.shape[-1] // coarse.shape[-1])
+        losses = []
+        for _ in range(self.config.rounds):
+            values = clip.model.encode_masks(context, guess[:, 1:].detach())
+            logits = clip.model.decode_masks(context, readout, values)
+            losses.append(segmentation_loss(logits, labels, present))
+            guess = mask_ops.aggregate(logits)
+        return losses
+
+
+class _Memory:
+    """Everything written so far, as flat cells."""
+
+    def __init__(self, temperature: float) -> None:
+        self._temperature = temperature
+        self._keys: list[Tensor] = []
+        self._labels: list[Tensor] = []
+        self._values: list[Tensor] = []
+
+    def write(self, key: Tensor, masks: Tensor, values: Tensor) -> None:
+        stride = masks.shape[-1] // key.shape[-1]
+        self._keys.append(key.flatten(2))
+        self._labels.append(mask_ops.to_cells(masks, stride).flatten(2)[..., None])
+        self._values.append(values.flatten(3).mT)
+
+    def read(self, key: Tensor) -> tuple[Float[Tensor, "b o v h w"], Float[Tensor, "b o1 h w"]]:
+        h, w = key.shape[-2:]
+        affinity = dense_affinity(key.flatten(2), torch.cat(self._keys, dim=2), self._temperature)
+        values = carry(affinity, torch.cat(self._values, dim=2).float())
+        coarse = carry(affinity.detach(), torch.cat(self._labels, dim=2))
+        return values.mT.unflatten(-1, (h, w)), coarse[..., 0].unflatten(-1, (h, w))
+
+
+def _present(first: Int64[Tensor, "b y x"], objects: int) -> Bool[Tensor, "b o"]:
+    return torch.stack([(first == o).flatten(1).any(dim=1) for o in range(1, objects + 1)], dim=1)

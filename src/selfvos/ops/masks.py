@@ -1,0 +1,49 @@
+"""Masks as probabilities: one channel per object, soft aggregation, sizes."""
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+from torch.nn import functional as F
+
+_TINY = 1e-7
+
+
+def one_hot(labels: Int64[Tensor, "b y x"], objects: int) -> Float[Tensor, "b o1 y x"]:
+    """Spread labels 0..objects over channels, background first."""
+    return F.one_hot(labels, objects + 1).movedim(-1, 1).float()
+
+
+def aggregate(logits: Float[Tensor, "b o y x"]) -> Float[Tensor, "b o1 y x"]:
+    """Make independent object logits compete: background first, channels sum to 1.
+
+    Source:
+        Soft aggregation of STM, as in Mask-VOS: background is where no object is; odds are normalised.
+    """
+    objects = torch.sigmoid(logits.float())
+    background = (1 - objects).prod(dim=1, keepdim=True)
+    odds = torch.cat([background, objects], dim=1).clamp(_TINY, 1 - _TINY)
+    return torch.softmax(torch.logit(odds), dim=1)
+
+
+def log_aggregate(logits: Float[Tensor, "b o y x"]) -> Float[Tensor, "b o1 y x"]:
+    """Return the logarithm of `aggregate`, with gradients that survive saturated logits.
+
+    Uses log p/(1-p) = logit for objects, and for the background log q - log(1-q) with
+    log q = -sum softplus(logit), so nothing is clamped until float32 runs out.
+    """
+    logits = logits.float()
+    log_background = -F.softplus(logits).sum(dim=1, keepdim=True)
+    # log(1 - exp(v)) for v < 0, in the branch that keeps precision (the switch at log 2 is the usual one).
+    near = torch.log(-torch.expm1(log_background.clamp(max=-_TINY)))
+    odds = torch.cat([log_background - near, logits], dim=1)
+    return torch.log_softmax(odds, dim=1)
+
+
+def to_cells(masks: Float[Tensor, "b o y x"], stride: int) -> Float[Tensor, "b o h w"]:
+    """Average masks over feature cells; sides must be multiples of the stride."""
+    return F.avg_pool2d(masks, stride)
+
+
+def to_pixels(masks: Float[Tensor, "b o h w"], stride: int) -> Float[Tensor, "b o y x"]:
+    """Interpolate cell values to pixels, bilinear, cell centres kept."""
+    return F.interpolate(masks, scale_factor=stride, mode="bilinear", align_corners=False)

@@ -1,0 +1,246 @@
+"""Which memory cells answer for which query cells: restricted top-k affinity, never written out densely."""
+
+import logging
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from types import ModuleType
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+from selfvos.errors import DataError, UsageError
+
+logger = logging.getLogger(__name__)
+
+_TILE = 8
+_CHUNK = 2**21  # floats of memory that the portable version copies at a time
+
+
+@dataclass(frozen=True, kw_only=True)
+class MatchConfig:
+    """Which memory cells a query cell may match, how many it keeps and how sharply they are weighted."""
+
+    top_k: int = 10
+    """Memory cells kept for each query cell, over all frames together; 1 to 64."""
+    radius_cells: float = 12.0
+    """Size of the window around the query cell's own place, > 0; infinity lifts the restriction."""
+    window: Literal["circle", "square"] = "circle"
+    """Circle: Euclidean distance < radius. Square: row and column distance <= radius."""
+    temperature: float = 0.05
+    """Softmax temperature over the kept dot products, > 0; smaller is sharper."""
+    exempt_permanent: bool = True
+    """Permanent frames are matched everywhere; False restricts them to the window as well."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.top_k <= 64:
+            raise UsageError(f"top_k must be 1 to 64, got {self.top_k}")
+        if not self.radius_cells > 0:
+            raise UsageError(f"radius_cells must be > 0, got {self.radius_cells}; infinity lifts the restriction")
+        if self.window not in ("circle", "square"):
+            raise UsageError(f"window must be 'circle' or 'square', got {self.window!r}")
+        if not (self.temperature > 0 and math.isfinite(self.temperature)):
+            raise UsageError(f"temperature must be > 0 and finite, got {self.temperature}")
+
+
+class Matches(NamedTuple):
+    """The memory cells kept for each query cell, best first; the lower index wins among equal scores."""
+
+    index: Int64[Tensor, "m k"]  # pyright: ignore[reportIncompatibleMethodOverride]
+    """Frame-major flat cell number (frame * h + row) * w + column; 0 where unused."""
+    weight: Float[Tensor, "m k"]
+    """Softmax of the kept scores over the temperature; 0 where unused."""
+    score: Float[Tensor, "m k"]
+    """Dot products, descending; -inf where unused, that is where fewer than k cells may be matched."""
+
+
+@torch.no_grad()
+def match(
+    query: Float[Tensor, "h w c"],
+    memory: Float[Tensor, "n h w c"],
+    permanent: Bool[Tensor, " n"],
+    config: MatchConfig,
+) -> Matches:
+    """Find each query cell's best memory cells, by the fastest means there is for where the features lie.
+
+    float32 on the CPU takes the compiled kernel, with as many threads as `torch.get_num_threads` says; the result
+    does not depend on how many. Everything else, and a machine without numba, takes `match_plain`.
+
+    Args:
+        query: Features of the query frame; unit length for cosine similarity.
+        memory: Features of n >= 1 memory frames of the same size; best contiguous, which saves a copy.
+        permanent: Memory frames that `config.exempt_permanent` speaks of.
+        config: Window, number of matches, temperature.
+
+    Returns:
+        The matches of the m = h * w query cells in row-major order, without gradient.
+
+    Raises:
+        UsageError: Sizes, types or devices that do not go together.
+        DataError: A score is not finite: NaN or infinity among the features, or values too large to multiply.
+
+    Source:
+        Label propagation as in Jabri et al. 2020 (arXiv:2006.14613) and its successors. Departures: exactly k
+        cells are kept among ties; a short memory is used as it is, not padded with copies of the first frame.
+    """
+    _check(query, memory, permanent)
+    in_kernel = query.device.type == "cpu" and query.dtype == torch.float32
+    kernel = _load_kernel() if in_kernel else None
+    if kernel is None:
+        return match_plain(query, memory, permanent, config)
+    h, w, c = query.shape
+    missing = -c % kernel.CHANNEL_STEP
+    if missing:
+        query, memory = F.pad(query, (0, missing)), F.pad(memory, (0, missing))
+    reach = np.where(_is_free(permanent, config).numpy()[:, None], w - 1, _window_reach(config, h, w))
+    features = (tensor.detach().contiguous().numpy() for tensor in (query, memory))
+    score, index = kernel.window_topk(*features, reach, config.top_k, torch.get_num_threads())
+    return _finish(torch.from_numpy(score), torch.from_numpy(index), query, memory, config)
+
+
+@torch.no_grad()
+def match_plain(
+    query: Float[Tensor, "h w c"],
+    memory: Float[Tensor, "n h w c"],
+    permanent: Bool[Tensor, " n"],
+    config: MatchConfig,
+) -> Matches:
+    """Find each query cell's best memory cells with torch alone, tile by tile, on any device.
+
+    Scores are computed in float32 or better, whatever the features are stored in. For arguments, results and errors
+    see `match`, whose oracle this is.
+    """
+    _check(query, memory, permanent)
+    h, w = query.shape[:2]
+    precise = torch.promote_types(query.dtype, torch.float32)
+    score = query.new_full((h, w, config.top_k), -math.inf, dtype=precise)
+    index = torch.zeros_like(score, dtype=torch.int64)
+    free = _is_free(permanent, config)
+    everywhere = np.full(h, w - 1)
+    for y in range(0, h, _TILE):
+        for x in range(0, w, _TILE):
+            tile = query[y : y + _TILE, x : x + _TILE].to(precise)
+            merged = score.new_empty(tile.shape[:2].numel(), 0), index.new_empty(tile.shape[:2].numel(), 0)
+            for frames, reach in ((~free, _window_reach(config, h, w)), (free, everywhere)):
+                for found in _match_tile(tile, (y, x), memory, frames.nonzero()[:, 0], reach):
+                    kept = _keep(*found, config.top_k)
+                    merged = _keep(*_by_index(*merged, *kept), config.top_k)
+            used = merged[0].shape[1]
+            score[y : y + _TILE, x : x + _TILE, :used] = merged[0].view(*tile.shape[:2], used)
+            index[y : y + _TILE, x : x + _TILE, :used] = merged[1].view(*tile.shape[:2], used)
+    score, order = score.flatten(0, 1).sort(dim=1, descending=True, stable=True)
+    return _finish(score, index.flatten(0, 1).gather(1, order), query, memory, config)
+
+
+def _match_tile(
+    tile: Float[Tensor, "y x c"],
+    corner: tuple[int, int],
+    memory: Float[Tensor, "n h w c"],
+    frames: Int64[Tensor, " f"],
+    reach: np.ndarray,
+) -> Iterator[tuple[Float[Tensor, "q r"], Int64[Tensor, "q r"]]]:
+    """Yield scores, -inf outside the window, and ascending cell numbers of a tile, some memory frames at a time."""
+    h, w, c = memory.shape[1:]
+    tall, wide = int((reach >= 0).sum()) - 1, int(reach.max())
+    y, x = (torch.arange(start, start + size) for start, size in zip(corner, tile.shape, strict=False))
+    my = torch.arange(max(0, corner[0] - tall), min(h, corner[0] + len(y) + tall))
+    mx = torch.arange(max(0, corner[1] - wide), min(w, corner[1] + len(x) + wide))
+    farthest = torch.from_numpy(reach)[(y[:, None] - my).abs()]  # y my
+    outside = (x[:, None] - mx).abs()[None, :, None, :] > farthest[:, None, :, None]  # y x my mx
+    outside = outside.reshape(len(y) * len(x), 1, -1).to(memory.device)
+    places = (my[:, None] * w + mx).flatten().to(memory.device)
+    for part in frames.split(max(1, _CHUNK // (len(places) * c))):
+        keys = memory[part, my[0] : my[-1] + 1, mx[0] : mx[-1] + 1].flatten(0, 2).to(tile.dtype)
+        scores = tile.flatten(0, 1) @ keys.mT
+        scores.view(len(scores), len(part), -1).masked_fill_(outside, -math.inf)
+        cells = (part[:, None] * (h * w) + places).flatten()
+        yield scores, cells.expand_as(scores)
+
+
+def _keep(
+    scores: Float[Tensor, "q r"], cells: Int64[Tensor, "q r"], k: int
+) -> tuple[Float[Tensor, "q s"], Int64[Tensor, "q s"]]:
+    """Keep the k best of candidates in order of cell number, in that order; the first win among equals."""
+    if scores.shape[1] <= k:
+        return scores, cells
+    best, places = scores.topk(k, dim=1)
+    floor = best.amin(dim=1, keepdim=True)
+    # topk picks any of the candidates that tie for the last place.
+    tied = ((scores >= floor).sum(dim=1) > k) & (floor[:, 0] > -math.inf)
+    if tied.any():
+        places[tied] = scores[tied].sort(dim=1, descending=True, stable=True).indices[:, :k]
+    places = places.sort(dim=1).values
+    return scores.gather(1, places), cells.gather(1, places)
+
+
+def _by_index(
+    scores: Float[Tensor, "q r"],
+    cells: Int64[Tensor, "q r"],
+    more_scores: Float[Tensor, "q s"],
+    more_cells: Int64[Tensor, "q s"],
+) -> tuple[Float[Tensor, "q t"], Int64[Tensor, "q t"]]:
+    cells, order = torch.cat([cells, more_cells], dim=1).sort(dim=1)
+    return torch.cat([scores, more_scores], dim=1).gather(1, order), cells
+
+
+def _finish(
+    score: Float[Tensor, "m k"],
+    index: Int64[Tensor, "m k"],
+    query: Float[Tensor, "h w c"],
+    memory: Float[Tensor, "n h w c"],
+    config: MatchConfig,
+) -> Matches:
+    # Every memory cell lies in some window, and what is not a number comes first: the best scores tell of all.
+    if not score[:, 0].isfinite().all():
+        raise DataError(_describe_broken(query, memory))
+    weight = (score / config.temperature).softmax(dim=1)
+    return Matches(index.masked_fill(score == -math.inf, 0), weight, score)
+
+
+def _describe_broken(query: Float[Tensor, "h w c"], memory: Float[Tensor, "n h w c"]) -> str:
+    broken = ["the query frame"] if not query.isfinite().all() else []
+    broken += [f"memory frame {i}" for i, frame in enumerate(memory) if not frame.isfinite().all()]
+    if not broken:
+        return "the features are too large to be matched in their number format; normalise them to unit length"
+    return f"NaN or infinity in the features of {', '.join(broken)}; check the frames and the weights they came from"
+
+
+def _window_reach(config: MatchConfig, h: int, w: int) -> np.ndarray:
+    """Return the farthest column distance inside the window at each row distance 0..h-1, -1 for none."""
+    y, x = np.ogrid[:h, :w]
+    far = np.sqrt(y * y + x * x) >= config.radius_cells if config.window == "circle" else None
+    far = np.maximum(y, x) > config.radius_cells if far is None else far
+    return w - 1 - far.sum(axis=1)
+
+
+def _is_free(permanent: Bool[Tensor, " n"], config: MatchConfig) -> Bool[Tensor, " n"]:
+    return permanent if config.exempt_permanent else torch.zeros_like(permanent)
+
+
+def _check(query: Tensor, memory: Tensor, permanent: Tensor) -> None:
+    shapes = f"query {tuple(query.shape)}, memory {tuple(memory.shape)}, permanent {tuple(permanent.shape)}"
+    if query.ndim != 3 or memory.ndim != 4 or query.shape != memory.shape[1:] or permanent.shape != memory.shape[:1]:
+        raise UsageError(f"matching takes query h w c, memory n h w c of the same h w c, permanent n; got {shapes}")
+    if not (query.numel() and memory.numel()):
+        raise UsageError(f"matching needs at least one memory frame, cell and channel; got {shapes}")
+    if not (query.dtype == memory.dtype and query.dtype.is_floating_point and permanent.dtype == torch.bool):
+        types = f"{query.dtype}, {memory.dtype} and {permanent.dtype}"
+        raise UsageError(f"matching takes features of one floating type and a bool for each frame; got {types}")
+    if not query.device == memory.device == permanent.device:
+        devices = f"{query.device}, {memory.device} and {permanent.device}"
+        raise UsageError(f"query, memory and permanent must lie on one device; they lie on {devices}")
+
+
+@lru_cache(maxsize=1)
+def _load_kernel() -> ModuleType | None:
+    try:
+        from selfvos.ops.kernels import window_topk
+    except ImportError as error:
+        logger.info("matching runs without its compiled kernel, several times slower: %s", error)
+        return None
+    return window_topk

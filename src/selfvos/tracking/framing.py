@@ -1,0 +1,57 @@
+"""From a video frame to what the network sees, and back."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Integer, UInt8
+from torch import Tensor
+from torch.nn import functional as F
+
+Ids = Integer[np.ndarray, "y x"]
+
+
+@dataclass(frozen=True)
+class Framing:
+    """Sizes of one video: native, resized, and padded to the stride."""
+
+    native: tuple[int, int]
+    resized: tuple[int, int]
+    padded: tuple[int, int]
+
+    @classmethod
+    def fit(cls, native: tuple[int, int], *, short_side_px: int, stride: int) -> "Framing":
+        """Scale the shorter side to `short_side_px`, then pad both sides up to multiples of the stride."""
+        scale = short_side_px / min(native)
+        resized = (max(1, round(native[0] * scale)), max(1, round(native[1] * scale)))
+        padded = (-(-resized[0] // stride) * stride, -(-resized[1] // stride) * stride)
+        return cls(native=native, resized=resized, padded=padded)
+
+    def frame(self, rgb: UInt8[np.ndarray, "y x 3"], device: torch.device) -> Float[Tensor, "1 3 y2 x2"]:
+        """Return a frame as RGB in [0, 1], resized (bicubic) and padded by repeating the border.
+
+        Departure from the released code, which pads with the mean colour: that would put an edge into the picture.
+        """
+        x = torch.from_numpy(np.ascontiguousarray(rgb)).to(device).permute(2, 0, 1)[None].float() / 255
+        if self.resized != self.native:
+            x = F.interpolate(x, size=self.resized, mode="bicubic", align_corners=False, antialias=True).clamp(0, 1)
+        return self._pad(x)
+
+    def objects(self, mask: Ids, ids: list[int], device: torch.device) -> Float[Tensor, "1 o y2 x2"]:
+        """Return one map in [0, 1] for each id, resized and padded like the frame."""
+        drawn = np.stack([mask == i for i in ids]) if ids else np.zeros((0, *mask.shape), dtype=bool)
+        x = torch.from_numpy(drawn).to(device)[None].float()
+        if self.resized != self.native and ids:
+            x = F.interpolate(x, size=self.resized, mode="bilinear", align_corners=False, antialias=True)
+        return self._pad(x) if ids else x.new_zeros(1, 0, *self.padded)
+
+    def restore(self, maps: Float[Tensor, "1 o y2 x2"]) -> Float[Tensor, "o y x"]:
+        """Cut the padding off and interpolate to native size (bilinear)."""
+        x = maps[..., : self.resized[0], : self.resized[1]]
+        if self.resized != self.native:
+            x = F.interpolate(x, size=self.native, mode="bilinear", align_corners=False)
+        return x[0]
+
+    def _pad(self, x: Tensor) -> Tensor:
+        bottom, right = self.padded[0] - self.resized[0], self.padded[1] - self.resized[1]
+        return F.pad(x, (0, right, 0, bottom), mode="replicate") if bottom or right else x

@@ -1,0 +1,281 @@
+"""Frame in, mask out."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Integer, UInt8
+from torch import Tensor
+from torch.nn import functional as F
+
+from selfvos.errors import MaskMismatch, UsageError
+from selfvos.models.segmenter import Segmenter
+from selfvos.ops import masks as mask_ops
+from selfvos.ops.matching import Matches, match
+from selfvos.ops.propagation import read
+from selfvos.settings import from_dict
+from selfvos.tracking.framing import Framing
+from selfvos.tracking.memory import Entry, Memory
+from selfvos.tracking.settings import TrackConfig
+from selfvos.types import FrameFeatures, MaskContext, ObjectState
+
+Ids = Integer[np.ndarray, "y2 x2"]
+"""A mask given by a caller; whether it has the size of its frame is checked at run time, with a message."""
+_MAX_ID = 65535
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """The latest frame: kept until the next one comes, so that its mask can still be corrected."""
+
+    key: Float[Tensor, "h w c"]
+    context: MaskContext | None
+    probabilities: Float[Tensor, "1 o1 y x"]
+    coarse: Float[Tensor, "1 o1 h w"]
+    pinned: bool
+
+
+class Tracker:
+    """Follows any number of objects through a video of any length, one frame at a time.
+
+    ``start`` with a frame and its mask, ``step`` through the frames that follow, ``correct`` the latest mask where
+    it is wrong: a corrected frame is remembered for ever.
+
+    Source:
+        Mask-VOS, inference: memory of the first and the last N frames, one restricted top-k affinity shared by
+        all objects, warped labels as coarse masks, R rounds of V and D. Departures: the coarse labels of frames
+        before the memory is full are not padded with copies of the first frame; see also `Framing`.
+    """
+
+    def __init__(self, model: Segmenter, config: TrackConfig | None = None) -> None:
+        """Make a tracker.
+
+        Args:
+            model: Network in evaluation mode.
+            config: Settings; by default those that the weights recommend, or else the paper's.
+
+        Raises:
+            UsageError: Refinement is asked of weights without a mask path, or the feature does not exist.
+        """
+        self.config = config or recommended(model)
+        if self.config.rounds and model.mask_path is None:
+            raise UsageError("these weights have no mask path (V and D): set rounds to 0 for label propagation")
+        known = ["key", *model.encoder.backbone.channels]
+        if self.config.feature not in known:
+            raise UsageError(f"unknown feature {self.config.feature!r}; this network has {', '.join(known)}")
+        self._model = model
+        self._framing: Framing | None = None
+        self._memory = Memory(self.config.last)
+        self._ids: list[int] = []
+        self._latest: _Seen | None = None
+        self._states: tuple[ObjectState, ...] = ()
+
+    @property
+    def objects(self) -> tuple[ObjectState, ...]:
+        """State of every object in the latest frame, in the order in which they were given."""
+        return self._states
+
+    @torch.inference_mode()
+    def start(self, frame: UInt8[np.ndarray, "y x 3"], mask: Ids) -> Ids:
+        """Begin a video: forget everything, learn the objects of its first mask.
+
+        Args:
+            frame: RGB.
+            mask: Object ids, 0 for background, at the frame's size.
+
+        Returns:
+            The mask, in the type that `step` returns.
+
+        Raises:
+            MaskMismatch: The mask has another size than the frame, or no object.
+        """
+        self._framing = Framing.fit(
+            (frame.shape[0], frame.shape[1]), short_side_px=self.config.short_side_px, stride=self._model.stride
+        )
+        self._check(mask)
+        if not mask.any():
+            raise MaskMismatch("the first mask is empty; draw at least one object")
+        self._memory, self._ids, self._latest = Memory(self.config.last), [], None
+        image = self._framing.frame(frame, self._model.device)
+        features = self._model.encode_frame(image)
+        self._learn_ids(mask)
+        self._accept(self._given(image, features, mask))
+        return self._as_ids(mask)
+
+    @torch.inference_mode()
+    def step(self, frame: UInt8[np.ndarray, "y x 3"], mask: Ids | None = None) -> Ids:
+        """Follow all objects into the next frame.
+
+        Args:
+            frame: RGB, as large as the first.
+            mask: Objects that appear in this frame (or are drawn anew): their pixels are taken as given,
+                everything else is tracked. Such a frame is remembered for ever.
+
+        Returns:
+            Object ids, 0 for background: uint8, or uint16 when an id is above 255.
+
+        Raises:
+            UsageError: `start` has not been called.
+            MaskMismatch: Frame or mask have another size than the first frame.
+        """
+        framing = self._started()
+        if frame.shape[:2] != framing.native:
+            raise MaskMismatch(f"frame is {_size(frame)}, the first one was {_size(framing.native)}; start a new video")
+        if mask is not None:
+            self._check(mask)
+        self._remember()
+        image = framing.frame(frame, self._model.device)
+        features = self._model.encode_frame(image)
+        seen = self._follow(image, features)
+        if mask is not None and mask.any():
+            seen = self._insert(seen, mask)
+        self._accept(seen)
+        return self._read_out(seen, mask)
+
+    @torch.inference_mode()
+    def correct(self, mask: Ids) -> Ids:
+        """Replace the latest frame's mask; it is remembered for ever and the following frames learn from it.
+
+        What was remembered of the frames since the last pinned one is dropped: it led to the error.
+
+        Args:
+            mask: The right ids for the whole frame; objects that are not in it are absent here. New ids are new
+                objects.
+
+        Returns:
+            The mask, in the type that `step` returns.
+
+        Raises:
+            UsageError: There is no frame to correct.
+            MaskMismatch: Another size than the frame's.
+        """
+        self._started()
+        self._check(mask)
+        if self._latest is None:
+            raise UsageError("no frame to correct yet; call start first")
+        self._memory.forget_recent()
+        self._learn_ids(mask)
+        self._accept(self._draw(self._latest.key, self._latest.context, mask))
+        return self._as_ids(mask)
+
+    def _started(self) -> Framing:
+        if self._framing is None:
+            raise UsageError("the tracker has no first mask yet; call start(frame, mask) before")
+        return self._framing
+
+    def _check(self, mask: Ids) -> None:
+        native = self._started().native
+        if mask.shape != native:
+            raise MaskMismatch(f"mask is {_size(mask)}, frame is {_size(native)}; draw it on the frame itself")
+        if mask.min() < 0 or mask.max() > _MAX_ID:
+            raise MaskMismatch(f"object ids must be in 0..{_MAX_ID}, got {mask.min()}..{mask.max()}")
+
+    def _learn_ids(self, mask: Ids) -> None:
+        new = [int(i) for i in np.unique(mask) if i != 0 and int(i) not in self._ids]
+        if new and len(self._memory):
+            self._memory.add_objects(len(new))
+        self._ids += new
+
+    def _given(self, image: Tensor, features: FrameFeatures, mask: Ids) -> _Seen:
+        context = self._model.prepare_masks(image, features) if self.config.rounds else None
+        return self._draw(self._key(features), context, mask)
+
+    def _draw(self, key: Tensor, context: MaskContext | None, mask: Ids) -> _Seen:
+        objects = self._started().objects(mask, self._ids, key.device)
+        probabilities = _with_background(objects)
+        return _Seen(key, context, probabilities, mask_ops.to_cells(probabilities, self._model.stride), pinned=True)
+
+    def _key(self, features: FrameFeatures) -> Float[Tensor, "h w c"]:
+        name = self.config.feature
+        # A stage is cut out as it is and only brought to unit length, as label propagation does.
+        key = features.key if name == "key" else F.normalize(features.stages[name].float(), dim=1)
+        return key[0].permute(1, 2, 0).contiguous()
+
+    def _follow(self, image: Tensor, features: FrameFeatures) -> _Seen:
+        key = self._key(features)
+        h, w, _ = key.shape
+        matches = match(key, self._memory.keys, self._memory.permanent, self.config.match)
+        coarse = read(self._memory.labels, matches).T.reshape(1, -1, h, w)
+        probabilities = mask_ops.to_pixels(coarse, self._model.stride)
+        if not self.config.rounds:
+            return _Seen(key, None, probabilities, coarse, pinned=False)
+        context = self._model.prepare_masks(image, features)
+        probabilities = self._refine(context, matches, probabilities, (h, w))
+        return _Seen(key, context, probabilities, coarse, pinned=False)
+
+    def _refine(
+        self, context: MaskContext, matches: Matches, probabilities: Tensor, grid: tuple[int, int]
+    ) -> Float[Tensor, "1 o1 y x"]:
+        readout = torch.stack([read(self._memory.values(o), matches).T for o in range(len(self._ids))])
+        readout = readout.reshape(1, len(self._ids), -1, *grid)
+        for _ in range(self.config.rounds):
+            values = self._model.encode_masks(context, probabilities[:, 1:])
+            probabilities = mask_ops.aggregate(self._model.decode_masks(context, readout, values))
+        return probabilities
+
+    def _insert(self, seen: _Seen, mask: Ids) -> _Seen:
+        before = len(self._ids)
+        self._learn_ids(mask)
+        tracked = F.pad(seen.probabilities[:, 1:], (0, 0, 0, 0, 0, len(self._ids) - before))
+        drawn = self._started().objects(mask, self._ids, tracked.device)
+        # A drawn pixel belongs to what was drawn; an id that was drawn is nowhere else.
+        named = torch.tensor([i in mask for i in self._ids], device=tracked.device).view(1, -1, 1, 1)
+        free = 1 - drawn.sum(dim=1, keepdim=True).clamp(0, 1)
+        objects = torch.where(named, drawn, tracked * free)
+        probabilities = _with_background(objects)
+        cells = mask_ops.to_cells(probabilities, self._model.stride)
+        return _Seen(seen.key, seen.context, probabilities, cells, pinned=True)
+
+    def _remember(self) -> None:
+        seen = self._latest
+        if seen is None:
+            return
+        coarse = self.config.remember == "coarse" or not self.config.rounds
+        labels = seen.coarse if coarse else mask_ops.to_cells(seen.probabilities, self._model.stride)
+        values = None
+        if seen.context is not None:
+            values = self._model.encode_masks(seen.context, seen.probabilities[:, 1:])[0].flatten(2).transpose(1, 2)
+        entry = Entry(key=seen.key, labels=labels[0].flatten(1).T, values=values)
+        (self._memory.pin if seen.pinned else self._memory.write)(entry)
+
+    def _accept(self, seen: _Seen) -> None:
+        self._latest = seen
+        self._states = tuple(self._state(seen.probabilities, o) for o in range(len(self._ids)))
+
+    def _state(self, probabilities: Tensor, o: int) -> ObjectState:
+        mine = probabilities[0, o + 1]
+        own = mine[probabilities[0].argmax(dim=0) == o + 1]
+        lost = own.numel() == 0 or bool(own.max() <= self.config.lost_below)
+        return ObjectState(id=self._ids[o], confidence=0.0 if lost else float(own.mean()), lost=lost)
+
+    def _read_out(self, seen: _Seen, given: Ids | None) -> Ids:
+        channel = self._started().restore(seen.probabilities).argmax(dim=0).cpu().numpy()
+        shown = [0, *(0 if state.lost else state.id for state in self._states)]
+        ids = np.asarray(shown)[channel]
+        if given is not None:
+            ids = np.where(np.isin(ids, np.unique(given[given > 0])), 0, ids)
+            ids = np.where(given > 0, given, ids)
+        return self._as_ids(ids)
+
+    def _as_ids(self, mask: Ids) -> Ids:
+        return mask.astype(np.uint8 if max(self._ids, default=0) <= 255 else np.uint16)
+
+
+def recommended(model: Segmenter) -> TrackConfig:
+    """Return the settings that a network's weights were chosen with, or the paper's where they say nothing.
+
+    A network without V and D gets label propagation.
+    """
+    config = from_dict(TrackConfig, model.notes.get("track", {}))
+    if model.mask_path is None and config.rounds:
+        return from_dict(TrackConfig, {**model.notes.get("track", {}), "rounds": 0})
+    return config
+
+
+def _with_background(objects: Float[Tensor, "1 o y x"]) -> Float[Tensor, "1 o1 y x"]:
+    return torch.cat([(1 - objects.sum(dim=1, keepdim=True)).clamp(0, 1), objects], dim=1)
+
+
+def _size(shape: np.ndarray | tuple[int, ...]) -> str:
+    y, x = (shape.shape if isinstance(shape, np.ndarray) else shape)[:2]
+    return f"{y}x{x} (height x width)"

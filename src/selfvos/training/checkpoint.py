@@ -1,0 +1,131 @@
+"""Checkpoints that are whole or not there: weights, optimiser and position, each with its digest."""
+
+import json
+import logging
+import shutil
+import uuid
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+
+from selfvos.errors import BrokenCheckpoint
+from selfvos.models.segmenter import Segmenter
+from selfvos.models.weights import load_into, save_weights
+from selfvos.storage import atomic_path, sha256, write_text
+from selfvos.training.settings import TrainConfig
+from selfvos.settings import from_dict, to_dict
+
+log = logging.getLogger(__name__)
+
+_FORMAT = 1
+_KEEP = 2
+_FILES = ("model.safetensors", "state.pt")
+
+
+@dataclass(frozen=True)
+class Position:
+    """How far a run has come."""
+
+    phase: str = "warmup"
+    """``warmup`` or ``joint``."""
+    step: int = 0
+    """Steps done in this phase."""
+    total: int = 0
+    """Steps done in all."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint that was found whole."""
+
+    folder: Path
+    position: Position
+    config: TrainConfig
+    precision: str
+
+
+def save_checkpoint(
+    run: Path, model: Segmenter, state: dict[str, Any], position: Position, config: TrainConfig, *, precision: str
+) -> Path:
+    """Write a checkpoint folder in one step and drop all but the latest two.
+
+    Args:
+        run: Folder of the run.
+        model: The network.
+        state: Tensors and plain values that resuming needs besides the network.
+        position: Where the run stands.
+        config: The run's settings.
+        precision: The precision that was decided on.
+
+    Raises:
+        OutOfSpace: The disk is full; earlier checkpoints are untouched.
+    """
+    parent = run / "checkpoints"
+    final = parent / f"step-{position.total:07d}"
+    if final.exists():
+        return final
+    for leftover in parent.glob(".step-*.tmp"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    temporary = parent / f".{final.name}-{uuid.uuid4().hex[:8]}.tmp"
+    try:
+        save_weights(temporary / _FILES[0], model, notes={"recipe": to_dict(config), **asdict(position)})
+        with atomic_path(temporary / _FILES[1]) as path:
+            torch.save(state, path)
+        manifest = {
+            "format": _FORMAT,
+            "position": asdict(position),
+            "config": to_dict(config),
+            "precision": precision,
+            "sha256": {name: sha256(temporary / name) for name in _FILES},
+        }
+        write_text(temporary / "manifest.json", json.dumps(manifest, indent=1))
+        temporary.rename(final)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    for old in sorted(parent.glob("step-*"))[:-_KEEP]:
+        shutil.rmtree(old, ignore_errors=True)
+    return final
+
+
+def latest_checkpoint(run: Path) -> Checkpoint | None:
+    """Find the newest whole checkpoint of a run; damaged ones are named in a warning and passed over.
+
+    Raises:
+        BrokenCheckpoint: There are checkpoints and all are damaged.
+    """
+    folders = sorted((run / "checkpoints").glob("step-*"), reverse=True)
+    for folder in folders:
+        try:
+            return _inspect(folder)
+        except BrokenCheckpoint as error:
+            log.warning("%s; trying the one before", error)
+    if folders:
+        raise BrokenCheckpoint(f"all checkpoints in {run / 'checkpoints'} are damaged; start the run again without --resume")
+    return None
+
+
+def restore(checkpoint: Checkpoint, model: Segmenter) -> dict[str, Any]:
+    """Load the network's weights in place and return the rest of the state."""
+    load_into(model, load_file(checkpoint.folder / _FILES[0]), source=str(checkpoint.folder))
+    return torch.load(checkpoint.folder / _FILES[1], map_location="cpu", weights_only=True)
+
+
+def _inspect(folder: Path) -> Checkpoint:
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text())
+        if manifest["format"] != _FORMAT:
+            raise BrokenCheckpoint(f"{folder}: written by another version (format {manifest['format']})")
+        for name, expected in manifest["sha256"].items():
+            if sha256(folder / name) != expected:
+                raise BrokenCheckpoint(f"{folder / name} is damaged (digest differs)")
+        return Checkpoint(
+            folder=folder,
+            position=Position(**manifest["position"]),
+            config=from_dict(TrainConfig, manifest["config"]),
+            precision=manifest["precision"],
+        )
+    except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
+        raise BrokenCheckpoint(f"{folder}: incomplete checkpoint ({error})") from error

@@ -1,0 +1,52 @@
+"""Decoded clips, ready before they are needed."""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+from selfvos.data.clips import ClipConfig, RawClip, Stretch, load_clip, plan_batch
+from selfvos.data.packs import Library
+from selfvos.training.distributed import World
+from selfvos.training.pseudo_masks import PseudoMasks
+
+_AHEAD = 4
+_THREADS = 8
+
+
+@dataclass(frozen=True)
+class Feed:
+    """Where the clips of a phase come from."""
+
+    library: Library
+    usable: Sequence[Stretch]
+    config: ClipConfig
+    seed: int
+    batch: int
+    world: World
+    masks: PseudoMasks | None = None
+
+    def batches(self, steps: range) -> Iterator[list[RawClip]]:
+        """Yield this process's clips of each step, decoded by threads a few steps ahead."""
+        waiting: deque[list[Future[RawClip]]] = deque()
+        with ThreadPoolExecutor(max_workers=_THREADS) as pool:
+            try:
+                for step in steps:
+                    waiting.append(self._order(pool, step))
+                    if len(waiting) > _AHEAD:
+                        yield [clip.result() for clip in waiting.popleft()]
+                while waiting:
+                    yield [clip.result() for clip in waiting.popleft()]
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def _order(self, pool: ThreadPoolExecutor, step: int) -> list[Future[RawClip]]:
+        plans = plan_batch(self.usable, self.config, seed=self.seed, step=step, batch=self.batch)
+        masks = self.masks
+        return [
+            pool.submit(
+                lambda plan: load_clip(self.library, plan, masks.for_clip(plan) if masks else None),
+                plan,
+            )
+            for plan in self.world.share(plans)
+        ]

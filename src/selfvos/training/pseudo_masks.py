@@ -1,0 +1,145 @@
+"""Rounds of pseudo masks: features of whole stretches of video, clustered, kept on disk until the next round."""
+
+import hashlib
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+from torch.nn import functional as F
+
+from selfvos.data.clips import ClipPlan, Stretch
+from selfvos.data.packs import Library, Pack
+from selfvos.models.segmenter import Segmenter
+from selfvos.models.weights import digest
+from selfvos.ops.clustering import cluster_video, seed_for
+from selfvos.ops.pseudo_objects import clean
+from selfvos.storage import atomic_path
+from selfvos.training.precision import autocast
+from selfvos.training.settings import PseudoMaskConfig
+
+log = logging.getLogger(__name__)
+
+_BATCH = 8
+
+
+@dataclass(frozen=True)
+class PseudoMasks:
+    """One round: where the cluster maps of each stretch lie."""
+
+    folder: Path
+    stretches: tuple[Stretch, ...]
+    names: tuple[str, ...]
+    """Video name by index in the library."""
+
+    def maps(self, stretch: Stretch) -> UInt8[np.ndarray, "t h w"]:
+        """Return the cluster maps of all frames of a stretch."""
+        with np.load(_file(self.folder, self.names[stretch.video])) as stored:
+            return stored["maps"]
+
+    def for_clip(self, plan: ClipPlan) -> UInt8[np.ndarray, "t h w"]:
+        """Return the cluster maps of one planned clip's frames."""
+        stretch = next(s for s in self.stretches if s.video == plan.video)
+        return self.maps(stretch)[[i - stretch.start for i in plan.frames]]
+
+
+@torch.inference_mode()
+def encode_stretch(
+    model: Segmenter, pack: Pack, frames: Sequence[int], *, feature: str, short_side_px: int, precision: str = "float32"
+) -> Float[Tensor, "t h w c"]:
+    """Return unit-length features of some frames of a packed video.
+
+    Both sides are brought to multiples of the stride, so that the cells cover the frame exactly.
+    """
+    scale = short_side_px / min(pack.height, pack.width)
+    size = [max(1, round(side * scale / model.stride)) * model.stride for side in (pack.height, pack.width)]
+    parts = []
+    for start in range(0, len(frames), _BATCH):
+        pixels = np.stack([pack.frame(i) for i in frames[start : start + _BATCH]])
+        x = torch.from_numpy(pixels).to(model.device).movedim(-1, 1).float() / 255
+        if list(x.shape[-2:]) != size:
+            x = F.interpolate(x, size=size, mode="bicubic", align_corners=False, antialias=True).clamp(0, 1)
+        with autocast(precision, model.device):
+            features = model.encode_frame(x)
+        key = features.key if feature == "key" else F.normalize(features.stages[feature].float(), dim=1)
+        parts.append(key.movedim(1, -1))
+    return torch.cat(parts)
+
+
+def choose_stretches(
+    usable: Sequence[Stretch], config: PseudoMaskConfig, *, seed: int, round: int
+) -> tuple[Stretch, ...]:
+    """Choose what is clustered in a round: all, or as many videos and frames as the settings allow, drawn anew."""
+    draw = np.random.default_rng([seed, 2, round])
+    count = min(config.max_videos or len(usable), len(usable))
+    chosen = sorted(draw.choice(len(usable), size=count, replace=False))
+    result = []
+    for i in chosen:
+        stretch = usable[i]
+        length = min(config.max_frames or stretch.length, stretch.length)
+        start = stretch.start + int(draw.integers(stretch.length - length + 1))
+        result.append(Stretch(stretch.video, start, length))
+    return tuple(result)
+
+
+def refresh(
+    model: Segmenter,
+    library: Library,
+    usable: Sequence[Stretch],
+    config: PseudoMaskConfig,
+    store: Path,
+    *,
+    seed: int,
+    round: int,
+    share: Callable[[Sequence[Stretch]], Sequence[Stretch]] = lambda stretches: stretches,
+    precision: str = "float32",
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> PseudoMasks:
+    """Cluster every chosen stretch with the network as it is now; what the store holds already is not redone.
+
+    Maps are keyed by video, round and the digest of the weights, so an interrupted pass goes on where it stopped
+    and maps of other weights are never mixed in.
+
+    Args:
+        model: The network; its mode is kept.
+        library: The videos.
+        usable: Where clips may come from.
+        config: What to cluster and how.
+        store: Folder of all rounds.
+        seed: Seed of the run.
+        round: How often pseudo masks were made before.
+        share: Picks the stretches that this process works on.
+        precision: Of the network's forward pass.
+        progress: Called with stretches done and stretches in all (of this process).
+    """
+    chosen = choose_stretches(usable, config, seed=seed, round=round)
+    names = tuple(pack.name for pack in library.packs)
+    result = PseudoMasks(store / f"round-{round:03d}-{digest(model.state_dict())[:12]}", chosen, names)
+    mine = share(chosen)
+    was_training = model.training
+    model.eval()
+    for done, stretch in enumerate(mine, start=1):
+        path = _file(result.folder, names[stretch.video])
+        if not path.exists():
+            pack = library.packs[stretch.video]
+            frames = range(stretch.start, stretch.start + stretch.length)
+            features = encode_stretch(
+                model, pack, frames, feature=config.feature, short_side_px=config.short_side_px, precision=precision
+            )
+            maps, centroids = cluster_video(features, config.clusters, seed_for(seed, pack.name, round))
+            if len(centroids) < config.clusters.clusters:
+                log.info("%s: %d of %d clusters found", pack.name, len(centroids), config.clusters.clusters)
+            maps = clean(maps.cpu(), len(centroids))
+            with atomic_path(path) as temporary:
+                np.savez_compressed(temporary, maps=maps.numpy())
+        progress(done, len(mine))
+    model.train(was_training)
+    return result
+
+
+def _file(folder: Path, name: str) -> Path:
+    return folder / f"{hashlib.sha256(name.encode()).hexdigest()[:24]}.npz"

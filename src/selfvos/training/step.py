@@ -1,0 +1,47 @@
+"""One forward pass of everything that a phase learns from."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from selfvos.errors import UsageError
+from selfvos.models.segmenter import Segmenter
+from selfvos.objectives.base import OBJECTIVES, EncodedClip, Objective
+from selfvos.settings import from_dict
+from selfvos.training.settings import ObjectiveSpec
+from selfvos.types import Clip
+
+
+class TrainingStep(nn.Module):
+    """The network and the objectives of a phase, as the one module that processes have to agree on."""
+
+    def __init__(self, model: Segmenter, specs: tuple[ObjectiveSpec, ...]) -> None:
+        """Make the objectives.
+
+        Raises:
+            UsageError: An objective does not exist or refuses its settings.
+        """
+        super().__init__()
+        self.model = model
+        self.weights = [spec.weight for spec in specs]
+        self.objectives = nn.ModuleList(_make(spec) for spec in specs)
+
+    @property
+    def needs_masks(self) -> bool:
+        """Whether any objective learns from pseudo masks."""
+        return any(isinstance(o, Objective) and o.needs_masks for o in self.objectives)
+
+    def forward(self, clip: Clip, generator: torch.Generator) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
+        """Return the weighted sum of all objectives, and their parts by name."""
+        encoded = EncodedClip(clip, self.model)
+        terms = [objective(encoded, generator) for objective in self.objectives]
+        total = torch.stack([weight * term.total for weight, term in zip(self.weights, terms, strict=True)]).sum()
+        return total, {name: part for term in terms for name, part in term.parts.items()}
+
+
+def _make(spec: ObjectiveSpec) -> Objective:
+    kind = OBJECTIVES.get(spec.name)
+    try:
+        return kind(from_dict(kind.Config, spec.settings))
+    except UsageError as error:
+        raise UsageError(f"objective {spec.name}: {error}") from error

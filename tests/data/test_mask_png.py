@@ -1,0 +1,318 @@
+import errno
+import os
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+from PIL import Image, ImageDraw, ImageFilter
+
+from selfvos.data.mask_png import palette, read_first_mask, read_mask, write_mask
+from selfvos.errors import DataError, MaskMismatch, OutOfSpace, UsageError
+
+
+def drawn(ids: st.SearchStrategy[int]) -> st.SearchStrategy[np.ndarray]:
+    """Masks whose every object is at least 3 x 3 pixels, as what a person draws is."""
+    cells = npst.arrays(np.uint16, st.tuples(st.integers(1, 5), st.integers(1, 5)), elements=ids)
+    return cells.map(lambda mask: np.kron(mask, np.ones((3, 3), np.uint16)))
+
+
+def disc(size: int = 64) -> np.ndarray:
+    y, x = np.mgrid[:size, :size] - size / 2
+    return ((y**2 + x**2 < (size / 3) ** 2) * 255).astype(np.uint8)
+
+
+def as_palette(mask):
+    image = Image.fromarray(mask.astype(np.uint8))
+    image.putpalette(palette().tobytes())
+    return image
+
+
+def as_other_palette(mask):
+    image = Image.fromarray(mask.astype(np.uint8))
+    image.putpalette(np.random.default_rng(0).integers(0, 255, 768, dtype=np.uint8).tobytes())
+    return image
+
+
+ENCODINGS = {
+    "palette": as_palette,
+    "any palette": as_other_palette,
+    "grey": lambda mask: Image.fromarray(mask.astype(np.uint8)),
+    "grey with alpha": lambda mask: Image.fromarray(mask.astype(np.uint8)).convert("LA"),
+    "16 bit": lambda mask: Image.fromarray(mask.astype(np.uint16)),
+    "rgb": lambda mask: Image.fromarray(palette()[mask]),
+    "rgba": lambda mask: Image.fromarray(palette()[mask]).convert("RGBA"),
+}
+
+
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("masks")
+
+
+def test_the_palette_is_that_of_the_benchmarks(shared_data):
+    first = [(0, 0, 0), (128, 0, 0), (0, 128, 0), (128, 128, 0), (0, 0, 128), (128, 0, 128), (0, 128, 128)]
+    assert [tuple(colour) for colour in palette()[:7].tolist()] == first
+    assert palette()[[8, 9, 10, 11, 255]].tolist() == [
+        [64, 0, 0],
+        [192, 0, 0],
+        [64, 128, 0],
+        [192, 128, 0],
+        [224, 224, 192],
+    ]
+    assert len(np.unique(palette(), axis=0)) == 256
+    official = Image.open(next((shared_data / "multiobject").rglob("*.png"))).getpalette()
+    assert official is not None
+    np.testing.assert_array_equal(palette()[:8].ravel(), official[:24])
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@settings(max_examples=25, deadline=None)
+@given(mask=drawn(st.integers(0, 254)))
+def test_the_same_ids_from_every_encoding(scratch, encoding, mask):
+    ENCODINGS[encoding](mask).save(scratch / "mask.png")
+    read = read_mask(scratch / "mask.png", mask.shape)
+    assert read.dtype == np.uint8
+    np.testing.assert_array_equal(read, mask)
+
+
+@settings(max_examples=50, deadline=None)
+@given(npst.arrays(np.int64, npst.array_shapes(min_dims=2, max_dims=2, max_side=9), elements=st.integers(0, 65534)))
+def test_what_is_written_is_read_back(scratch, mask):
+    write_mask(scratch / "mask.png", mask)
+    read = read_mask(scratch / "mask.png")
+    assert read.dtype == (np.uint8 if mask.max() <= 255 else np.uint16)
+    np.testing.assert_array_equal(read, mask)
+
+
+@settings(max_examples=25, deadline=None)
+@given(npst.arrays(np.uint8, npst.array_shapes(min_dims=2, max_dims=2, max_side=9)))
+def test_every_byte_is_an_id(scratch, mask):
+    write_mask(scratch / "mask.png", mask)
+    np.testing.assert_array_equal(read_mask(scratch / "mask.png"), mask)
+    assert Image.open(scratch / "mask.png").mode == "P"
+
+
+def test_three_hundred_objects(tmp_path):
+    mask = np.kron(np.arange(301).reshape(7, 43), np.ones((3, 3), int))
+    write_mask(tmp_path / "mask.png", mask)
+    assert Image.open(tmp_path / "mask.png").mode.startswith("I")
+    read = read_mask(tmp_path / "mask.png")
+    assert read.dtype == np.uint16
+    np.testing.assert_array_equal(read, mask)
+
+
+def test_the_most_objects_and_one_more(tmp_path):
+    mask = np.arange(65536).reshape(256, 256)
+    write_mask(tmp_path / "mask.png", np.kron(mask, np.ones((2, 2), int)))
+    assert len(np.unique(read_mask(tmp_path / "mask.png"))) == 65536
+    for wrong in (mask + 1, mask - 1):
+        with pytest.raises(MaskMismatch, match="0 to 65535"):
+            write_mask(tmp_path / "mask.png", wrong)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "RGB"])
+def test_white_on_black_is_object_one(tmp_path, mode):
+    Image.fromarray(disc()).convert(mode).save(tmp_path / "mask.png")
+    np.testing.assert_array_equal(read_mask(tmp_path / "mask.png"), disc() > 0)
+
+
+def test_255_in_a_palette_is_an_id(tmp_path):
+    as_palette(disc()).save(tmp_path / "mask.png")
+    assert np.unique(read_mask(tmp_path / "mask.png")).tolist() == [0, 255]
+
+
+def test_all_white_is_one_object_everywhere(tmp_path):
+    Image.new("L", (8, 6), 255).save(tmp_path / "mask.png")
+    np.testing.assert_array_equal(read_mask(tmp_path / "mask.png"), np.ones((6, 8)))
+
+
+@pytest.mark.parametrize("suffix", ["tif", "bmp"])
+def test_other_lossless_files(tmp_path, suffix):
+    Image.fromarray(disc() // 127 * 3).save(tmp_path / f"mask.{suffix}")
+    assert np.unique(read_mask(tmp_path / f"mask.{suffix}")).tolist() == [0, 6]
+
+
+def test_thin_objects_with_low_ids_are_not_called_soft(tmp_path):
+    ids = np.zeros((12, 12), np.uint8)
+    ids[3:9, 3:9], ids[4:8, 4:8] = 1, 2  # object 1 is a line around object 2
+    Image.fromarray(ids).save(tmp_path / "mask.png")
+    np.testing.assert_array_equal(read_mask(tmp_path / "mask.png"), ids)
+
+
+def test_free_colours_are_numbered_from_dark_to_light_red(tmp_path):
+    rgb = np.zeros((12, 12, 3), np.uint8)
+    rgb[:4, :4], rgb[4:8, :4], rgb[8:, 4:] = (255, 0, 0), (0, 255, 0), (255, 255, 0)
+    Image.fromarray(rgb).save(tmp_path / "mask.png")
+    mask = read_mask(tmp_path / "mask.png")
+    assert (mask[0, 0], mask[4, 0], mask[8, 4], mask[0, 8]) == (2, 1, 3, 0)
+
+
+def test_transparent_pixels_are_background(tmp_path):
+    rgba = np.full((8, 8, 4), 255, np.uint8)
+    rgba[:4, :, 3] = 0
+    Image.fromarray(rgba).save(tmp_path / "mask.png")
+    np.testing.assert_array_equal(read_mask(tmp_path / "mask.png"), rgba[..., 3] > 0)
+
+
+@pytest.mark.parametrize("colours", [32, 33])
+def test_at_most_32_free_colours(tmp_path, colours):
+    ids = np.kron(np.arange(36).reshape(6, 6).clip(0, colours), np.ones((3, 3), int))
+    rgb = np.stack([ids * 7, ids * 0, ids * 5], axis=-1).astype(np.uint8)
+    Image.fromarray(rgb).save(tmp_path / "mask.png")
+    if colours == 32:
+        np.testing.assert_array_equal(read_mask(tmp_path / "mask.png"), ids)
+    else:
+        with pytest.raises(MaskMismatch, match="34 colours"):
+            read_mask(tmp_path / "mask.png")
+
+
+def test_a_photograph_is_no_mask(tmp_path):
+    rgb = np.random.default_rng(0).integers(0, 255, (32, 32, 3), dtype=np.uint8)
+    Image.fromarray(rgb).save(tmp_path / "mask.png")
+    with pytest.raises(MaskMismatch, match=r"ids cannot be told \(\d+ colours.*palette or grey PNG"):
+        read_mask(tmp_path / "mask.png")
+
+
+def test_colours_without_black_background_are_refused(tmp_path):
+    Image.new("RGB", (8, 8), (255, 0, 0)).save(tmp_path / "mask.png")
+    with pytest.raises(MaskMismatch, match="on black"):
+        read_mask(tmp_path / "mask.png")
+
+
+SOFT = {
+    "halved": lambda image: image.resize((32, 32), Image.Resampling.BILINEAR),
+    "averaged": lambda image: image.resize((32, 32), Image.Resampling.BOX),
+    "doubled": lambda image: image.resize((128, 128), Image.Resampling.BILINEAR),
+    "sharpened": lambda image: image.resize((50, 50), Image.Resampling.LANCZOS),
+    "blurred": lambda image: image.filter(ImageFilter.GaussianBlur(3)),
+}
+
+
+@pytest.mark.parametrize("soften", SOFT)
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
+def test_soft_edges_are_refused(tmp_path, soften, mode):
+    SOFT[soften](Image.fromarray(disc())).convert(mode).save(tmp_path / "mask.png")
+    with pytest.raises(MaskMismatch, match="soft edges"):
+        read_mask(tmp_path / "mask.png")
+
+
+def test_soft_edges_in_colour_are_refused(tmp_path):
+    image = Image.new("RGB", (64, 64))
+    ImageDraw.Draw(image).ellipse((9, 9, 40, 40), fill=(255, 0, 0))
+    ImageDraw.Draw(image).ellipse((30, 30, 60, 60), fill=(0, 0, 255))
+    image.resize((32, 32), Image.Resampling.BOX).save(tmp_path / "mask.png")
+    with pytest.raises(MaskMismatch, match="soft edges"):
+        read_mask(tmp_path / "mask.png")
+
+
+def test_soft_edges_of_16_bits_are_refused(tmp_path):
+    soft = np.array(SOFT["halved"](Image.fromarray(disc()))).astype(np.uint16) * 257
+    Image.fromarray(soft).save(tmp_path / "mask.png")
+    with pytest.raises(MaskMismatch, match="soft edges"):
+        read_mask(tmp_path / "mask.png")
+
+
+@pytest.mark.parametrize("quality", [50, 75, 90, 95, 100])
+def test_what_was_a_jpeg_is_refused(tmp_path, quality):
+    Image.fromarray(disc()).save(tmp_path / "mask.jpg", quality=quality)
+    with pytest.raises(MaskMismatch, match="is JPEG"):
+        read_mask(tmp_path / "mask.jpg")
+    Image.open(tmp_path / "mask.jpg").save(tmp_path / "mask.png")
+    with pytest.raises(MaskMismatch, match="soft edges"):
+        read_mask(tmp_path / "mask.png")
+
+
+def test_a_jpeg_called_png_is_refused(tmp_path):
+    Image.fromarray(disc()).save(tmp_path / "mask.png", format="JPEG")
+    with pytest.raises(MaskMismatch, match="is JPEG"):
+        read_mask(tmp_path / "mask.png")
+
+
+def test_real_masks_in_any_grey_levels_are_never_called_soft(shared_data, tmp_path):
+    files = sorted((shared_data / "multiobject").rglob("*.png"))[::13]
+    files += sorted((shared_data / "peer_results").rglob("*.png"))[::97]
+    assert len(files) > 10
+    for file in files:
+        ids = np.array(Image.open(file))
+        levels = (ids * 36 if ids.max() < 8 else ids).astype(np.uint8)
+        Image.fromarray(levels).save(tmp_path / "mask.png")
+        expected = levels > 0 if set(np.unique(levels).tolist()) <= {0, 255} else levels
+        np.testing.assert_array_equal(read_mask(tmp_path / "mask.png"), expected)
+
+
+def test_real_masks_keep_their_ids(shared_data):
+    binary = read_mask(next((shared_data / "davis2016" / "Annotations").rglob("*.png")))
+    assert np.unique(binary).tolist() == [0, 1]
+    girls = read_mask(shared_data / "multiobject/Annotations/240p/schoolgirls/00000.png", (240, 432))
+    assert np.unique(girls).tolist() == list(range(8))
+
+
+def test_another_size_names_both(tmp_path):
+    write_mask(tmp_path / "mask.png", np.ones((480, 854), np.uint8))
+    with pytest.raises(MaskMismatch, match="480x854, the frame is 720x1280") as caught:
+        read_mask(tmp_path / "mask.png", (720, 1280))
+    assert "\n" not in str(caught.value)
+
+
+def test_an_empty_mask_is_fine_unless_it_is_the_first(tmp_path):
+    write_mask(tmp_path / "mask.png", np.zeros((6, 8), np.uint8))
+    assert not read_mask(tmp_path / "mask.png").any()
+    with pytest.raises(MaskMismatch, match="empty"):
+        read_first_mask(tmp_path / "mask.png", (6, 8))
+    write_mask(tmp_path / "mask.png", np.eye(6, 8, dtype=np.uint8))
+    assert read_first_mask(tmp_path / "mask.png", (6, 8)).sum() == 6
+
+
+def test_a_mask_without_pixels_cannot_be_written(tmp_path):
+    with pytest.raises(MaskMismatch, match="at least one pixel"):
+        write_mask(tmp_path / "mask.png", np.zeros((0, 4), np.uint8))
+
+
+def test_a_float_mask_is_refused(tmp_path):
+    Image.fromarray(np.ones((6, 8), np.float32)).save(tmp_path / "mask.tif")
+    with pytest.raises(MaskMismatch, match="F image"):
+        read_mask(tmp_path / "mask.tif")
+
+
+def test_ids_beyond_16_bits_are_refused(tmp_path):
+    for wrong in (70000, -1):
+        Image.fromarray(np.full((6, 8), wrong, np.int32)).save(tmp_path / "mask.tif")
+        with pytest.raises(MaskMismatch, match=str(wrong)):
+            read_mask(tmp_path / "mask.tif")
+
+
+def test_missing_and_damaged_files(tmp_path):
+    with pytest.raises(UsageError, match="no such file"):
+        read_mask(tmp_path / "nothing.png")
+    (tmp_path / "mask.png").write_bytes(b"\x89PNG\r\n\x1a\njunk")
+    with pytest.raises(DataError, match=r"mask\.png cannot be read"):
+        read_mask(tmp_path / "mask.png")
+
+
+def test_a_decompression_bomb_is_refused_unopened(tmp_path):
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return len(content).to_bytes(4, "big") + kind + content + zlib.crc32(kind + content).to_bytes(4, "big")
+
+    side = (40_000).to_bytes(4, "big")
+    head = chunk(b"IHDR", side + side + bytes([8, 0, 0, 0, 0]))
+    (tmp_path / "mask.png").write_bytes(b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(bytes(10**6))))
+    with pytest.raises(DataError, match="pixels"):
+        read_mask(tmp_path / "mask.png")
+
+
+def test_a_full_disk_leaves_the_old_mask(tmp_path, monkeypatch):
+    old = np.eye(6, dtype=np.uint8)
+    write_mask(tmp_path / "mask.png", old)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("selfvos.storage.os.replace", full)
+    with pytest.raises(OutOfSpace, match=r"mask\.png"):
+        write_mask(tmp_path / "mask.png", 1 - old)
+    np.testing.assert_array_equal(read_mask(tmp_path / "mask.png"), old)
+    assert os.listdir(tmp_path) == ["mask.png"]

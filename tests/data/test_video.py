@@ -1,0 +1,526 @@
+import errno
+import gc
+import logging
+import os
+import struct
+import weakref
+from collections.abc import Iterable
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from av.stream import Disposition
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from selfvos.data import video
+from selfvos.data.video import VideoFile, VideoWriter
+from selfvos.errors import BrokenVideo, DataError, OutOfSpace, UsageError
+
+QUARTER_TURN_CLOCKWISE = [0, 65536, 0, -65536, 0, 0, 0, 0, 1 << 30]  # as a phone held upright writes it
+HALF_TURN = [-65536, 0, 0, 0, -65536, 0, 0, 0, 1 << 30]
+MIRRORED = [-65536, 0, 0, 0, 65536, 0, 0, 0, 1 << 30]
+
+
+def scenery(count: int, height: int = 48, width: int = 64) -> list[np.ndarray]:
+    """Pan over fixed noise: no two frames alike, and compressed frames not tiny."""
+    noise = np.random.default_rng(0).integers(0, 255, (height, width + count, 3), dtype=np.uint8)
+    return [np.ascontiguousarray(noise[:, i : i + width]) for i in range(count)]
+
+
+def encode(path: Path, frames: list[np.ndarray], *, codec="libx264", **options: str) -> Path:
+    """Write a video without the code under test."""
+    with av.open(str(path), "w", options=options) as container:
+        stream = container.add_stream(codec, rate=25)
+        stream.height, stream.width = frames[0].shape[:2]
+        stream.pix_fmt = "yuv420p"
+        for rgb in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(rgb, format="rgb24")))
+        container.mux(stream.encode(None))
+    return path
+
+
+def set_matrix(path: Path, matrix: list[int]) -> Path:
+    """Replace the display matrix in the track header of an mp4 file, 40 bytes into its content."""
+    content = bytearray(path.read_bytes())
+    place = content.index(b"tkhd") + 4 + 40
+    assert struct.unpack_from(">9i", content, place) == (65536, 0, 0, 0, 65536, 0, 0, 0, 1 << 30)
+    struct.pack_into(">9i", content, place, *matrix)
+    path.write_bytes(content)
+    return path
+
+
+def quadrants() -> np.ndarray:
+    """Draw a picture that shows how it is turned: red, green, blue and white corners."""
+    rgb = np.zeros((32, 64, 3), np.uint8)
+    rgb[:16, :32], rgb[:16, 32:], rgb[16:, :32], rgb[16:, 32:] = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
+    return rgb
+
+
+def difference(a: np.ndarray, b: np.ndarray) -> float:
+    return float(np.abs(a.astype(float) - b).mean())
+
+
+def test_a_video_says_what_it_is_and_gives_its_frames_in_order(tmp_path):
+    shades = [np.full((48, 64, 3), 10 * i, np.uint8) for i in range(20)]  # libx264 reorders these by default
+    file = VideoFile(encode(tmp_path / "clip.mp4", shades))
+    frames = list(file)
+    assert (file.name, file.size, file.fps, file.count) == ("clip", (48, 64), 25.0, 20)
+    assert [frame.index for frame in frames] == list(range(20))
+    assert [frame.name for frame in frames][:2] == ["00000", "00001"]
+    np.testing.assert_allclose([frame.seconds for frame in frames], np.arange(20) / 25, atol=1e-9)
+    assert all(abs(float(frame.rgb.mean()) - 10 * i) < 4 for i, frame in enumerate(frames))
+    assert all(frame.rgb.flags.c_contiguous and frame.rgb.flags.writeable for frame in frames)
+    assert not file.partial
+    assert file.skipped == 0
+
+
+def test_a_video_can_be_read_again(tmp_path):
+    file = VideoFile(encode(tmp_path / "clip.mp4", scenery(5)))
+    once, twice = [frame.rgb for frame in file], [frame.rgb for frame in file]
+    assert len(once) == 5
+    np.testing.assert_array_equal(once, twice)
+
+
+def test_frames_that_are_let_go_are_not_kept(tmp_path):
+    file = VideoFile(encode(tmp_path / "clip.mp4", scenery(60)))
+    seen = []
+    for frame in file:
+        seen.append(weakref.ref(frame.rgb))
+        del frame
+    gc.collect()
+    assert len(seen) == 60
+    assert sum(ref() is not None for ref in seen) == 0
+
+
+def test_stopping_early_closes_the_file(tmp_path):
+    path = encode(tmp_path / "clip.mp4", scenery(30))
+    reading = iter(VideoFile(path))
+    next(reading)
+    reading.close()
+    gc.collect()
+    assert str(path) not in {os.path.realpath(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd")}
+
+
+@pytest.mark.parametrize(
+    ("matrix", "upright"),
+    [
+        (QUARTER_TURN_CLOCKWISE, lambda rgb: np.rot90(rgb, -1)),
+        (HALF_TURN, lambda rgb: np.rot90(rgb, 2)),
+        (MIRRORED, lambda rgb: rgb[:, ::-1]),
+    ],
+    ids=["quarter", "half", "mirrored"],
+)
+def test_turned_videos_come_upright(tmp_path, matrix, upright):
+    stored = quadrants()
+    file = VideoFile(set_matrix(encode(tmp_path / "phone.mp4", [stored] * 3), matrix))
+    frame = next(iter(file))
+    expected = upright(stored)
+    assert file.size == expected.shape[:2] == frame.rgb.shape[:2]
+    assert difference(frame.rgb, expected) < 8
+    assert frame.rgb.flags.c_contiguous
+
+
+def test_one_frame_is_a_video(tmp_path):
+    file = VideoFile(encode(tmp_path / "one.mp4", scenery(1)))
+    assert len(list(file)) == 1
+    assert not file.partial
+    assert 0.001 <= file.fps <= 1000
+
+
+def test_ten_bit_video_is_read_as_eight(tmp_path):
+    with av.open(str(tmp_path / "deep.mkv"), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 32, 64, "yuv420p10le"
+        picture = av.VideoFrame.from_ndarray(quadrants(), format="rgb24").reformat(format="yuv420p10le")
+        container.mux(stream.encode(picture))
+        container.mux(stream.encode(None))
+    corners = next(iter(VideoFile(tmp_path / "deep.mkv"))).rgb[4::24, 8::48]
+    assert difference(corners, quadrants()[4::24, 8::48]) < 3
+
+
+def test_an_impossible_rate_is_not_believed(tmp_path):
+    with av.open(str(tmp_path / "fast.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=60000)
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(scenery(1)[0], format="rgb24")))
+        container.mux(stream.encode(None))
+    assert VideoFile(tmp_path / "fast.mp4").fps == 25.0
+
+
+def test_titles_that_are_no_utf8_do_not_matter(tmp_path):
+    with av.open(str(tmp_path / "clip.mkv"), "w") as container:
+        container.metadata["title"] = "QQQQ"
+        stream = container.add_stream("libx264", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(scenery(1)[0], format="rgb24")))
+        container.mux(stream.encode(None))
+    content = (tmp_path / "clip.mkv").read_bytes()
+    assert content.count(b"QQQQ") == 1
+    (tmp_path / "clip.mkv").write_bytes(content.replace(b"QQQQ", b"\xff\xfe\xff\xfe"))
+    assert len(list(VideoFile(tmp_path / "clip.mkv"))) == 1
+
+
+def growing(folder: Path) -> Path:
+    """Write three frames of 48x64 and three of 96x128 into one stream."""
+    with av.open(str(folder / "two.ts"), "w", format="mpegts") as container:
+        for height, width, start in ((48, 64, 0), (96, 128, 3)):
+            part = encode(folder / f"{height}.ts", scenery(3, height, width), codec="mpeg2video")
+            with av.open(str(part)) as source:
+                if not container.streams:
+                    stream = container.add_stream_from_template(source.streams.video[0])
+                for packet in source.demux(video=0):
+                    if packet.size:
+                        packet.stream = stream
+                        shift = start * 3600
+                        packet.pts, packet.dts = (packet.pts or 0) + shift, (packet.dts or 0) + shift
+                        container.mux(packet)
+    return folder / "two.ts"
+
+
+def test_a_change_of_size_on_the_way_is_scaled_back(tmp_path):
+    shapes = [frame.rgb.shape for frame in VideoFile(growing(tmp_path))]
+    assert len(shapes) >= 5
+    assert set(shapes) == {(48, 64, 3)}
+
+
+def test_frames_that_grow_beyond_the_limit_are_left_out(tmp_path, monkeypatch):
+    monkeypatch.setattr(video, "MOST_PIXELS", 48 * 64)
+    file = VideoFile(growing(tmp_path))
+    assert len(list(file)) <= 3
+    assert file.skipped >= 2
+
+
+def test_half_a_file_gives_its_frames_and_says_so(tmp_path, caplog):
+    whole = encode(tmp_path / "whole.mp4", scenery(60), movflags="faststart").read_bytes()
+    half = tmp_path / "half.mp4"
+    half.write_bytes(whole[: len(whole) * 6 // 10])
+    file = VideoFile(half)
+    with caplog.at_level(logging.WARNING):
+        frames = list(file)
+    assert 5 < len(frames) < 60
+    assert file.partial
+    assert file.count == 60
+    assert "half.mp4" in caplog.text
+    assert f"{len(frames)} of 60" in caplog.text
+
+
+def test_a_file_cut_between_two_frames_is_partial(tmp_path):
+    path = encode(tmp_path / "clip.mp4", scenery(60), movflags="faststart")
+    with av.open(str(path)) as container:
+        packet = [p for p in container.demux(video=0) if p.size][55]
+    path.write_bytes(path.read_bytes()[: packet.pos])
+    file = VideoFile(path)
+    assert 50 <= len(list(file)) <= 55
+    assert file.partial
+
+
+def test_half_a_matroska_file_gives_its_frames_and_says_so(tmp_path):
+    whole = encode(tmp_path / "whole.mkv", scenery(120)).read_bytes()
+    (tmp_path / "half.mkv").write_bytes(whole[: len(whole) // 2])
+    file = VideoFile(tmp_path / "half.mkv")
+    assert 5 < len(list(file)) < 120
+    assert file.partial
+
+
+def test_one_damaged_packet_costs_one_frame(tmp_path, caplog):
+    path = encode(tmp_path / "clip.mp4", scenery(30))
+    with av.open(str(path)) as container:
+        packet = [p for p in container.demux(video=0) if p.size][20]
+    content = bytearray(path.read_bytes())
+    content[packet.pos : packet.pos + packet.size] = b"\xff" * packet.size
+    path.write_bytes(content)
+    file = VideoFile(path)
+    assert len(list(file)) == 29
+    assert file.skipped == 1
+    assert not file.partial
+    assert "1 damaged" in caplog.text
+
+
+def test_four_hundred_flipped_bits_leave_nine_tenths_of_the_frames(tmp_path):
+    path = encode(tmp_path / "clip.mp4", scenery(120, 144, 192), movflags="faststart")
+    content = bytearray(path.read_bytes())
+    rng = np.random.default_rng(0)
+    for place in rng.integers(len(content) // 25, len(content), 400):
+        content[place] ^= 1 << int(rng.integers(8))
+    path.write_bytes(content)
+    assert len(list(VideoFile(path))) >= 108
+
+
+def write_audio(path: Path) -> None:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=44100)
+        sound = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        sound.sample_rate = 44100
+        container.mux(stream.encode(sound))
+        container.mux(stream.encode(None))
+
+
+def write_audio_with_cover(path: Path) -> None:
+    with av.open(str(path), "w") as container:
+        sound, cover = container.add_stream("aac", rate=44100), container.add_stream("mjpeg", rate=25)
+        cover.height, cover.width, cover.pix_fmt, cover.disposition = 48, 64, "yuvj420p", Disposition.attached_pic
+        silence = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        silence.sample_rate = 44100
+        picture = av.VideoFrame.from_ndarray(scenery(1)[0], format="rgb24").reformat(format="yuvj420p")
+        container.mux([*cover.encode(picture), *cover.encode(None), *sound.encode(silence), *sound.encode(None)])
+
+
+def without_index(path: Path) -> None:
+    whole = encode(path.with_name("whole.mp4"), scenery(60)).read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda path: path.mkdir(), "folder"),
+        (lambda path: path.write_bytes(b""), "empty"),
+        (lambda path: path.write_bytes(np.random.default_rng(0).bytes(5000)), "not a video"),
+        (lambda path: os.mkfifo(path), "not a regular file"),
+        (write_audio, "only audio"),
+        (write_audio_with_cover, "only audio and cover art"),
+        (without_index, "moov"),
+        (lambda path: path.write_text("#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:9/x.ts\n#EXT-X-ENDLIST\n"), "x.mp4"),
+    ],
+    ids=["folder", "empty", "junk", "pipe", "audio", "cover", "moov", "playlist"],
+)
+def test_what_is_no_video_is_refused_in_one_line(tmp_path, make, says):
+    path = tmp_path / "x.mp4"
+    make(path)
+    with pytest.raises(BrokenVideo, match=says) as caught:
+        VideoFile(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["nothing.mp4", "a\0b.mp4", "x" * 300 + ".mp4", "concat:a.mp4|b.mp4", "http://x/y.mp4"]
+)
+def test_a_path_that_does_not_exist_is_a_wrong_call(tmp_path, name):
+    with pytest.raises(UsageError, match="no such file"):
+        VideoFile(tmp_path / name)
+
+
+def test_a_script_called_mp4_opens_no_other_file(tmp_path):
+    encode(tmp_path / "secret.mp4", scenery(3))
+    disguised = tmp_path / "x.mp4"
+    disguised.write_text("ffconcat version 1.0\nfile secret.mp4\n")
+    with av.open(str(disguised)) as unguarded:  # the danger is real
+        assert sum(1 for _ in unguarded.decode(video=0)) == 3
+    with pytest.raises(BrokenVideo, match="playlist"):
+        VideoFile(disguised)
+
+
+def test_a_name_like_a_protocol_is_still_a_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write(Path("http:clips/clip%03d.mp4"), scenery(2))
+    assert len(list(VideoFile("http:clips/clip%03d.mp4"))) == 2
+
+
+def test_a_file_that_may_not_be_read_says_so(tmp_path, monkeypatch):
+    path = encode(tmp_path / "clip.mp4", scenery(2))
+
+    def forbidden(*_, **__):
+        raise av.error.PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(av, "open", forbidden)
+    with pytest.raises(BrokenVideo, match="permission denied"):
+        VideoFile(path)
+
+
+def test_a_container_that_cannot_be_read_on_ends_the_video(tmp_path, monkeypatch):
+    file = VideoFile(encode(tmp_path / "clip.mp4", scenery(10)))
+    really_open = av.open
+
+    class Breaking:
+        """A container whose medium fails after five packets, for good."""
+
+        def __init__(self, container):
+            self._container = container
+            self._left = 5
+
+        def __getattr__(self, name):
+            return getattr(self._container, name)
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            self._container.close()
+
+        def demux(self, stream):
+            packets = self._container.demux(stream)
+            while self._left:
+                self._left -= 1
+                yield next(packets)
+            raise av.error.InvalidDataError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(video, "InputContainer", Breaking)
+    monkeypatch.setattr(av, "open", lambda *args, **kw: Breaking(really_open(*args, **kw)))
+    assert len(list(file)) == 5
+    assert file.partial
+
+
+def test_giant_frames_are_refused_before_decoding(tmp_path, monkeypatch):
+    path = encode(tmp_path / "clip.mp4", scenery(2))
+    monkeypatch.setattr(video, "MOST_PIXELS", 48 * 64 - 1)
+    with pytest.raises(BrokenVideo, match="3072 pixels a frame"):
+        VideoFile(path)
+
+
+def test_a_head_of_random_damage_never_breaks_out(tmp_path):
+    whole = encode(tmp_path / "clip.mp4", scenery(4), movflags="faststart").read_bytes()
+    rng = np.random.default_rng(1)
+    outcomes = set()
+    for _ in range(150):
+        content = bytearray(whole)
+        for place in rng.integers(0, 1200, 6):
+            content[place] = int(rng.integers(256))
+        (tmp_path / "bad.mp4").write_bytes(content)
+        try:
+            frames = list(VideoFile(tmp_path / "bad.mp4"))
+            outcomes.add(len({frame.rgb.shape for frame in frames}) <= 1)
+        except BrokenVideo:
+            outcomes.add("refused")
+    assert outcomes == {True, "refused"}
+
+
+def write(path: Path, frames: Iterable[np.ndarray], **settings: float) -> VideoFile:
+    with VideoWriter(path, **settings) as writer:
+        for rgb in frames:
+            writer.write(rgb)
+    return VideoFile(path)
+
+
+@pytest.mark.parametrize("fps", [0.5, 10.0, 12.5, 24000 / 1001, 25.0, 30000 / 1001, 60.0, 240.0])
+def test_a_written_video_has_the_rate_and_every_frame(tmp_path, fps):
+    file = write(tmp_path / "out.mp4", scenery(7), fps=fps)
+    frames = list(file)
+    assert len(frames) == file.count == 7
+    assert file.fps == pytest.approx(fps, rel=1e-9)
+    np.testing.assert_allclose([frame.seconds for frame in frames], np.arange(7) / fps, rtol=1e-9)
+
+
+@settings(max_examples=12, deadline=None)
+@given(height=st.integers(1, 70), width=st.integers(1, 70))
+def test_odd_sizes_grow_to_even(tmp_path_factory, height, width):
+    folder = tmp_path_factory.mktemp("odd")
+    rgb = np.full((height, width, 3), 90, np.uint8)
+    file = write(folder / "out.mp4", [rgb] * 2)
+    assert file.size == (height + height % 2, width + width % 2)
+    assert all(difference(frame.rgb, np.full((*file.size, 3), 90)) < 4 for frame in file)
+
+
+def test_colours_survive(tmp_path):
+    file = write(tmp_path / "out.mp4", [quadrants()] * 2, crf=10)
+    corners = next(iter(file)).rgb[4::24, 8::48].astype(int)
+    expected = quadrants()[4::24, 8::48]
+    assert np.abs(corners - expected).max() <= 6
+
+
+def test_uneven_times_survive(tmp_path):
+    times = [0.0, 0.04, 0.5, 0.51, 2.0]
+    with VideoWriter(tmp_path / "out.mp4") as writer:
+        for rgb, seconds in zip(scenery(5), times, strict=True):
+            writer.write(rgb, seconds)
+    file = VideoFile(tmp_path / "out.mp4")
+    np.testing.assert_allclose([frame.seconds for frame in file], times, atol=1e-4)
+    assert file.fps == pytest.approx(5 / 2.04, rel=0.01), "the last frame lasts as long as the first"
+    assert not file.partial
+
+
+def test_times_that_do_not_rise_still_give_every_frame(tmp_path):
+    with VideoWriter(tmp_path / "out.mp4") as writer:
+        for rgb in scenery(4):
+            writer.write(rgb, 0.0)
+    assert len(list(VideoFile(tmp_path / "out.mp4"))) == 4
+
+
+def test_a_smaller_factor_gives_a_better_and_larger_file(tmp_path):
+    frames = scenery(5)
+    fine, coarse = write(tmp_path / "fine.mp4", frames, crf=5), write(tmp_path / "coarse.mp4", frames, crf=45)
+    assert fine.path.stat().st_size > 3 * coarse.path.stat().st_size
+    assert difference(next(iter(fine)).rgb, frames[0]) < difference(next(iter(coarse)).rgb, frames[0])
+
+
+def test_without_x264_the_video_is_mpeg4(tmp_path, monkeypatch):
+    monkeypatch.setattr(av, "codecs_available", {"mpeg4"})
+    file = write(tmp_path / "out.mp4", scenery(5), fps=30000 / 1001)
+    with av.open(str(file.path)) as container:
+        assert container.streams.video[0].codec_context.name == "mpeg4"
+    assert len(list(file)) == 5
+    assert file.fps == pytest.approx(30000 / 1001)
+
+
+def test_an_exception_leaves_the_old_file_and_nothing_beside_it(tmp_path):
+    old = tmp_path / "out.mp4"
+    old.write_bytes(b"old")
+
+    def one_frame():
+        yield scenery(1)[0]
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write(old, one_frame())
+    assert old.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["out.mp4"]
+
+
+def test_the_name_is_taken_only_at_the_end(tmp_path):
+    with VideoWriter(tmp_path / "out.mp4") as writer:
+        writer.write(scenery(1)[0])
+        assert not (tmp_path / "out.mp4").exists()
+    assert os.listdir(tmp_path) == ["out.mp4"]
+
+
+def test_no_frame_no_file(tmp_path):
+    with VideoWriter(tmp_path / "out.mp4") as writer:
+        pass
+    assert writer.frames == 0
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
+    old = tmp_path / "out.mp4"
+    old.write_bytes(b"old")
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("selfvos.storage.os.fsync", full)
+    with pytest.raises(OutOfSpace, match="disk full"), VideoWriter(old) as writer:
+        writer.write(scenery(1)[0])
+    assert old.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["out.mp4"]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_a_disk_that_fills_while_encoding_is_told_as_such(tmp_path, monkeypatch):
+    really_open = av.open
+    monkeypatch.setattr(av, "open", lambda _, *args, **kw: really_open("/dev/full", *args, **kw))
+    with pytest.raises(OutOfSpace, match=r"out\.mp4"):
+        write(tmp_path / "out.mp4", scenery(40, 144, 192))
+    assert os.listdir(tmp_path) == []
+
+
+def test_frames_of_another_size_are_refused(tmp_path):
+    with pytest.raises(DataError, match="32x32, the video is 48x64"):
+        write(tmp_path / "out.mp4", [scenery(1)[0], np.zeros((32, 32, 3), np.uint8)])
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"fps": 0.0}, {"fps": -1.0}, {"fps": float("nan")}, {"fps": 1e9}, {"crf": 0}, {"crf": 52}]
+)
+def test_settings_out_of_range_are_refused(tmp_path, wrong):
+    with pytest.raises(UsageError, match=next(iter(wrong))):
+        VideoWriter(tmp_path / "out.mp4", **wrong)
+
+
+def test_no_false_alarm_on_real_videos(shared_data):
+    for path in sorted((shared_data / "unlabelled").glob("*.mp4"))[::140]:
+        file = VideoFile(path)
+        assert sum(1 for _ in file) == file.count
+        assert not file.partial
+        assert file.skipped == 0

@@ -1,0 +1,39 @@
+import numpy as np
+import pytest
+import torch
+
+from selfvos.tracking.framing import Framing
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("native", "resized", "padded"),
+    [((480, 854), (480, 854), (480, 856)), ((240, 432), (480, 864), (480, 864)), ((1080, 608), (853, 480), (856, 480))],
+)
+def test_sizes(native, resized, padded):
+    framing = Framing.fit(native, short_side_px=480, stride=8)
+    assert (framing.resized, framing.padded) == (resized, padded)
+
+
+def test_frame_is_scaled_to_one_and_padded_with_its_border():
+    rgb = np.full((16, 17, 3), 51, dtype=np.uint8)
+    framing = Framing.fit((16, 17), short_side_px=16, stride=8)
+    x = framing.frame(rgb, CPU)
+    assert x.shape == (1, 3, 16, 24)
+    torch.testing.assert_close(x, torch.full_like(x, 0.2))
+
+
+def test_masks_come_back_where_they_were():
+    mask = np.zeros((30, 50), dtype=np.uint8)
+    mask[5:20, 10:40] = 7
+    framing = Framing.fit((30, 50), short_side_px=64, stride=8)
+    objects = framing.objects(mask, [7], CPU)
+    assert objects.shape == (1, 1, *framing.padded)
+    back = framing.restore(objects)[0] > 0.5
+    assert (back.numpy() == (mask == 7)).mean() > 0.98
+
+
+def test_no_objects_give_no_maps():
+    framing = Framing.fit((16, 16), short_side_px=16, stride=8)
+    assert framing.objects(np.zeros((16, 16), dtype=np.uint8), [], CPU).shape == (1, 0, 16, 16)

@@ -1,0 +1,202 @@
+import numpy as np
+import pytest
+import torch
+
+from selfvos.errors import MaskMismatch, UsageError
+from selfvos.models.segmenter import Segmenter, SegmenterConfig
+from selfvos.tracking.presets import PRESETS, preset
+from selfvos.tracking.settings import TrackConfig
+from selfvos.tracking.tracker import Tracker, recommended
+
+SIZE = 96
+COLOURS = {1: (220, 40, 40), 2: (40, 60, 220), 3: (240, 220, 30), 700: (240, 220, 30)}
+
+
+def draw(places):
+    """Flat squares on a textured background, and their mask; places: id -> (y, x) of a 24-pixel square."""
+    rng = np.random.default_rng(0)
+    rgb = np.full((SIZE, SIZE, 3), (40, 130, 60), dtype=np.uint8) + rng.integers(0, 20, (SIZE, SIZE, 1), dtype=np.uint8)
+    mask = np.zeros((SIZE, SIZE), dtype=np.uint16)
+    for i, (y, x) in places.items():
+        rgb[y : y + 24, x : x + 24] = COLOURS[i]
+        mask[y : y + 24, x : x + 24] = i
+    return rgb, mask
+
+
+def overlap(a, b):
+    return (a & b).sum() / max((a | b).sum(), 1)
+
+
+@pytest.fixture(scope="module")
+def colour_model():
+    return Segmenter(SegmenterConfig(backbone="lab-patches", mask_path="none")).eval()
+
+
+@pytest.fixture(scope="module")
+def slim_model():
+    torch.manual_seed(0)
+    return Segmenter(SegmenterConfig(backbone="resnet18", last_stage=3, mask_path="slim")).eval()
+
+
+def config(**settings):
+    return TrackConfig(**{"rounds": 0, "short_side_px": SIZE, "last": 3, **settings})
+
+
+def test_follows_two_objects_and_keeps_their_ids(colour_model):
+    tracker = Tracker(colour_model, config())
+    frame, mask = draw({2: (8, 8), 1: (64, 8)})
+    assert (tracker.start(frame, mask) == mask).all()
+    for step in range(1, 8):
+        frame, mask = draw({2: (8, 8 + 4 * step), 1: (64 - 4 * step, 8)})
+        result = tracker.step(frame)
+        assert result.dtype == np.uint8
+        assert set(np.unique(result)) == {0, 1, 2}
+        for i in (1, 2):
+            assert overlap(result == i, mask == i) > 0.75
+    assert [state.id for state in tracker.objects] == [1, 2]
+    assert all(not state.lost and 0.5 < state.confidence <= 1 for state in tracker.objects)
+
+
+def test_an_object_that_leaves_is_lost_and_found_again(colour_model):
+    tracker = Tracker(colour_model, config())
+    tracker.start(*draw({1: (8, 8), 2: (64, 64)}))
+    result = tracker.step(draw({1: (8, 8)})[0])
+    states = {state.id: state for state in tracker.objects}
+    assert states[2].lost
+    assert states[2].confidence == 0
+    assert not (result == 2).any()
+    assert not states[1].lost
+    result = tracker.step(draw({1: (8, 8), 2: (64, 60)})[0])
+    assert not {state.id: state for state in tracker.objects}[2].lost
+    assert (result == 2).any()
+
+
+def test_an_object_may_appear_later_without_disturbing_the_others(colour_model):
+    with_new, without = Tracker(colour_model, config()), Tracker(colour_model, config())
+    for tracker in (with_new, without):
+        tracker.start(*draw({1: (8, 8)}))
+    frame, mask = draw({1: (8, 12), 3: (60, 60)})
+    only_new = np.where(mask == 3, mask, 0)
+    first, plain = with_new.step(frame, only_new), without.step(frame)
+    assert ((first == 3) == (mask == 3)).all()
+    assert (first[mask != 3] == plain[mask != 3]).all()
+    frame, mask = draw({1: (8, 16), 3: (60, 56)})
+    result = with_new.step(frame)
+    assert overlap(result == 3, mask == 3) > 0.75
+    assert overlap(result == 1, mask == 1) > 0.75
+
+
+def test_a_correction_stands_changes_what_follows_and_is_never_forgotten(colour_model):
+    corrected, plain = Tracker(colour_model, config()), Tracker(colour_model, config())
+    for tracker in (corrected, plain):
+        tracker.start(*draw({1: (8, 8)}))
+    frame, mask = draw({1: (8, 8), 2: (8, 60)})  # the second square comes in and is not marked
+    for tracker in (corrected, plain):
+        tracker.step(frame)
+    assert (corrected.correct(mask) == mask).all()
+    for _ in range(6):  # more than the memory's latest frames
+        result, other = corrected.step(frame), plain.step(frame)
+    assert overlap(result == 2, mask == 2) > 0.8
+    assert not (other == 2).any()
+
+
+def test_the_first_mask_can_be_corrected_too(colour_model):
+    tracker = Tracker(colour_model, config())
+    frame, mask = draw({1: (8, 8), 2: (60, 60)})
+    tracker.start(frame, np.where(mask == 1, mask, 0))
+    tracker.correct(mask)
+    assert overlap(tracker.step(frame) == 2, mask == 2) > 0.8
+
+
+def test_ids_above_255_come_back_as_16_bit(colour_model):
+    tracker = Tracker(colour_model, config())
+    frame, mask = draw({700: (8, 8), 2: (60, 60)})
+    assert tracker.start(frame, mask).dtype == np.uint16
+    assert set(np.unique(tracker.step(frame))) == {0, 2, 700}
+
+
+def test_masks_come_back_at_native_size(colour_model):
+    tracker = Tracker(colour_model, config(short_side_px=64))
+    frame, mask = draw({1: (30, 30)})
+    tracker.start(frame[:, :90], mask[:, :90])
+    result = tracker.step(frame[:, :90])
+    assert result.shape == (96, 90)
+    assert overlap(result == 1, mask[:, :90] == 1) > 0.75
+
+
+@pytest.mark.parametrize("remember", ["decoded", "coarse"])
+def test_one_round_of_an_untrained_slim_path_hardly_changes_the_coarse_mask(slim_model, remember):
+    frame, mask = draw({1: (16, 16), 2: (56, 56)})
+    results = []
+    for rounds in (0, 1):
+        tracker = Tracker(slim_model, config(rounds=rounds, feature="layer3", remember=remember))
+        tracker.start(frame, mask)
+        results.append(tracker.step(frame))
+    for i in (1, 2):
+        assert overlap(results[1] == i, results[0] == i) > 0.75
+
+
+def test_objects_that_appear_or_are_corrected_while_refining(slim_model):
+    tracker = Tracker(slim_model, config(rounds=2, feature="layer3"))
+    tracker.start(*draw({1: (16, 16)}))
+    frame, mask = draw({1: (16, 16), 2: (56, 56)})
+    tracker.step(frame, np.where(mask == 2, mask, 0))
+    assert set(np.unique(tracker.step(frame))) == {0, 1, 2}
+    tracker.correct(mask)
+    assert set(np.unique(tracker.step(frame))) == {0, 1, 2}
+
+
+def test_starting_again_forgets_everything(colour_model):
+    tracker, fresh = Tracker(colour_model, config()), Tracker(colour_model, config())
+    tracker.start(*draw({1: (8, 8), 2: (60, 60)}))
+    tracker.step(draw({1: (8, 8)})[0])
+    for one in (tracker, fresh):
+        one.start(*draw({3: (40, 8)}))
+    frame = draw({3: (44, 8)})[0]
+    assert (tracker.step(frame) == fresh.step(frame)).all()
+    assert [state.id for state in tracker.objects] == [3]
+
+
+def test_wrong_calls_say_what_to_do(colour_model):
+    tracker = Tracker(colour_model, config())
+    frame, mask = draw({1: (8, 8)})
+    with pytest.raises(UsageError, match="start"):
+        tracker.step(frame)
+    with pytest.raises(UsageError, match="start"):
+        tracker.correct(mask)
+    with pytest.raises(MaskMismatch, match="mask is 10x10.*frame is 96x96"):
+        tracker.start(frame, mask[:10, :10])
+    with pytest.raises(MaskMismatch, match="empty"):
+        tracker.start(frame, np.zeros_like(mask))
+    tracker.start(frame, mask)
+    with pytest.raises(MaskMismatch, match="frame is 50x96"):
+        tracker.step(frame[:50])
+
+
+def test_settings_that_the_network_cannot_do_are_refused(colour_model):
+    with pytest.raises(UsageError, match="rounds to 0"):
+        Tracker(colour_model, TrackConfig(rounds=1))
+    with pytest.raises(UsageError, match="unknown feature 'layer9'.*patch"):
+        Tracker(colour_model, config(feature="layer9"))
+    with pytest.raises(UsageError, match="rounds"):
+        TrackConfig(rounds=-1)
+
+
+def test_weights_recommend_how_to_track(slim_model, colour_model):
+    assert recommended(colour_model).rounds == 0
+    assert recommended(slim_model) == TrackConfig()
+    slim_model.notes = {"track": {"feature": "layer3", "rounds": 2}}
+    try:
+        assert recommended(slim_model) == TrackConfig(feature="layer3", rounds=2)
+    finally:
+        slim_model.notes = {}
+
+
+def test_presets_of_the_papers():
+    crw, vfs = preset("crw"), preset("vfs")
+    assert (crw.rounds, crw.last, crw.feature, crw.match.top_k, crw.match.radius_cells) == (0, 20, "layer3", 10, 12.0)
+    assert crw.match.exempt_permanent
+    assert not vfs.match.exempt_permanent
+    assert (vfs.match.temperature, PRESETS["mask-vos"].rounds) == (0.07, 3)
+    with pytest.raises(UsageError, match="did you mean 'crw'"):
+        preset("crv")

@@ -1,0 +1,83 @@
+import errno
+import os
+
+import pytest
+import torch
+
+from selfvos.errors import BrokenCheckpoint, OutOfSpace
+from selfvos.models.segmenter import Segmenter
+from selfvos.models.weights import digest
+from selfvos.training.checkpoint import Position, latest_checkpoint, restore, save_checkpoint
+
+
+@pytest.fixture
+def model(config):
+    return Segmenter(config.model)
+
+
+def save(run, model, config, total):
+    state = {"optimizer": {"step": torch.tensor(total)}}
+    return save_checkpoint(run, model, state, Position("joint", total - 1, total), config, precision="float32")
+
+
+def flip_a_byte(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def test_round_trip(model, config, tmp_path):
+    save(tmp_path, model, config, 7)
+    found = latest_checkpoint(tmp_path)
+    assert found is not None
+    assert found.position == Position("joint", 6, 7)
+    assert found.config == config
+    other = Segmenter(config.model)
+    assert restore(found, other)["optimizer"]["step"] == 7
+    assert digest(other.state_dict()) == digest(model.state_dict())
+
+
+def test_only_the_latest_two_are_kept(model, config, tmp_path):
+    for total in (3, 6, 9):
+        save(tmp_path, model, config, total)
+    assert [path.name for path in sorted((tmp_path / "checkpoints").iterdir())] == ["step-0000006", "step-0000009"]
+
+
+def test_nothing_there_is_not_an_error(tmp_path):
+    assert latest_checkpoint(tmp_path) is None
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "state.pt", "manifest.json"])
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(model, config, tmp_path, name, caplog):
+    save(tmp_path, model, config, 3)
+    latest = save(tmp_path, model, config, 6)
+    if name == "manifest.json":
+        (latest / name).write_text("{")
+    else:
+        flip_a_byte(latest / name)
+    found = latest_checkpoint(tmp_path)
+    assert found is not None
+    assert found.position.total == 3
+    assert "step-0000006" in caplog.text
+
+
+def test_when_all_are_damaged_it_says_so(model, config, tmp_path):
+    flip_a_byte(save(tmp_path, model, config, 3) / "state.pt")
+    with pytest.raises(BrokenCheckpoint, match="all checkpoints"):
+        latest_checkpoint(tmp_path)
+
+
+def test_a_full_disk_leaves_the_last_checkpoint_whole(model, config, tmp_path, monkeypatch):
+    save(tmp_path, model, config, 3)
+
+    def full(handle):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OutOfSpace, match="disk full"):
+        save(tmp_path, model, config, 6)
+    monkeypatch.undo()
+    found = latest_checkpoint(tmp_path)
+    assert found is not None
+    assert found.position.total == 3
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-0000003"]

@@ -1,0 +1,89 @@
+"""The mask path itself learns: one clip's pseudo masks are learned, then tracked."""
+
+import pytest
+import torch
+
+from selfvos.models.segmenter import Segmenter, SegmenterConfig
+from selfvos.objectives.base import EncodedClip
+from selfvos.objectives.l_seg import LSeg, LSegConfig
+from selfvos.tracking.settings import TrackConfig
+from selfvos.tracking.tracker import Tracker
+from selfvos.types import Clip
+
+SIDE = 64
+
+
+def clip_with_masks():
+    """Two squares of the ground's own texture, told apart by their motion and their mask alone."""
+    generator = torch.Generator().manual_seed(0)
+    ground = torch.rand(3, SIDE // 4, SIDE // 4, generator=generator).repeat_interleave(4, 1).repeat_interleave(4, 2)
+    frames, masks = [], []
+    for t in range(3):
+        frame, mask = ground.clone(), torch.zeros(SIDE, SIDE, dtype=torch.long)
+        for i, (y, x, step) in enumerate(((8, 8, 4), (36, 32, -4)), start=1):
+            left = x + step * t
+            frame[:, y : y + 20, left : left + 20] = ground[:, 22:42, 10 * i : 10 * i + 20].flip(-1)
+            mask[y : y + 20, left : left + 20] = i
+        frames.append(frame)
+        masks.append(mask)
+    return Clip(frames=torch.stack(frames)[None], index=torch.arange(3)[None], masks=torch.stack(masks)[None])
+
+
+def learn(model, clip, *, steps):
+    objective = LSeg(LSegConfig())
+    optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
+    loss = torch.tensor(torch.inf)
+    for _ in range(steps):
+        loss = objective(EncodedClip(clip, model), torch.Generator()).total
+        if loss < 0.02:
+            break
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return float(loss)
+
+
+def region_similarities(model, clip):
+    tracker = Tracker(model.eval(), TrackConfig(rounds=1, short_side_px=SIDE))
+    frames = (clip.frames[0] * 255).byte().movedim(1, -1).numpy()
+    masks = clip.masks[0].numpy()
+    tracker.start(frames[0], masks[0])
+    results = [tracker.step(frame) for frame in frames[1:]]
+    return [
+        ((result == i) & (mask == i)).sum() / ((result == i) | (mask == i)).sum()
+        for result, mask in zip(results, masks[1:], strict=True)
+        for i in (1, 2)
+    ]
+
+
+@pytest.fixture(scope="module")
+def trained():
+    torch.manual_seed(0)
+    clip = clip_with_masks()
+    model = Segmenter(SegmenterConfig(backbone="resnet18", last_stage=3, mask_path="slim"))
+    # One clip seen again and again: running statistics shall be those of this clip.
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = 0.3
+    return model, clip, learn(model, clip, steps=250)
+
+
+def test_l_seg_falls_below_a_twentieth(trained):
+    assert trained[2] < 0.05
+
+
+def test_the_learned_masks_are_tracked_from_the_first_frame(trained):
+    model, clip, _ = trained
+    assert min(region_similarities(model, clip)) > 0.9
+
+
+def test_without_its_mask_input_the_mask_path_is_lost(trained):
+    model, clip, _ = trained
+    seeing = model.encode_masks
+    model.encode_masks = lambda context, masks: seeing(context, torch.zeros_like(masks))
+    try:
+        assert min(region_similarities(model, clip)) < 0.5
+    finally:
+        model.encode_masks = seeing
+
+
