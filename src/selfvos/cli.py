@@ -160,9 +160,7 @@ def train(
             device=device,
             cache=cache,
             start=begin,
-            watch=lambda report: watcher.show(
-                report.stage, report.done, report.total, report.losses.get("loss")
-            ),
+            watch=lambda report: watcher.show(report.stage, report.done, report.total, report.losses.get("loss")),
             packing=lambda done, total: watcher.show("decoding videos", done, total),
         )
     if as_json:
@@ -325,7 +323,9 @@ def _masks(given: list[str]) -> dict[int, str]:
         if not (at and frame.isdigit()) or Path(text).exists():
             path, frame = text, "0"
         if int(frame) in masks:
-            raise UsageError(f"two masks for frame {frame}: {masks[int(frame)]} and {path}; write later ones as PATH@FRAME")
+            raise UsageError(
+                f"two masks for frame {frame}: {masks[int(frame)]} and {path}; write later ones as PATH@FRAME"
+            )
         masks[int(frame)] = path
     if 0 not in masks:
         raise UsageError("no mask for the first frame; give one --mask without @FRAME")

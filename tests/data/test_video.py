@@ -10,6 +10,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from av.container import InputContainer
 from av.stream import Disposition
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -260,7 +261,7 @@ def write_audio(path: Path) -> None:
 def write_audio_with_cover(path: Path) -> None:
     with av.open(str(path), "w") as container:
         sound, cover = container.add_stream("aac", rate=44100), container.add_stream("mjpeg", rate=25)
-        cover.height, cover.width, cover.pix_fmt, cover.disposition = 48, 64, "yuvj420p", Disposition.attached_pic
+        cover.height, cover.width, cover.pix_fmt, cover.disposition = 48, 64, "yuvj420p", Disposition.attached_pic.value
         silence = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
         silence.sample_rate = 44100
         picture = av.VideoFrame.from_ndarray(scenery(1)[0], format="rgb24").reformat(format="yuvj420p")
@@ -337,6 +338,8 @@ def test_a_container_that_cannot_be_read_on_ends_the_video(tmp_path, monkeypatch
     class Breaking:
         """A container whose medium fails after five packets, for good."""
 
+        __class__ = InputContainer
+
         def __init__(self, container):
             self._container = container
             self._left = 5
@@ -357,7 +360,6 @@ def test_a_container_that_cannot_be_read_on_ends_the_video(tmp_path, monkeypatch
                 yield next(packets)
             raise av.error.InvalidDataError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(video, "InputContainer", Breaking)
     monkeypatch.setattr(av, "open", lambda *args, **kw: Breaking(really_open(*args, **kw)))
     assert len(list(file)) == 5
     assert file.partial

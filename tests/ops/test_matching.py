@@ -141,7 +141,7 @@ def test_circle_of_twelve_holds_437_cells(matcher):
 
 @BOTH
 def test_copies_tie_and_the_lowest_index_wins(matcher):
-    frame = random_unit(9, 14, 64)
+    frame = random_unit(9, 14, 64).sign()
     memory = frame.expand(6, 9, 14, 64)
     found = matcher(frame, memory, flags(True, *[False] * 5), MatchConfig(top_k=4))
     own = torch.arange(9 * 14)[:, None]
@@ -261,7 +261,6 @@ def test_scores_that_overflow_are_refused(matcher):
         matcher(huge, huge[None], flags(False), MatchConfig())
 
 
-@BOTH
 @pytest.mark.parametrize(
     ("query", "memory", "permanent"),
     [
@@ -271,14 +270,19 @@ def test_scores_that_overflow_are_refused(matcher):
         (torch.ones(2, 3, 4), torch.ones(0, 2, 3, 4), flags()),
         (torch.ones(2, 0, 4), torch.ones(1, 2, 0, 4), flags(True)),
         (torch.ones(2, 3, 4), torch.ones(1, 2, 3, 4).double(), flags(True)),
+        (torch.ones(2, 3, 4), torch.ones(1, 2, 3, 4), torch.ones(1)),
     ],
 )
-def test_features_that_do_not_go_together_are_refused(matcher, query, memory, permanent):
-    # The annotations catch some of these first while tests run; their own check is what users meet.
+def test_features_that_do_not_go_together_are_refused(query, memory, permanent):
+    # Asked directly: while tests run, the annotations would refuse most of these first.
     with pytest.raises(UsageError, match="got"):
         matching._check(query, memory, permanent)
-    with pytest.raises(Exception, match=r"got|type-check"):
-        matcher(query, memory, permanent, MatchConfig())
+
+
+@BOTH
+def test_the_check_guards_both_matchers(matcher):
+    with pytest.raises(UsageError, match="at least one memory frame"):
+        matcher(torch.ones(2, 3, 4), torch.ones(0, 2, 3, 4), flags(), MatchConfig())
 
 
 @pytest.mark.parametrize(

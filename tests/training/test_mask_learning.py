@@ -85,5 +85,3 @@ def test_without_its_mask_input_the_mask_path_is_lost(trained):
         assert min(region_similarities(model, clip)) < 0.5
     finally:
         model.encode_masks = seeing
-
-

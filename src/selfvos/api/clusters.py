@@ -61,9 +61,7 @@ def cluster(
     )
     usable = [Stretch(v, 0, len(pack)) for v, pack in enumerate(library.packs)]
     out = Path(out)
-    made = refresh(
-        model, library, usable, config, out / "pseudo_masks", seed=seed, round=0, progress=progress
-    )
+    made = refresh(model, library, usable, config, out / "pseudo_masks", seed=seed, round=0, progress=progress)
     return [_draw(library.packs[stretch.video], stretch, made.maps(stretch), out) for stretch in made.stretches]
 
 

@@ -100,5 +100,5 @@ def _flat(settings: Mapping[str, object], prefix: str = "track") -> dict[str, st
         if isinstance(value, dict):
             flat.update(_flat(value, f"{prefix}.{name}"))
         else:
-            flat[f"{prefix}.{name}"] = value if isinstance(value, str | int | float) else str(value)
+            flat[f"{prefix}.{name}"] = value if isinstance(value, float) else str(value)
     return flat

@@ -81,9 +81,7 @@ def stretches(library: Library, config: ClipConfig) -> list[Stretch]:
     return usable
 
 
-def plan_batch(
-    usable: Sequence[Stretch], config: ClipConfig, *, seed: int, step: int, batch: int
-) -> list[ClipPlan]:
+def plan_batch(usable: Sequence[Stretch], config: ClipConfig, *, seed: int, step: int, batch: int) -> list[ClipPlan]:
     """Choose the clips of one step: every stretch once before any comes again.
 
     Args:

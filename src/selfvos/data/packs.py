@@ -118,7 +118,9 @@ def build_library(
         log.warning("left out %s: %s", name, reason)
     if not packs:
         where = ", ".join(str(root) for root in roots)
-        raise DataError(f"no usable video in {where} ({len(skipped)} left out); give a folder of videos or frame folders")
+        raise DataError(
+            f"no usable video in {where} ({len(skipped)} left out); give a folder of videos or frame folders"
+        )
     return Library(packs=tuple(sorted(packs, key=lambda pack: pack.name)), skipped=tuple(skipped))
 
 

@@ -99,7 +99,9 @@ def load_into(model: nn.Module, tensors: dict[str, Tensor], *, source: str) -> N
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if not path.is_file():
-        raise UsageError(f"no weights at {path}; give a .safetensors file, a run folder, or a name from 'selfvos list weights'")
+        raise UsageError(
+            f"no weights at {path}; give a .safetensors file, a run folder, or a name from 'selfvos list weights'"
+        )
     try:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {}).get("selfvos", "null"))
@@ -107,5 +109,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     except (SafetensorError, json.JSONDecodeError, OSError) as error:
         raise WeightsMismatch(f"{path}: not a readable safetensors file ({error})") from error
     if header is None or header.get("format") != _FORMAT:
-        raise WeightsMismatch(f"{path}: not written by this version of selfvos; give weights that 'selfvos train' wrote")
+        raise WeightsMismatch(
+            f"{path}: not written by this version of selfvos; give weights that 'selfvos train' wrote"
+        )
     return tensors, header

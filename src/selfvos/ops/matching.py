@@ -154,7 +154,8 @@ def _match_tile(
     outside = (x[:, None] - mx).abs()[None, :, None, :] > farthest[:, None, :, None]  # y x my mx
     outside = outside.reshape(len(y) * len(x), 1, -1).to(memory.device)
     places = (my[:, None] * w + mx).flatten().to(memory.device)
-    for part in frames.split(max(1, _CHUNK // (len(places) * c))):
+    size = max(1, _CHUNK // (len(places) * c))
+    for part in frames.split(size) if len(frames) else ():
         keys = memory[part, my[0] : my[-1] + 1, mx[0] : mx[-1] + 1].flatten(0, 2).to(tile.dtype)
         scores = tile.flatten(0, 1) @ keys.mT
         scores.view(len(scores), len(part), -1).masked_fill_(outside, -math.inf)

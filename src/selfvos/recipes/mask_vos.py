@@ -4,7 +4,6 @@ from dataclasses import replace
 
 from selfvos.data.clips import ClipConfig
 from selfvos.models.segmenter import SegmenterConfig
-from selfvos.ops.clustering import ClusterConfig
 from selfvos.recipes.base import RECIPES
 from selfvos.training.settings import ObjectiveSpec, OptimizerConfig, PhaseConfig, PseudoMaskConfig, TrainConfig
 
@@ -38,42 +37,36 @@ def mask_vos_resnet18() -> TrainConfig:
 @RECIPES.register("mask_vos_resnet50")
 def mask_vos_resnet50() -> TrainConfig:
     """Return the paper's run with ResNet-50, cut after layer3 as in the released code."""
-    return replace(
-        mask_vos_resnet18(), model=SegmenterConfig(backbone="resnet50", last_stage=3, mask_path="full")
-    )
+    return replace(mask_vos_resnet18(), model=SegmenterConfig(backbone="resnet50", last_stage=3, mask_path="full"))
 
 
 @RECIPES.register("mask_vos_resnet18_tiny")
 def mask_vos_resnet18_tiny() -> TrainConfig:
     """Return a run of both phases that two laptop cores finish within half an hour.
 
-    ResNet-18 to layer3 with the slim mask path; the released code's objective warms up (it learns fastest per
-    step), the paper's losses join with L_seg; each round of pseudo masks takes a sample of the videos.
+    ResNet-18 to layer3 with the slim mask path, on small crops. The released code's objective warms up, since it
+    learns most per step; the paper's losses join with L_seg. Each round of pseudo masks takes a sample of the videos.
     """
+    optimizer = OptimizerConfig(lr=1e-3, schedule="cosine", warm_steps=20, betas=(0.9, 0.999))
     return TrainConfig(
         model=SegmenterConfig(backbone="resnet18", last_stage=3, mask_path="slim"),
-        clips=ClipConfig(offsets=(0, 1, 2), frame_step=2, crop_px=256),
+        clips=ClipConfig(offsets=(0, 2, 6), frame_step=1, crop_px=192),
         warmup=PhaseConfig(
-            epochs=10,
-            steps_per_epoch=25,
+            epochs=8,
+            steps_per_epoch=30,
             batch_clips=6,
             objectives=(ObjectiveSpec(name="dul"),),
-            optimizer=OptimizerConfig(lr=1e-3, schedule="cosine", warm_steps=20, betas=(0.9, 0.999)),
+            optimizer=optimizer,
         ),
         joint=PhaseConfig(
-            epochs=9,
+            epochs=6,
             steps_per_epoch=20,
             batch_clips=6,
-            objectives=(_SEG, _SHORT),
-            optimizer=OptimizerConfig(lr=1e-4, mask_lr=1e-3, schedule="cosine", warm_steps=10, betas=(0.9, 0.999)),
+            objectives=(_SEG, _SHORT, _LONG),
+            optimizer=replace(optimizer, lr=1e-4, mask_lr=1e-3),
         ),
         pseudo_masks=PseudoMaskConfig(
-            refresh_epochs=3,
-            clusters=ClusterConfig(clusters=5),
-            feature="layer3",
-            short_side_px=288,
-            max_videos=60,
-            max_frames=12,
+            refresh_epochs=2, feature="layer3", short_side_px=224, max_videos=48, max_frames=10
         ),
         track={"feature": "layer3", "rounds": 3},
     )

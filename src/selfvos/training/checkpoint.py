@@ -103,7 +103,9 @@ def latest_checkpoint(run: Path) -> Checkpoint | None:
         except BrokenCheckpoint as error:
             log.warning("%s; trying the one before", error)
     if folders:
-        raise BrokenCheckpoint(f"all checkpoints in {run / 'checkpoints'} are damaged; start the run again without --resume")
+        raise BrokenCheckpoint(
+            f"all checkpoints in {run / 'checkpoints'} are damaged; start the run again without --resume"
+        )
     return None
 
 

@@ -154,9 +154,7 @@ class _Trainer:
         for number, first, last in self._rounds(module, per_epoch, steps):
             masks = self._refresh(number, module, optimizer) if module.needs_masks else None
             usable = masks.stretches if masks else self.usable
-            feed = Feed(
-                self.library, usable, self.config.clips, self._seed(name), phase.batch_clips, self.world, masks
-            )
+            feed = Feed(self.library, usable, self.config.clips, self._seed(name), phase.batch_clips, self.world, masks)
             started = max(first, self.position.step)
             for step, raws in zip(range(started, last), feed.batches(range(started, last)), strict=True):
                 begin = time.perf_counter()
@@ -240,7 +238,11 @@ class _Trainer:
         total.backward()
         learning = [p for group in optimizer.param_groups for p in group["params"]]
         norm = nn.utils.clip_grad_norm_(learning, phase.optimizer.clip_norm or math.inf)
-        losses = {"loss": float(total.detach()), **{k: float(v) for k, v in parts.items()}, "gradient_norm": float(norm)}
+        losses = {
+            "loss": float(total.detach()),
+            **{k: float(v) for k, v in parts.items()},
+            "gradient_norm": float(norm),
+        }
         if self.world.any(not (math.isfinite(losses["loss"]) and math.isfinite(losses["gradient_norm"]))):
             self._tolerate(losses)
             return losses
@@ -280,9 +282,7 @@ class _Trainer:
             "objectives": module.objectives.state_dict(),
             "optimizer": optimizer.state_dict(),
         }
-        checkpoints.save_checkpoint(
-            self.run, self.model, state, self.position, self.config, precision=self.precision
-        )
+        checkpoints.save_checkpoint(self.run, self.model, state, self.position, self.config, precision=self.precision)
 
     def _stop_if_asked(self) -> None:
         if self.world.any(bool(self.asked.signal_number)):
@@ -309,4 +309,3 @@ class _Trainer:
         for part in parts:
             seed = (seed * 1_000_003 + part + 1) % (2**63 - 1)
         return torch.Generator().manual_seed(seed)
-

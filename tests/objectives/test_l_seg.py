@@ -1,0 +1,93 @@
+import math
+
+import pytest
+import torch
+
+from selfvos.models.segmenter import Segmenter, SegmenterConfig
+from selfvos.objectives.base import EncodedClip
+from selfvos.objectives.l_seg import LSeg, LSegConfig, segmentation_loss
+from selfvos.types import Clip
+
+NONE = torch.Generator()
+
+
+def one_clip(masks):
+    torch.manual_seed(1)
+    b, t = masks.shape[:2]
+    return Clip(frames=torch.rand(b, t, 3, 32, 32), index=torch.arange(t).repeat(b, 1), masks=masks)
+
+
+def squares(b=1, t=3):
+    masks = torch.zeros(b, t, 32, 32, dtype=torch.long)
+    masks[..., 4:14, 4:14] = 1
+    masks[..., 18:30, 18:30] = 2
+    return masks
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    return Segmenter(SegmenterConfig(backbone="resnet18", last_stage=3, mask_path="slim", key_channels=16))
+
+
+def test_sure_and_right_costs_nothing_and_sure_and_wrong_a_lot():
+    labels = torch.zeros(1, 4, 4, dtype=torch.long)
+    labels[:, :2] = 1
+    present = torch.ones(1, 1, dtype=torch.bool)
+    right = torch.where(labels == 1, 12.0, -12.0)[:, None]
+    assert segmentation_loss(right, labels, present) < 1e-4
+    assert segmentation_loss(-right, labels, present) > 10
+
+
+def test_undecided_costs_what_two_equal_odds_cost():
+    labels = torch.zeros(1, 4, 4, dtype=torch.long)
+    loss = segmentation_loss(torch.zeros(1, 1, 4, 4), labels, torch.ones(1, 1, dtype=torch.bool))
+    assert math.isclose(float(loss), math.log(2), rel_tol=1e-5)
+
+
+def test_absent_objects_and_clips_without_objects_do_not_count():
+    labels = torch.zeros(2, 4, 4, dtype=torch.long)
+    labels[0, :2] = 1
+    logits = torch.randn(2, 2, 4, 4)
+    present = torch.tensor([[True, False], [False, False]])
+    alone = segmentation_loss(logits[:1, :1], labels[:1], present[:1, :1])
+    torch.testing.assert_close(segmentation_loss(logits, labels, present), alone, atol=1e-4, rtol=1e-4)
+    assert segmentation_loss(logits[1:], labels[1:], present[1:]) == 0
+
+
+def test_gradient_reaches_encoder_v_and_d(model):
+    model.zero_grad()
+    LSeg(LSegConfig())(EncodedClip(one_clip(squares()), model), NONE).total.backward()
+    reached = {name for name, p in model.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
+    # D's last layer starts at zero: what lies before it learns from the second step on.
+    assert "mask_path.head.weight" in reached
+    torch.nn.init.normal_(model.mask_path.head.weight, std=0.1)
+    model.zero_grad()
+    LSeg(LSegConfig())(EncodedClip(one_clip(squares()), model), NONE).total.backward()
+    reached = {name for name, p in model.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
+    for name in ("encoder.backbone.conv1.weight", "mask_path.mask_stem.0.weight", "mask_path.join.weight"):
+        assert name in reached
+    assert "encoder.key_head.3.weight" in reached
+
+
+@pytest.mark.parametrize("settings", [{}, {"rounds": 2}, {"frames": 2}, {"objects": 1}])
+def test_settings(model, settings):
+    terms = LSeg(LSegConfig(**settings))(EncodedClip(one_clip(squares(b=2)), model), NONE)
+    assert torch.isfinite(terms.total)
+    torch.testing.assert_close(terms.total.detach(), terms.parts["l_seg"])
+
+
+def test_a_batch_without_any_object_gives_zero_and_still_a_gradient(model):
+    clip = one_clip(torch.zeros(2, 3, 32, 32, dtype=torch.long))
+    terms = LSeg(LSegConfig())(EncodedClip(clip, model), NONE)
+    assert terms.total == 0
+    terms.total.backward()
+
+
+def test_clips_that_are_too_short_or_bare_are_refused(model):
+    with pytest.raises(ValueError, match="at least 3 frames"):
+        LSeg(LSegConfig())(EncodedClip(one_clip(squares(t=2)), model), NONE)
+    clip = one_clip(squares())
+    bare = Clip(frames=clip.frames, index=clip.index)
+    with pytest.raises(ValueError, match="pseudo masks"):
+        LSeg(LSegConfig())(EncodedClip(bare, model), NONE)
