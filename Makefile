@@ -7,7 +7,7 @@ DEV := $(VENV)/.dev-installed
 DOCS := $(VENV)/.docs-installed
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
-.PHONY: demo test check docs clean help
+.PHONY: demo test check docs bench clean help
 .DEFAULT_GOAL := help
 
 demo: $(DEV)  ## track a bird through a real clip; the result lies in selfvos-demo/
@@ -24,6 +24,9 @@ check: $(DEV)  ## format, lint, types and floors, in under a minute
 
 docs: $(DOCS)  ## build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+bench: $(DEV)  ## measure speed and memory against plain references (QUICK=1 for fewer repetitions)
+	$(BIN)/python -m benchmarks.run $(if $(QUICK),--quick) $(ARGS)
 
 clean:  ## remove what the other targets made, except .venv and results
 	rm -rf build dist site .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -3,8 +3,10 @@
 Nothing heavy is imported before a command needs it, so that ``--help`` answers at once.
 """
 
+import errno
 import json
 import logging
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -54,6 +56,9 @@ def main() -> None:
         _fail(error, 130, "stopped; what was finished before is kept")
     except typer.Exit as error:
         sys.exit(error.exit_code)
+    except OSError as error:
+        full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+        _fail(error, 4 if full else 1, f"{error.strerror or error}: {error.filename or ''}".rstrip(": "))
     except Exception as error:
         if hasattr(error, "show") and hasattr(error, "exit_code"):
             # Click's own complaints about arguments.
@@ -348,7 +353,7 @@ class _Watcher:
             TextColumn("left"),
             TimeRemainingColumn(),
             console=err,
-            disable=not err.is_terminal,
+            disable=not err.is_terminal or os.environ.get("RANK", "0") != "0",
         )
         self._tasks: dict[str, Any] = {}
 

@@ -122,4 +122,9 @@ class Tracked:
 Progress = Callable[[int, int | None], None]
 """Called with steps done and steps in all (None when unknown)."""
 
+
+def nobody(*facts: object) -> None:
+    """Watch without doing anything: where no one wants to see progress."""
+
+
 Frames = Iterator[Frame]

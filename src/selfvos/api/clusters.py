@@ -1,6 +1,6 @@
 """Pseudo masks to look at: what a network makes of videos without one label."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from selfvos.errors import UsageError
 from selfvos.models.segmenter import Segmenter
 from selfvos.training.pseudo_masks import refresh
 from selfvos.training.settings import PseudoMaskConfig
+from selfvos.types import Progress, nobody
 
 _COLUMNS = 6
 _CACHE_SHORT_SIDE = 320
@@ -28,7 +29,7 @@ def cluster(
     config: PseudoMaskConfig | None = None,
     seed: int = 0,
     cache: str | Path | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = nobody,
 ) -> list[Path]:
     """Group the pixels of whole videos in space and time and draw the groups.
 

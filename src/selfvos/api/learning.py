@@ -1,6 +1,6 @@
 """Unlabelled videos in, weights out."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from selfvos.api.weights import pick_device
@@ -8,6 +8,7 @@ from selfvos.data.packs import Library, build_library, default_cache
 from selfvos.models.segmenter import Segmenter
 from selfvos.training.fit import Watch, fit
 from selfvos.training.settings import TrainConfig
+from selfvos.types import Progress, nobody
 
 
 def train(
@@ -19,8 +20,8 @@ def train(
     device: str = "auto",
     cache: str | Path | None = None,
     start: Segmenter | None = None,
-    watch: Watch = lambda report: None,
-    packing: Callable[[int, int], None] = lambda done, total: None,
+    watch: Watch = nobody,
+    packing: Progress = nobody,
 ) -> Path:
     """Learn from unlabelled videos and return the path of the weights.
 
@@ -50,7 +51,7 @@ def _library(
     videos: str | Path | Sequence[str | Path],
     config: TrainConfig,
     cache: str | Path | None,
-    packing: Callable[[int, int], None],
+    packing: Progress,
 ) -> Library:
     roots = [videos] if isinstance(videos, str | Path) else list(videos)
     return build_library(

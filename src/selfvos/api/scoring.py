@@ -17,7 +17,7 @@ from selfvos.models.weights import digest
 from selfvos.settings import to_dict
 from selfvos.tracking.settings import TrackConfig
 from selfvos.tracking.tracker import Tracker, recommended
-from selfvos.types import Frame
+from selfvos.types import Frame, nobody
 
 
 def evaluate(
@@ -28,7 +28,7 @@ def evaluate(
     out: str | Path,
     config: TrackConfig | None = None,
     overlays: bool = False,
-    watch: Callable[[str, int, int], None] = lambda video, done, total: None,
+    watch: Callable[[str, int, int], None] = nobody,
 ) -> Report:
     """Track every video of a benchmark, write the masks, and score them.
 

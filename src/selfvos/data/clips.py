@@ -126,7 +126,8 @@ def assemble(
     frames, masks = [], []
     size = (config.crop_px, config.crop_px)
     for raw in raws:
-        theta = sample_crop(1, *raw.frames.shape[1:3], config.crop_px, generator, config.crop)
+        height, width = raw.frames.shape[1:3]
+        theta = sample_crop(1, height, width, config.crop_px, generator, config.crop)
         pixels = torch.from_numpy(raw.frames).to(device).movedim(-1, 1)[None].float() / 255
         frames.append(crop(pixels, theta, size))
         if raw.maps is not None:

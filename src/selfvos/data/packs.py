@@ -5,7 +5,7 @@ import io
 import json
 import logging
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from PIL import Image
 from selfvos.data.source import find_videos, open_source
 from selfvos.errors import DataError, OutOfSpace
 from selfvos.storage import atomic_path
+from selfvos.types import Progress, nobody
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +76,7 @@ def build_library(
     cache: Path,
     short_side_px: int,
     min_frames: int = 2,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = nobody,
 ) -> Library:
     """Find all videos and frame folders below some roots and make sure that each is packed.
 

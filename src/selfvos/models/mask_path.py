@@ -30,7 +30,7 @@ class MaskPath(nn.Module, ABC):
     ) -> Float[Tensor, "b o y x"]:
         """Turn memory's read-out and the embedded coarse mask of each object into logits at the frame's size."""
 
-    def start_from(self, backbone: Backbone) -> None:  # noqa: B027
+    def start_from(self, backbone: Backbone) -> None:
         """Take over what the trained visual backbone can give; called once, when the mask path starts to learn."""
 
 

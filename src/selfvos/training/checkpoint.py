@@ -14,9 +14,9 @@ from safetensors.torch import load_file
 from selfvos.errors import BrokenCheckpoint
 from selfvos.models.segmenter import Segmenter
 from selfvos.models.weights import load_into, save_weights
+from selfvos.settings import from_dict, to_dict
 from selfvos.storage import atomic_path, sha256, write_text
 from selfvos.training.settings import TrainConfig
-from selfvos.settings import from_dict, to_dict
 
 log = logging.getLogger(__name__)
 

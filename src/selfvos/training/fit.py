@@ -31,7 +31,7 @@ from selfvos.training.precision import autocast, decide
 from selfvos.training.pseudo_masks import PseudoMasks, refresh
 from selfvos.training.settings import PhaseConfig, TrainConfig
 from selfvos.training.step import TrainingStep
-from selfvos.types import Clip
+from selfvos.types import Clip, nobody
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ def fit(
     device: torch.device,
     resume: bool = False,
     start: Segmenter | None = None,
-    watch: Watch = lambda report: None,
+    watch: Watch = nobody,
 ) -> Path:
     """Train a network and return the path of its weights.
 
@@ -218,8 +218,8 @@ class _Trainer:
         self.world.wait()
         return masks
 
-    def _clustered(self, done: int, total: int) -> None:
-        self.watch(Report("pseudo masks", done, total, {}))
+    def _clustered(self, done: int, total: int | None) -> None:
+        self.watch(Report("pseudo masks", done, total or done, {}))
         # Several processes have unequal shares and can only agree to stop at the next step.
         if self.world.size == 1:
             self._stop_if_asked()

@@ -15,7 +15,7 @@ class Interruption:
     def __init__(self) -> None:
         self.signal_number = 0
 
-    def __call__(self, number: int, frame: FrameType | None) -> None:
+    def __call__(self, number: int, _: FrameType | None) -> None:
         """Note the first signal; a second one stops at once."""
         if self.signal_number:
             raise KeyboardInterrupt

@@ -21,6 +21,7 @@ from selfvos.ops.pseudo_objects import clean
 from selfvos.storage import atomic_path
 from selfvos.training.precision import autocast
 from selfvos.training.settings import PseudoMaskConfig
+from selfvos.types import Progress, nobody
 
 log = logging.getLogger(__name__)
 
@@ -95,9 +96,9 @@ def refresh(
     *,
     seed: int,
     round: int,
-    share: Callable[[Sequence[Stretch]], Sequence[Stretch]] = lambda stretches: stretches,
+    share: Callable[[Sequence[Stretch]], Sequence[Stretch]] = list,
     precision: str = "float32",
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = nobody,
 ) -> PseudoMasks:
     """Cluster every chosen stretch with the network as it is now; what the store holds already is not redone.
 

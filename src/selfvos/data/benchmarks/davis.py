@@ -1,6 +1,5 @@
 """DAVIS 2016 (one foreground object) and DAVIS 2017 (several), in the folder layout of the dataset."""
 
-import re
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from selfvos.data.benchmarks.base import BENCHMARKS, Benchmark, LabelledVideo
+from selfvos.data.source import natural
 from selfvos.errors import DataError, MaskMismatch
 
 _VOID = 255
@@ -55,7 +55,7 @@ class DavisVideo(LabelledVideo):
         names = {*_stems(self.frame_folder, ".jpg"), *_stems(self.mask_folder, ".png")}
         if not names:
             raise DataError(f"sequence {self.name}: no frame in {self.frame_folder} and no mask in {self.mask_folder}")
-        return tuple(sorted(names, key=_natural))
+        return tuple(sorted(names, key=natural))
 
     @property
     def frames(self) -> tuple[Path, ...]:
@@ -226,11 +226,6 @@ def _stems(folder: Path, suffix: str) -> list[str]:
     if not folder.is_dir():
         return []
     return [path.stem for path in folder.iterdir() if path.suffix == suffix and not path.name.startswith(".")]
-
-
-def _natural(name: str) -> tuple[list[str | int], str]:
-    """Order frame_2 before frame_10."""
-    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)], name
 
 
 def _register(year: Year, split: str) -> None:

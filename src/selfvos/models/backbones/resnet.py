@@ -78,7 +78,7 @@ class ResNet(Backbone):
             name = f"layer{number}"
             self.add_module(name, nn.Sequential(first, *(block(inputs, width, 1) for _ in range(depth - 1))))
             self.channels[name], self.strides[name] = inputs, reached
-        self.last = name
+        self.last = f"layer{last_stage}"
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -108,7 +108,7 @@ class ResNetFactory(BackboneFactory):
         """Make the network; stride 4 or 8, last stage 3 or 4."""
         if stride not in (4, 8) or last_stage not in (3, 4):
             raise UsageError(
-                f"a ResNet comes at stride 4 or 8 and ends at stage 3 or 4, not at stride {stride} and stage {last_stage}"
+                f"a ResNet has stride 4 or 8 and ends at stage 3 or 4; asked for stride {stride}, stage {last_stage}"
             )
         return ResNet(self.block, self.depths, stride=stride, last_stage=last_stage)
 

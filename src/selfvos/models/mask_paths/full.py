@@ -110,11 +110,12 @@ class FullMaskPath(MaskPath):
             name: tensor for name, tensor in backbone.state_dict().items() if not name.startswith(("conv1.", "layer4."))
         }
         self.encoder.body.load_state_dict(weights, strict=False)
-        stem = self.encoder.body.conv1
+        body = self.encoder.body
         with torch.no_grad():
-            stem.weight[:, :3] = backbone.get_parameter("conv1.weight")
-            stem.weight[:, 3].zero_()
-            stem.bias.zero_()
+            stem = body.get_parameter("conv1.weight")
+            stem[:, :3] = backbone.get_parameter("conv1.weight")
+            stem[:, 3] = 0
+            body.get_parameter("conv1.bias").zero_()
 
 
 def _reduce(inputs: int, outputs: int) -> nn.Sequential:

@@ -51,8 +51,8 @@ class SlimMaskPath(MaskPath):
         self.skip4 = nn.Conv2d(backbone.channels["layer1"], _FINE, 3, padding=1)
         self.fine = ResBlock(_FINE, _FINE)
         self.head = nn.Conv2d(_FINE, 1, 3, padding=1)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
+        for parameter in self.head.parameters():
+            nn.init.zeros_(parameter)
 
     def prepare(self, frames: Float[Tensor, "b 3 y x"], features: FrameFeatures) -> MaskContext:
         """Project frame, base and skips once for all objects and rounds."""

@@ -1,0 +1,1 @@
+"""Plain transcriptions of algorithms: slow, obvious, and what the product must agree with."""
