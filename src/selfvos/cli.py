@@ -171,7 +171,7 @@ def train(
     if as_json:
         print(json.dumps({"weights": str(path), "metrics": str(folder / "metrics.jsonl")}))
     else:
-        out.print(f"weights: {path}\nuse them: selfvos track VIDEO --mask FIRST.png --weights {folder} --out DIR")
+        out.print(f"weights: {path}\nuse them: selfvos track VIDEO --mask FIRST.png --weights {folder} --out DIR", soft_wrap=True)
 
 
 @app.command()
@@ -205,7 +205,7 @@ def cluster(
             cache=cache,
             progress=lambda done, total: watcher.show("clustering", done, total),
         )
-    out.print(f"{len(sheets)} contact sheets and overlay videos in {folder}")
+    out.print(f"{len(sheets)} contact sheets and overlay videos in {folder}", soft_wrap=True)
 
 
 @app.command()
