@@ -1,7 +1,10 @@
 import errno
 import json
 import os
+import signal
+import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -222,6 +225,27 @@ def test_a_full_disk_ends_with_status_4_and_leaves_no_half_file(run, video, mask
     assert status == 4
     assert "disk full" in err
     assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*.*")} == before
+
+
+def test_ctrl_c_keeps_the_frames_so_far(mask, tmp_path):
+    movie = tmp_path / "long.mp4"
+    with VideoWriter(movie, fps=12.0) as writer:
+        for t in range(400):
+            writer.write(picture(t % 10))
+    out = tmp_path / "out"
+    code = "from selfvos.cli import main; main()"
+    arguments = ["track", movie, "--mask", mask, "--out", out, "-w", "lab-patches"]
+    process = subprocess.Popen([sys.executable, "-c", code, *map(str, arguments)], stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while len(list(out.glob("masks/0*.png"))) < 5 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert err.strip() == "selfvos: stopped; what was finished before is kept"
+    written = len(list(out.glob("masks/*.png")))
+    assert 5 <= written < 400
+    assert abs(len(list(VideoFile(out / "overlay.mp4"))) - written) <= 1
 
 
 def test_a_traceback_is_shown_only_when_asked_for(run, mask, tmp_path, monkeypatch):

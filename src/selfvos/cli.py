@@ -33,6 +33,7 @@ app = typer.Typer(
 out = Console()
 err = Console(stderr=True)
 _debug = False
+_INTERRUPTED = 130
 
 Weights = Annotated[str, typer.Option("--weights", "-w", help="Name, .safetensors file, or folder of a run.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
@@ -49,11 +50,13 @@ def main() -> None:
     """Run the command line and exit: 0 done, 1 a bug, 2 wrong usage, 3 bad data, 4 out of a resource."""
     try:
         status = app(standalone_mode=False)
+        if status == _INTERRUPTED:  # typer turns Ctrl-C into this
+            raise KeyboardInterrupt
         sys.exit(status if isinstance(status, int) else 0)
     except SelfvosError as error:
         _fail(error, error.exit_status)
     except KeyboardInterrupt as error:
-        _fail(error, 130, "stopped; what was finished before is kept")
+        _fail(error, _INTERRUPTED, "stopped; what was finished before is kept")
     except typer.Exit as error:
         sys.exit(error.exit_code)
     except OSError as error:
@@ -171,7 +174,10 @@ def train(
     if as_json:
         print(json.dumps({"weights": str(path), "metrics": str(folder / "metrics.jsonl")}))
     else:
-        out.print(f"weights: {path}\nuse them: selfvos track VIDEO --mask FIRST.png --weights {folder} --out DIR", soft_wrap=True)
+        out.print(
+            f"weights: {path}\nuse them: selfvos track VIDEO --mask FIRST.png --weights {folder} --out DIR",
+            soft_wrap=True,
+        )
 
 
 @app.command()
