@@ -29,8 +29,11 @@ def test_colours_are_told_apart_and_drawn(videos, tmp_path):
     assert drawn.shape[1] >= 4 * 96
     movie = list(VideoFile(sheet.with_suffix(".mp4")))
     assert len(movie) == 4
-    left, right = movie[0].rgb[32, 8].astype(int), movie[0].rgb[32, 90].astype(int)
-    assert np.abs(left - right).max() > 60
+    tints = [
+        2 * movie[0].rgb[32, x].astype(int) - np.array(colour)
+        for x, colour in ((8, (230, 60, 30)), (90, (30, 60, 230)))
+    ]
+    assert np.abs(tints[0] - tints[1]).max() > 60
 
 
 def test_a_feature_that_is_not_there_is_refused(videos, tmp_path):

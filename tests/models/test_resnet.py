@@ -51,7 +51,7 @@ def test_evaluation_does_not_depend_on_the_rest_of_the_batch(name):
     frames = torch.rand(3, 3, 32, 32)
     with torch.no_grad():
         together, alone = body(frames)[body.last][:1], body(frames[:1])[body.last]
-    torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(together, alone, atol=1e-4, rtol=1e-3)
 
 
 @pytest.mark.parametrize(("stride", "last_stage"), [(16, 4), (8, 2)])

@@ -72,7 +72,7 @@ def test_all_matches_kept_read_as_the_dense_affinity_carries():
     flat = [tensor.reshape(-1, 8).T[None] for tensor in (query, memory[:2])]
     values = torch.randn(60, 3)
     carried = carry(dense_affinity(*flat, everywhere.temperature), values[None, None])[0, 0]
-    torch.testing.assert_close(read(values, matches), carried, atol=1e-5, rtol=0)
+    torch.testing.assert_close(read(values, matches), carried, atol=2e-5, rtol=1e-4)
 
 
 def test_gradients_reach_features_and_values():

@@ -40,7 +40,7 @@ def learn(model, clip, *, steps):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    return float(loss)
+    return loss.item()
 
 
 def region_similarities(model, clip):
