@@ -54,10 +54,7 @@ def _network(weights: str | Path) -> Segmenter:
     if weights == "default":
         return load_weights(Path(str(_ASSETS / "default.safetensors")))[0]
     if weights == "random-resnet18":
-        torch.manual_seed(0)
-        model = Segmenter(SegmenterConfig(backbone="resnet18", last_stage=3, mask_path="none"))
-        model.notes = {"track": {"feature": "layer3", "rounds": 0}}
-        return model
+        return _random_resnet18()
     if weights == "lab-patches":
         return Segmenter(SegmenterConfig(backbone="lab-patches", mask_path="none"))
     path = Path(weights)
@@ -66,6 +63,19 @@ def _network(weights: str | Path) -> Segmenter:
     elif not path.exists() and path.suffix != ".safetensors":
         raise UsageError(f"no weights called {weights!r}; give a file, a run's folder, or one of {', '.join(BUILT_IN)}")
     return load_weights(path)[0]
+
+
+def _random_resnet18() -> Segmenter:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = Segmenter(SegmenterConfig(backbone="resnet18", last_stage=3, mask_path="none"))
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            # Statistics that no training has set would leave all features alike: no fair baseline.
+            module.track_running_stats = False
+            module.running_mean = module.running_var = None
+    model.notes = {"track": {"feature": "layer3", "rounds": 0}}
+    return model
 
 
 def _run_weights(run: Path) -> Path:
