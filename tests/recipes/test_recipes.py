@@ -1,0 +1,66 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from selfvos.data.packs import build_library
+from selfvos.recipes import RECIPES, mask_vos_resnet18
+from selfvos.settings import from_dict, override, to_dict
+from selfvos.tracking.settings import TrackConfig
+from selfvos.training.fit import fit
+from selfvos.training.settings import TrainConfig
+
+SMALL = [
+    "warmup.epochs=1",
+    "warmup.steps_per_epoch=1",
+    "warmup.batch_clips=2",
+    "joint.epochs=1",
+    "joint.steps_per_epoch=1",
+    "joint.batch_clips=2",
+    "pseudo_masks.short_side_px=64",
+    "clips.crop_px=64",
+    "precision=float32",
+]
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory):
+    root = tmp_path_factory.mktemp("videos")
+    rng = np.random.default_rng(0)
+    for number in range(2):
+        ground = np.kron(rng.integers(0, 160, (8, 12, 3)), np.ones((8, 8, 1))).astype(np.uint8)
+        (root / f"v{number}").mkdir()
+        for t in range(16):
+            frame = ground.copy()
+            frame[16:48, 4 * t : 4 * t + 28] = (250, 200, 40)
+            Image.fromarray(frame).save(root / f"v{number}" / f"{t:02d}.png")
+    return build_library([root], cache=tmp_path_factory.mktemp("cache"), short_side_px=320)
+
+
+@pytest.mark.parametrize("name", RECIPES.names())
+def test_both_phases_of_every_recipe_run(name, library, tmp_path):
+    config = override(RECIPES.get(name)(), SMALL)
+    fit(config, library, tmp_path, device=torch.device("cpu"))
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["phase"] for line in lines] == ["warmup", "joint"]
+    assert all(np.isfinite(line["loss"]) for line in lines)
+    assert "l_seg" in lines[1]
+
+
+@pytest.mark.parametrize("name", RECIPES.names())
+def test_settings_survive_being_written_down(name):
+    config = RECIPES.get(name)()
+    assert from_dict(TrainConfig, json.loads(json.dumps(to_dict(config)))) == config
+    from_dict(TrackConfig, config.track)
+
+
+def test_the_papers_numbers():
+    config = mask_vos_resnet18()
+    assert (config.pseudo_masks.clusters.clusters, config.pseudo_masks.refresh_epochs) == (5, 10)
+    assert (config.warmup.batch_clips, config.joint.batch_clips, config.clips.crop_px) == (16, 12, 256)
+    optimizer = config.warmup.optimizer
+    assert (optimizer.lr, optimizer.betas, optimizer.weight_decay) == (1e-4, (0.5, 0.999), 5e-4)
+    assert config.model.mask_path == "full"
+    assert {spec.name: spec.weight for spec in config.joint.objectives} == {"l_seg": 1.0, "l_short": 1.0, "l_long": 1.0}
