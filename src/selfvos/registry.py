@@ -36,14 +36,21 @@ class Registry(Generic[T]):
         self._filled = False
         self._filling = threading.RLock()
         self._things: dict[str, T] = {}
+        self._about: dict[str, str] = {}
 
-    def register(self, name: str) -> Callable[[T], T]:
-        """Return a decorator that files its argument under `name`."""
+    def register(self, name: str, *, about: str = "") -> Callable[[T], T]:
+        """Return a decorator that files its argument under `name`.
+
+        Args:
+            name: What it is asked for by.
+            about: One line for lists; by default the first line of its docstring.
+        """
 
         def file(thing: T) -> T:
             if name in self._things:
                 raise ValueError(f"two {self.kind}s are called {name!r}")
             self._things[name] = thing
+            self._about[name] = about or (thing.__doc__ or "").strip().partition("\n")[0]
             return thing
 
         return file
@@ -63,6 +70,10 @@ class Registry(Generic[T]):
         """Return all names, sorted."""
         self._fill()
         return sorted(self._things)
+
+    def described(self) -> dict[str, str]:
+        """Return one line about each thing, by name, sorted."""
+        return {name: self._about[name] for name in self.names()}
 
     def _fill(self) -> None:
         # Two threads may ask first at the same time: the later one waits for the complete list. A module that

@@ -4,7 +4,7 @@ import torch
 
 from selfvos.errors import MaskMismatch, UsageError
 from selfvos.models.segmenter import Segmenter, SegmenterConfig
-from selfvos.tracking.presets import PRESETS, preset
+from selfvos.tracking.presets import PRESETS
 from selfvos.tracking.settings import TrackConfig
 from selfvos.tracking.tracker import Tracker, recommended
 
@@ -193,10 +193,10 @@ def test_weights_recommend_how_to_track(slim_model, colour_model):
 
 
 def test_presets_of_the_papers():
-    crw, vfs = preset("crw"), preset("vfs")
+    crw, vfs = PRESETS.get("crw"), PRESETS.get("vfs")
     assert (crw.rounds, crw.last, crw.feature, crw.match.top_k, crw.match.radius_cells) == (0, 20, "layer3", 10, 12.0)
     assert crw.match.exempt_permanent
     assert not vfs.match.exempt_permanent
-    assert (vfs.match.temperature, PRESETS["mask-vos"].rounds) == (0.07, 3)
+    assert (vfs.match.temperature, PRESETS.get("mask-vos").rounds) == (0.07, 3)
     with pytest.raises(UsageError, match="did you mean 'crw'"):
-        preset("crv")
+        PRESETS.get("crv")

@@ -1,13 +1,12 @@
 """What there is, by name."""
 
-from collections.abc import Mapping
-
 from selfvos.api.weights import BUILT_IN
 from selfvos.data.benchmarks.base import BENCHMARKS
 from selfvos.errors import UsageError
 from selfvos.models.backbones.base import BACKBONES
 from selfvos.objectives.base import OBJECTIVES
 from selfvos.recipes import RECIPES
+from selfvos.registry import Registry
 from selfvos.tracking.presets import PRESETS
 from selfvos.training.settings import TrainConfig
 
@@ -18,18 +17,18 @@ def names(kind: str) -> dict[str, str]:
     Raises:
         UsageError: No such kind.
     """
-    listed: dict[str, Mapping[str, object]] = {
-        "recipes": {name: RECIPES.get(name) for name in RECIPES.names()},
-        "objectives": {name: OBJECTIVES.get(name) for name in OBJECTIVES.names()},
-        "backbones": {name: BACKBONES.get(name) for name in BACKBONES.names()},
-        "benchmarks": {name: BENCHMARKS.get(name) for name in BENCHMARKS.names()},
-        "presets": {name: PRESETS[name] for name in sorted(PRESETS)},
+    registries: dict[str, Registry] = {
+        "recipes": RECIPES,
+        "objectives": OBJECTIVES,
+        "backbones": BACKBONES,
+        "benchmarks": BENCHMARKS,
+        "presets": PRESETS,
     }
     if kind == "weights":
         return dict(BUILT_IN)
-    if kind not in listed:
-        raise UsageError(f"nothing is called {kind!r}; list one of {', '.join([*listed, 'weights'])}")
-    return {name: _first_line(thing) for name, thing in listed[kind].items()}
+    if kind not in registries:
+        raise UsageError(f"nothing is called {kind!r}; list one of {', '.join([*registries, 'weights'])}")
+    return registries[kind].described()
 
 
 def recipe(name: str) -> TrainConfig:
@@ -39,7 +38,3 @@ def recipe(name: str) -> TrainConfig:
         UnknownName: No such recipe.
     """
     return RECIPES.get(name)()
-
-
-def _first_line(thing: object) -> str:
-    return (getattr(thing, "__doc__", None) or "").strip().partition("\n")[0]

@@ -10,7 +10,7 @@ from selfvos.data.results import ResultFolder
 from selfvos.data.source import DEFAULT_FPS, open_source
 from selfvos.errors import MaskMismatch
 from selfvos.models.segmenter import Segmenter
-from selfvos.tracking.presets import preset
+from selfvos.tracking.presets import PRESETS
 from selfvos.tracking.settings import TrackConfig
 from selfvos.tracking.tracker import Tracker, recommended
 from selfvos.types import Frame, Tracked
@@ -81,7 +81,7 @@ def track_config(model: Segmenter, preset_name: str | None) -> TrackConfig:
     Raises:
         UnknownName: No such preset.
     """
-    return recommended(model) if preset_name is None else preset(preset_name)
+    return recommended(model) if preset_name is None else PRESETS.get(preset_name)
 
 
 def follow(tracker: Tracker, frames: Iterable[Frame], masks: Masks) -> Iterator[Tracked]:

@@ -1,26 +1,18 @@
 """The label-propagation settings of published methods, by name."""
 
-from selfvos.errors import UnknownName
 from selfvos.ops.matching import MatchConfig
-from selfvos.registry import nearest
+from selfvos.registry import Registry
 from selfvos.tracking.settings import TrackConfig
 
-PRESETS: dict[str, TrackConfig] = {
-    "mask-vos": TrackConfig(),
-    "mask-vos-propagation": TrackConfig(rounds=0),
-    "crw": TrackConfig(rounds=0, feature="layer3"),
-    "dul": TrackConfig(rounds=0, feature="layer4"),
-    "vfs": TrackConfig(rounds=0, feature="layer3", match=MatchConfig(temperature=0.07, exempt_permanent=False)),
-}
-"""Mask-VOS in full and without refinement, CRW, DUL, VFS (all: first + last 20 frames, circle of radius 12, top 10)."""
+PRESETS: Registry[TrackConfig] = Registry("preset", "selfvos.tracking")
+"""All remember the first and the last 20 frames and match the top 10 within a circle of radius 12."""
 
+_VFS = MatchConfig(temperature=0.07, exempt_permanent=False)
 
-def preset(name: str) -> TrackConfig:
-    """Return a preset.
-
-    Raises:
-        UnknownName: No such preset.
-    """
-    if name not in PRESETS:
-        raise UnknownName(f"unknown preset {name!r}{nearest(name, PRESETS)}")
-    return PRESETS[name]
+PRESETS.register("mask-vos", about="the paper: key, three refinement rounds")(TrackConfig())
+PRESETS.register("mask-vos-propagation", about="the paper without refinement")(TrackConfig(rounds=0))
+PRESETS.register("crw", about="CRW: layer3, first frame matched everywhere")(TrackConfig(rounds=0, feature="layer3"))
+PRESETS.register("dul", about="DUL: layer4, first frame matched everywhere")(TrackConfig(rounds=0, feature="layer4"))
+PRESETS.register("vfs", about="VFS: layer3, temperature 0.07, first frame restricted too")(
+    TrackConfig(rounds=0, feature="layer3", match=_VFS)
+)

@@ -229,7 +229,9 @@ def _stems(folder: Path, suffix: str) -> list[str]:
 
 
 def _register(year: Year, split: str) -> None:
-    BENCHMARKS.register(f"davis-{year}-{split}")(partial(Davis, year=year, split=split))
+    objects = "one foreground" if year == 2016 else "several objects"
+    about = f"DAVIS {year} {split}, semi-supervised: J and F, {objects} per video"
+    BENCHMARKS.register(f"davis-{year}-{split}", about=about)(partial(Davis, year=year, split=split))
 
 
 for _year, _split in _OFFICIAL:

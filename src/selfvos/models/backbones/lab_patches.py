@@ -48,4 +48,4 @@ class LabPatchesFactory(BackboneFactory):
         return LabPatches(stride)
 
 
-BACKBONES.register("lab-patches")(LabPatchesFactory())
+BACKBONES.register("lab-patches", about="raw Lab colour, nothing learned: the baseline")(LabPatchesFactory())

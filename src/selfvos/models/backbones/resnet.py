@@ -113,8 +113,8 @@ class ResNetFactory(BackboneFactory):
         return ResNet(self.block, self.depths, stride=stride, last_stage=last_stage)
 
 
-BACKBONES.register("resnet18")(ResNetFactory(BasicBlock, (2, 2, 2, 2)))
-BACKBONES.register("resnet50")(ResNetFactory(Bottleneck, (3, 4, 6, 3)))
+BACKBONES.register("resnet18", about="ResNet-18 at stride 8 or 4")(ResNetFactory(BasicBlock, (2, 2, 2, 2)))
+BACKBONES.register("resnet50", about="ResNet-50 at stride 8 or 4")(ResNetFactory(Bottleneck, (3, 4, 6, 3)))
 
 
 def _shortcut(inputs: int, outputs: int, stride: int) -> nn.Module:
