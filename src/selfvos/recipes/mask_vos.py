@@ -68,5 +68,5 @@ def mask_vos_resnet18_tiny() -> TrainConfig:
         pseudo_masks=PseudoMaskConfig(
             refresh_epochs=2, feature="layer3", short_side_px=224, max_videos=48, max_frames=10
         ),
-        track={"feature": "layer3", "rounds": 3},
+        track={"feature": "layer3", "rounds": 1},
     )
