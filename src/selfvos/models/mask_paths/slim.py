@@ -1,4 +1,4 @@
-"""V and D that a laptop can run: three refinement rounds cost less than one pass of E."""
+"""V and D that a laptop can run: three refinement rounds add about a third to the cost of a frame."""
 
 import torch
 from jaxtyping import Float
