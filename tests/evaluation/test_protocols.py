@@ -62,7 +62,7 @@ def test_the_truth_scores_one(benchmark, results):
     assert [one.name for one in series] == ["one_1", "one_2", "two_1", "two_2"]
     assert series[0].frames == ("00001", "00002", "00003")
     for one in series:
-        assert one.region.tolist() == one.boundary.tolist() == [1, 1, 1]
+        assert one.values["J"].tolist() == one.values["F"].tolist() == [1, 1, 1]
 
 
 def test_frames_and_objects_are_not_mixed_up(benchmark, results):
@@ -71,16 +71,16 @@ def test_frames_and_objects_are_not_mixed_up(benchmark, results):
     write(results / "two" / "00002.png", still)
     *_, two_1, two_2 = score_results(benchmark, results, workers=3)
     expected = region_similarity(truth(2) == 1, truth(0) == 1), boundary_accuracy(truth(2) == 1, truth(0) == 1)
-    assert two_1.region.tolist() == pytest.approx([1, expected[0], 1])
-    assert two_1.boundary.tolist() == pytest.approx([1, expected[1], 1])
-    assert two_2.region.tolist() == [1, 0, 1]
+    assert two_1.values["J"].tolist() == pytest.approx([1, expected[0], 1])
+    assert two_1.values["F"].tolist() == pytest.approx([1, expected[1], 1])
+    assert two_2.values["J"].tolist() == [1, 0, 1]
 
 
 def test_number_of_workers_changes_nothing(benchmark, results):
     write(results / "one" / "00001.png", truth(3))
     once, again = (score_results(benchmark, results, workers=workers) for workers in (1, None))
     for a, b in zip(once, again, strict=True):
-        np.testing.assert_array_equal([a.region, a.boundary], [b.region, b.boundary])
+        np.testing.assert_array_equal([a.values["J"], a.values["F"]], [b.values["J"], b.values["F"]])
 
 
 def test_2016_merges_the_ids_of_results(root, results):
@@ -88,7 +88,7 @@ def test_2016_merges_the_ids_of_results(root, results):
     write(results / "one" / "00001.png", swapped)
     series = score_results(Davis(root, year=2016, split="val"), results, workers=1)
     assert [one.name for one in series] == ["one_1", "two_1"]
-    assert series[0].region.tolist() == [1, 1, 1]
+    assert series[0].values["J"].tolist() == [1, 1, 1]
 
 
 def test_progress_is_told(benchmark, results):

@@ -24,7 +24,7 @@ class Set(Benchmark):
 
 def series(video, object, region, boundary):
     frames = tuple(f"{i:05d}" for i in range(1, len(region) + 1))
-    return ObjectSeries(video=video, object=object, frames=frames, region=region, boundary=boundary)
+    return ObjectSeries(video=video, object=object, frames=frames, values={"J": region, "F": boundary})
 
 
 SERIES = (

@@ -48,14 +48,17 @@ def evaluate(
     config = config or recommended(model)
     videos = BENCHMARKS.get(benchmark)(Path(root))
     out = Path(out)
-    total = sum(len(video.frames) for video in videos.videos)
+    total = sum(len(_tracked_frames(video)) for video in videos.videos)
     done = 0
     for video in videos.videos:
         overlay = out / "overlays" / f"{video.name}.mp4" if overlays else None
         tracker = Tracker(model, config)
+        names, required = _tracked_frames(video), set(video.required)
+        masks = {names.index(name): video.given_mask(name) for name in video.given}
         with ResultFolder(out / "masks" / video.name, overlay_video=overlay) as folder:
-            for tracked in follow(tracker, _frames(video), {0: video.first_mask}):
-                folder.write(tracked)
+            for tracked in follow(tracker, _frames(video), masks):
+                if tracked.frame.name in required:
+                    folder.write(tracked)
                 done += 1
                 watch(video.name, done, total)
     return _report(videos, out / "masks", out, {"weights": digest(model.state_dict()), **_flat(to_dict(config))})
@@ -77,9 +80,16 @@ def score(results: str | Path, benchmark: str, *, root: str | Path, out: str | P
     return _report(BENCHMARKS.get(benchmark)(Path(root)), Path(results), Path(out) if out else None, {})
 
 
+def _tracked_frames(video: LabelledVideo) -> tuple[str, ...]:
+    """Return the names of a video's frames from the first given mask on."""
+    return video.frame_names[video.frame_names.index(video.given[0]) :]
+
+
 def _frames(video: LabelledVideo) -> Iterator[Frame]:
-    """Read the frames of one video under the names that its results must carry."""
-    wanted = dict(zip((path.stem for path in video.frames), video.frame_names, strict=True))
+    """Read those frames under the names that their results must carry."""
+    tracked = set(_tracked_frames(video))
+    pairs = zip((path.stem for path in video.frames), video.frame_names, strict=True)
+    wanted = {stem: name for stem, name in pairs if name in tracked}
     for frame in open_source(video.frames[0].parent):
         if frame.name in wanted:
             yield replace(frame, name=wanted[frame.name])

@@ -73,10 +73,16 @@ def _series(
     video: LabelledVideo, scores: Sequence[tuple[Float64[np.ndarray, "o"], Float64[np.ndarray, "o"]]]
 ) -> list[ObjectSeries]:
     region, boundary = (np.stack(measure, axis=1) for measure in zip(*scores, strict=True))  # o t
-    return [
-        ObjectSeries(video=video.name, object=id, frames=video.counted, region=j, boundary=f)
-        for id, j, f in zip(video.objects, region, boundary, strict=True)
-    ]
+    return [_one(video, id, j, f) for id, j, f in zip(video.objects, region, boundary, strict=True)]
+
+
+def _one(
+    video: LabelledVideo, object_id: int, region: Float64[np.ndarray, "t"], boundary: Float64[np.ndarray, "t"]
+) -> ObjectSeries:
+    frames = video.counted_for(object_id)
+    counted = np.isin(video.counted, frames)
+    values = {"J": region[counted], "F": boundary[counted]}
+    return ObjectSeries(video=video.name, object=object_id, frames=frames, values=values, group=video.group(object_id))
 
 
 def _require_videos(benchmark: Benchmark, folder: Path) -> None:
@@ -118,13 +124,28 @@ def _require_fit(
     if truth.shape != result.shape:
         sizes = [f"{height}x{width}" for height, width in (result.shape, truth.shape)]
         raise MaskMismatch(f"mask {path} is {sizes[0]} (height x width), its annotation {sizes[1]}; write it that size")
-    highest = int(result.max())
-    if highest > video.objects[-1]:
-        what = "255 (void, which results must not hold)" if highest == _VOID else str(highest)
+    strange = _stranger(result, video.objects)
+    if strange is not None:
+        what = "255 (void, which results must not hold)" if strange == _VOID else str(strange)
         raise MaskMismatch(
-            f"mask {path} holds label {what}, {video.name} has objects 1 to {video.objects[-1]}; write ids of the "
+            f"mask {path} holds label {what}, {video.name} has objects {_spell(video.objects)}; write ids of the "
             "first mask, 0 for background"
         )
+
+
+def _stranger(ids: UInt8[np.ndarray, "y x"], objects: Sequence[int]) -> int | None:
+    """Return a label that is neither background nor one of the objects."""
+    highest = int(ids.max())
+    if highest > objects[-1]:
+        return highest
+    if len(objects) == objects[-1]:
+        return None
+    strange = set(np.unique(ids).tolist()) - {0, *objects}
+    return min(strange) if strange else None
+
+
+def _spell(objects: Sequence[int]) -> str:
+    return f"1 to {objects[-1]}" if len(objects) == objects[-1] else ", ".join(map(str, objects))
 
 
 def _processors() -> int:

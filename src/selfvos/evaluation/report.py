@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,22 +16,22 @@ from selfvos.evaluation.metrics import statistics
 from selfvos.storage import write_text
 
 MEASURES = ("J&F-Mean", "J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay")
-"""Columns, named and ordered as in DAVIS' tables; all in 0 to 1, decay -1 to 1."""
+"""Columns of J and F, named and ordered as in DAVIS' tables; all in 0 to 1, decay -1 to 1."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ObjectSeries:
-    """J and F of one object, frame by frame."""
+    """What one object scored, frame by frame."""
 
     video: str
     object: int
-    """Id in the first mask."""
+    """Id in the given mask."""
     frames: tuple[str, ...]
     """Names of the frames that count."""
-    region: Float64[np.ndarray, "t"]
-    """J, in [0, 1]."""
-    boundary: Float64[np.ndarray, "t"]
-    """F, in [0, 1]."""
+    values: Mapping[str, Float64[np.ndarray, "t"]]
+    """By measure, such as ``J`` and ``F``: its value in each frame, in [0, 1]."""
+    group: str = ""
+    """Group whose mean it counts in, such as ``seen``; empty where there are none."""
 
     @property
     def name(self) -> str:
@@ -39,8 +39,8 @@ class ObjectSeries:
         return f"{self.video}_{self.object}"
 
     def measures(self) -> dict[str, float]:
-        """Return the statistics of both measures, by column."""
-        j, f = statistics(self.region), statistics(self.boundary)
+        """Return the statistics of J and F, by column."""
+        j, f = statistics(self.values["J"]), statistics(self.values["F"])
         return dict(zip(MEASURES, ((j.mean + f.mean) / 2, *j, *f), strict=True))
 
 
@@ -55,9 +55,9 @@ class Report:
     note: str
     """What sets these scores apart from published ones; empty where nothing does."""
     overall: dict[str, float]
-    """By column: mean over objects."""
+    """By column: the scores of the whole benchmark."""
     per_object: dict[str, dict[str, float]]
-    """By row, such as ``kite-surf_2``, then by column."""
+    """By row, such as ``kite-surf_2``, then by column, which may be others than those of `overall`."""
     series: tuple[ObjectSeries, ...]
     """What the statistics were taken of."""
     provenance: dict[str, str | float] = field(default_factory=dict)
@@ -87,16 +87,11 @@ class Report:
 
     def table(self) -> str:
         """Return the scores as aligned text of several lines."""
-        rows = [["", *MEASURES], *([name, *_decimals(row)] for name, row in self._rows())]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in rows]
-        return "\n".join([self._title(), "", *lines])
+        return "\n".join([self._title(), *("\n" + _aligned(rows) for rows in self._tables())])
 
     def markdown(self) -> str:
-        """Return the scores as a Markdown table below a title line, ending in a line break."""
-        lines = [["object", *MEASURES], ["---", *("---:" for _ in MEASURES)]]
-        lines += [[name, *_decimals(row)] for name, row in self._rows()]
-        return "\n".join([self._title(), "", *(f"| {' | '.join(line)} |" for line in lines), ""])
+        """Return the scores as Markdown tables below a title line, ending in a line break."""
+        return "\n".join([self._title(), "", *(_piped(rows) + "\n" for rows in self._tables())])
 
     def write(self, folder: Path | str) -> None:
         """Write both tables as DAVIS' own scorer names and formats them, and everything as ``report.json``.
@@ -111,19 +106,30 @@ class Report:
             OutOfSpace: The disk is full.
         """
         folder = Path(folder)
-        per_object = [[name, *_decimals(row, ("J-Mean", "F-Mean"))] for name, row in self.per_object.items()]
-        write_text(folder / f"global_results-{self.subset}.csv", _csv([MEASURES, _decimals(self.overall)]))
         write_text(
-            folder / f"per-sequence_results-{self.subset}.csv", _csv([["Sequence", "J-Mean", "F-Mean"], *per_object])
+            folder / f"global_results-{self.subset}.csv", _csv([list(self.overall), _decimals(self.overall.values())])
         )
+        write_text(folder / f"per-sequence_results-{self.subset}.csv", _csv(self._per_sequence()))
         series = {
-            one.name: {"frames": one.frames, "J": _rounded(one.region), "F": _rounded(one.boundary)}
+            one.name: {"frames": one.frames, **{name: _rounded(values) for name, values in one.values.items()}}
             for one in self.series
         }
         write_text(folder / "report.json", json.dumps({**self.to_dict(), "series": series}, indent=1) + "\n")
 
-    def _rows(self) -> list[tuple[str, Mapping[str, float]]]:
-        return [("all", self.overall), *self.per_object.items()]
+    def _tables(self) -> list[list[list[str]]]:
+        """Return the cells of one table, or of two where the whole has other columns than its parts."""
+        rows = {"all": self.overall, **self.per_object}
+        names = next(iter(self.per_object.values()), self.overall)
+        if list(self.overall) == list(names):
+            return [_cells(rows)]
+        return [_cells({"all": self.overall}), _cells(self.per_object)]
+
+    def _per_sequence(self) -> list[list[str]]:
+        columns = next(iter(self.per_object.values()), {})
+        # DAVIS' own scorer writes these two alone.
+        kept = [name for name in columns if name in ("J-Mean", "F-Mean")] or list(columns)
+        rows = [[name, *_decimals(row[column] for column in kept)] for name, row in self.per_object.items()]
+        return [["Sequence", *kept], *rows]
 
     def _title(self) -> str:
         note = f" ({self.note})" if self.note else ""
@@ -144,25 +150,59 @@ def summarise(
         ValueError: No object.
 
     Source:
-        DAVIS 2017 benchmark: every mean is over objects, not over videos or frames.
+        DAVIS 2017 benchmark: every mean is over objects, not over videos or frames. YouTube-VOS: G is the mean of J
+        and F of seen and of unseen categories; whether its server averages within categories first is not documented.
     """
     if not series:
         raise ValueError("no object to report on")
     per_object = {one.name: one.measures() for one in series}
-    overall = {column: float(np.mean([row[column] for row in per_object.values()])) for column in MEASURES}
     return Report(
         protocol=benchmark.name,
         subset=benchmark.subset,
         note=benchmark.note,
-        overall=overall,
+        overall=_overall(series, per_object),
         per_object=per_object,
         series=tuple(series),
         provenance=dict(provenance or {}),
     )
 
 
-def _decimals(row: Mapping[str, float], columns: Sequence[str] = MEASURES) -> list[str]:
-    return [f"{row[column]:.3f}" for column in columns]
+def _overall(series: Sequence[ObjectSeries], per_object: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """Average over objects; where they form groups, over the objects of each group and then over groups."""
+    groups = sorted({one.group for one in series})
+    if groups == [""]:
+        return {column: _mean(row[column] for row in per_object.values()) for column in MEASURES}
+    means = {
+        f"{measure}_{group}": _mean(per_object[one.name][f"{measure}-Mean"] for one in series if one.group == group)
+        for group in groups
+        for measure in ("J", "F")
+    }
+    return {"G": _mean(means.values()), **means}
+
+
+def _mean(values: Iterable[float]) -> float:
+    return float(np.mean(list(values)))
+
+
+def _cells(rows: Mapping[str, Mapping[str, float]]) -> list[list[str]]:
+    columns = next(iter(rows.values()))
+    return [["", *columns], *([name, *_decimals(row.values())] for name, row in rows.items())]
+
+
+def _aligned(rows: list[list[str]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in rows]
+    return "\n".join(lines)
+
+
+def _piped(rows: list[list[str]]) -> str:
+    header, *body = rows
+    lines = [["object", *header[1:]], ["---", *("---:" for _ in header[1:])], *body]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _decimals(values: Iterable[float]) -> list[str]:
+    return [f"{value:.3f}" for value in values]
 
 
 def _rounded(values: Float64[np.ndarray, "t"]) -> list[float]:

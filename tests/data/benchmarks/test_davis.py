@@ -66,7 +66,7 @@ def test_2017_keeps_ids_up_to_the_highest_of_the_first_mask(root):
     zebra, ant = Davis(root, year=2017, split="val").videos
     assert zebra.objects == (1, 2, 3)
     assert ant.objects == (1,)
-    assert zebra.first_mask.tolist() == frame(0, 1, 3, 0).tolist()
+    assert zebra.given_mask(zebra.given[0]).tolist() == frame(0, 1, 3, 0).tolist()
     assert zebra.truth("00001").tolist() == frame(0, 5, 3, 0).tolist()
 
 
@@ -76,8 +76,8 @@ def test_2016_merges_everything_into_one_object(root):
     benchmark = Davis(root, year=2016, split="val")
     (zebra,) = benchmark.videos
     assert zebra.objects == (1,)
-    assert zebra.first_mask.dtype == np.uint8
-    assert zebra.first_mask.tolist() == frame(0, 1, 1, 1).tolist()
+    assert zebra.given_mask(zebra.given[0]).dtype == np.uint8
+    assert zebra.given_mask(zebra.given[0]).tolist() == frame(0, 1, 1, 1).tolist()
     result = root / "Annotations" / "480p" / "zebra" / "00001.png"
     assert benchmark.read_result(result).tolist() == frame(0, 1, 1, 1).tolist()
 
@@ -262,7 +262,7 @@ def test_real_2016(shared_data):
     assert benchmark.note == "12 of 20 sequences listed"
     assert [video.name for video in benchmark.videos][:2] == ["blackswan", "car-roundabout"]
     assert sum(len(video.frames) for video in benchmark.videos) == 770
-    assert set(np.unique(benchmark.videos[0].first_mask)) == {0, 1}
+    assert set(np.unique(benchmark.videos[0].truth(benchmark.videos[0].given[0]))) == {0, 1}
 
 
 def test_real_train_set_is_scored_with_few_pictures(shared_data):
@@ -279,5 +279,5 @@ def test_real_2017(shared_data):
     dogs, girls = BENCHMARKS.get("davis-2017-val")(shared_data / "multiobject").videos
     assert dogs.objects == (1, 2, 3)
     assert girls.objects == (1, 2, 3, 4, 5, 6, 7)
-    assert dogs.first_mask.shape == (240, 432)
+    assert dogs.given_mask(dogs.given[0]).shape == (240, 432)
     assert len(dogs.frames) == 66

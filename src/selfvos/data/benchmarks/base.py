@@ -1,8 +1,10 @@
 """What every benchmark offers: its videos, the masks that are given, and the masks that are kept back."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from jaxtyping import UInt8
@@ -11,7 +13,7 @@ from selfvos.registry import Registry
 
 
 class LabelledVideo(ABC):
-    """A video whose objects are given in its first frame and known, to the scorer, in the others.
+    """A video whose objects are given where they first appear and known, to the scorer, in the other frames.
 
     Nothing is opened before it is asked for, so scoring needs no pictures and tracking no later masks.
     """
@@ -31,18 +33,35 @@ class LabelledVideo(ABC):
 
     @property
     @abstractmethod
-    def counted(self) -> tuple[str, ...]:
-        """Names of the frames that the protocol scores."""
-
-    @property
-    @abstractmethod
     def objects(self) -> tuple[int, ...]:
         """Ids of the objects to follow, ascending."""
 
     @property
-    def first_mask(self) -> UInt8[np.ndarray, "y x"]:
-        """Object ids of the first frame, 0 for background; see `truth`."""
-        return self.truth(self.frame_names[0])
+    @abstractmethod
+    def counted(self) -> tuple[str, ...]:
+        """Names of the frames in which at least one object is scored."""
+
+    def counted_for(self, object_id: int) -> tuple[str, ...]:  # noqa: ARG002
+        """Names of the frames in which this object is scored."""
+        return self.counted
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """Names of the frames whose mask a tracker is given, in order; tracking starts at the first of them."""
+        return self.frame_names[:1]
+
+    def given_mask(self, frame: str) -> UInt8[np.ndarray, "y x"]:
+        """Object ids that a tracker is given in this frame, 0 where nothing is said; see `truth`."""
+        return self.truth(frame)
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """Names of the frames that a complete result holds."""
+        return self.frame_names
+
+    def group(self, object_id: int) -> str:  # noqa: ARG002
+        """Name of the group whose mean the object counts in, such as ``seen``; empty where there are none."""
+        return ""
 
     @abstractmethod
     def truth(self, frame: str) -> UInt8[np.ndarray, "y x"]:
@@ -60,6 +79,12 @@ class Benchmark(ABC):
     """What sets these scores apart from the published protocol; empty where nothing does."""
     videos: Sequence[LabelledVideo]
     """All videos, in the order of the list."""
+    task: ClassVar[Literal["objects", "parts", "points"]] = "objects"
+    """What is followed and how it is scored: objects (J and F), body parts (mean IoU), or points (PCK)."""
+    track: Mapping[str, Any] = MappingProxyType({})
+    """Tracker settings that belong to the protocol, as nested fields of `TrackConfig`; empty leaves the choice."""
+    archive_prefix: str | None = None
+    """Folder inside the archive that the official server takes, such as ``Annotations/``; None: there is no server."""
 
     @abstractmethod
     def read_result(self, path: Path) -> UInt8[np.ndarray, "y x"]:

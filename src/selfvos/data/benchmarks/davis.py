@@ -95,7 +95,7 @@ class DavisVideo(LabelledVideo):
     def _objects(self) -> tuple[int, ...]:
         if self.merged:
             return (1,)
-        highest = int(self.first_mask.max())
+        highest = int(self.truth(self.frame_names[0]).max())
         if highest == 0:
             raise DataError(
                 f"no object in {self._mask_path(self.frame_names[0])}: ids 1, 2 ... are expected; "
@@ -140,6 +140,7 @@ class Davis(Benchmark):
         self.subset = split
         self.videos = tuple(self._video(name) for name in self._listed())
         self.note = self._note()
+        self.archive_prefix = "" if split in _SERVER else None
 
     def read_result(self, path: Path) -> UInt8[np.ndarray, "y x"]:
         """Read one frame's result: everything above 0 as object 1 for 2016, ids as they are for 2017."""
