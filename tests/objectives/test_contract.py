@@ -13,12 +13,14 @@ from selfvos.types import Clip, LossTerms
 WITHOUT_MASKS = [name for name in OBJECTIVES.names() if not OBJECTIVES.get(name).needs_masks]
 
 
-def build(name: str) -> Objective:
+def build(name: str, segmenter) -> Objective:
     """Make an objective with its default settings; learned heads start alike each time."""
     kind = OBJECTIVES.get(name)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return kind(kind.Config())
+        objective = kind(kind.Config())
+        objective.attach(segmenter)
+        return objective
 
 
 def score(objective: Objective, segmenter, clip: Clip, seed: int = 0) -> LossTerms:
@@ -36,7 +38,7 @@ def test_settings_are_frozen_have_defaults_and_survive_text(name):
 
 @pytest.mark.parametrize("name", WITHOUT_MASKS)
 def test_the_loss_is_a_finite_scalar_and_teaches_the_encoder(name, segmenter, clip):
-    terms = score(build(name), segmenter, clip)
+    terms = score(build(name, segmenter), segmenter, clip)
     assert terms.total.shape == ()
     assert terms.total.isfinite()
     terms.total.backward()
@@ -48,7 +50,7 @@ def test_the_loss_is_a_finite_scalar_and_teaches_the_encoder(name, segmenter, cl
 
 @pytest.mark.parametrize("name", WITHOUT_MASKS)
 def test_the_generator_alone_decides(name, segmenter, clip):
-    objective = build(name)
+    objective = build(name, segmenter)
     first = score(objective, segmenter, clip, seed=1).total
     torch.rand(1)  # the global generator must not matter
     assert torch.equal(first, score(objective, segmenter, clip, seed=1).total)
@@ -60,13 +62,13 @@ def test_the_generator_alone_decides(name, segmenter, clip):
 def test_a_single_frame_is_refused(name, segmenter, clip):
     single = replace(clip, frames=clip.frames[:, :1], index=clip.index[:, :1])
     with pytest.raises(ValueError, match="frame"):
-        score(build(name), segmenter, single)
+        score(build(name, segmenter), segmenter, single)
 
 
 @pytest.mark.parametrize("name", WITHOUT_MASKS)
 def test_the_total_is_the_weighted_sum_of_its_parts(name, segmenter, clip):
     """A part called `x` counts `config.x_weight` times, or once where there is no such setting."""
-    objective = build(name)
+    objective = build(name, segmenter)
     terms = score(objective, segmenter, clip)
     assert terms.parts
     assert not any(part.requires_grad for part in terms.parts.values())

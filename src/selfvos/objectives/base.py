@@ -47,6 +47,12 @@ class Objective(nn.Module, ABC):
         super().__init__()
         self.config = config
 
+    def attach(self, model: SegmenterLike) -> None:
+        """Take what is needed of the network before the first step, such as a copy that becomes a teacher."""
+
+    def after_step(self, model: SegmenterLike) -> None:
+        """Follow the network's weights after an update: moving averages, queues. `forward` changes no state."""
+
     @abstractmethod
     def forward(self, clip: EncodedClip, generator: torch.Generator) -> LossTerms:
         """Score one batch of clips.

@@ -168,6 +168,7 @@ class _Trainer:
                     device=self.world.device,
                 )
                 losses = self._update(wrapped, optimizer, clip, self._generator(name, step, 1), phase)
+                module.after_step()
                 self.position = Position(phase=name, step=step + 1, total=self.position.total + 1)
                 self._record(name, step + 1, steps, losses, seconds=time.perf_counter() - begin, rate=factor)
                 if self._board and self.position.total % self.config.picture_steps == 0:

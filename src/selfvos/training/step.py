@@ -1,5 +1,7 @@
 """One forward pass of everything that a phase learns from."""
 
+from collections.abc import Iterator
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -25,11 +27,18 @@ class TrainingStep(nn.Module):
         self.model = model
         self.weights = [spec.weight for spec in specs]
         self.objectives = nn.ModuleList(_make(spec) for spec in specs)
+        for objective in self._each():
+            objective.attach(model)
+
+    def after_step(self) -> None:
+        """Let objectives follow the weights after an update."""
+        for objective in self._each():
+            objective.after_step(self.model)
 
     @property
     def needs_masks(self) -> bool:
         """Whether any objective learns from pseudo masks."""
-        return any(isinstance(o, Objective) and o.needs_masks for o in self.objectives)
+        return any(objective.needs_masks for objective in self._each())
 
     def forward(self, clip: Clip, generator: torch.Generator) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
         """Return the weighted sum of all objectives, and their parts by name."""
@@ -37,6 +46,11 @@ class TrainingStep(nn.Module):
         terms = [objective(encoded, generator) for objective in self.objectives]
         total = torch.stack([weight * term.total for weight, term in zip(self.weights, terms, strict=True)]).sum()
         return total, {name: part for term in terms for name, part in term.parts.items()}
+
+    def _each(self) -> Iterator[Objective]:
+        for objective in self.objectives:
+            assert isinstance(objective, Objective)
+            yield objective
 
 
 def _make(spec: ObjectiveSpec) -> Objective:
