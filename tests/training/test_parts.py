@@ -14,7 +14,7 @@ from selfvos.training.board import Board, draw_clips
 from selfvos.training.interruption import listen
 from selfvos.training.journal import Journal
 from selfvos.training.optimiser import make_optimizer, rate_factor, set_rates
-from selfvos.training.precision import autocast, decide
+from selfvos.models.precision import autocast, decide
 from selfvos.training.settings import ObjectiveSpec, OptimizerConfig, PhaseConfig
 from selfvos.training.step import TrainingStep
 

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
+from selfvos.data.ahead import ahead
 from selfvos.data.mask_png import read_first_mask, read_mask
 from selfvos.data.results import ResultFolder
-from selfvos.data.source import DEFAULT_FPS, open_source
+from selfvos.data.source import DEFAULT_FPS, FrameArrays, Source, open_source
 from selfvos.errors import MaskMismatch
 from selfvos.models.segmenter import Segmenter
 from selfvos.tracking.presets import PRESETS
@@ -44,7 +45,7 @@ def track(
         BrokenVideo: No frame can be read.
         MaskMismatch: A mask does not fit its frame, or its ids cannot be told.
     """
-    return follow(Tracker(model, config), open_source(video), {**(masks or {}), 0: first_mask})
+    return follow(Tracker(model, config), _frames(open_source(video)), {**(masks or {}), 0: first_mask})
 
 
 def track_to(
@@ -63,7 +64,7 @@ def track_to(
     the frame rate of a video file, and at `fps` for pictures and arrays, which have none.
     """
     source = open_source(video, fps=fps)
-    results = follow(Tracker(model, config), source, {**(masks or {}), 0: first_mask})
+    results = follow(Tracker(model, config), _frames(source), {**(masks or {}), 0: first_mask})
     out = Path(out)
 
     def writing() -> Iterator[Tracked]:
@@ -98,6 +99,11 @@ def follow(tracker: Tracker, frames: Iterable[Frame], masks: Masks) -> Iterator[
         yield Tracked(frame=frame, mask=ids, objects=tracker.objects)
     if waiting:
         raise MaskMismatch(f"masks were given for frames {sorted(waiting)}, but the video ends before them")
+
+
+def _frames(source: Source) -> Iterable[Frame]:
+    # Whoever hands over arrays may make each one when it is asked for: a camera is not read ahead of.
+    return source if isinstance(source, FrameArrays) else ahead(source)
 
 
 def _mask(given: np.ndarray | str | Path, frame: Frame, *, first: bool) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Masks as image files: every usual way of drawing object ids is read, and what would invent ids is refused."""
 
+from functools import lru_cache
 from pathlib import Path
 from typing import TypeAlias
 
@@ -21,6 +22,7 @@ _MOST_ID = 65535
 _DARK = 64
 
 
+@lru_cache(maxsize=1)
 def palette() -> UInt8[np.ndarray, "256 3"]:
     """Return the PASCAL-VOC colour of each id, as DAVIS and YouTube-VOS use it.
 
@@ -32,6 +34,7 @@ def palette() -> UInt8[np.ndarray, "256 3"]:
     for j in range(3):
         for channel in range(3):
             colours[:, channel] |= ((ids >> (3 * j + channel)) & 1) << (7 - j)
+    colours.flags.writeable = False  # one array for all callers
     return colours
 
 

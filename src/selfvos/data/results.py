@@ -1,5 +1,7 @@
 """What a track leaves on disk, written while it runs."""
 
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 
@@ -8,12 +10,15 @@ from selfvos.data.overlay import overlay
 from selfvos.data.video import DEFAULT_FPS, VideoWriter
 from selfvos.types import Tracked
 
+_WAITING = 2
+
 
 class ResultFolder:
     """Writes masks as PNGs named like their frames, and an overlay video, one frame at a time.
 
     Nothing is lost when the `with` block is left early, by Ctrl-C or an error: each PNG is whole as soon as it has
-    its name, and the overlay of the frames so far is finished before the exception goes on its way.
+    its name, and the overlay of the frames so far is finished before the exception goes on its way. The overlay is
+    drawn in a thread, at most two frames behind; what goes wrong there is raised by a later `write` or at the end.
     """
 
     def __init__(
@@ -33,6 +38,8 @@ class ResultFolder:
         self.written = 0
         """Frames written so far."""
         self._video = None if overlay_video is None else VideoWriter(overlay_video, fps=fps)
+        self._drawing = ThreadPoolExecutor(1, thread_name_prefix="selfvos-overlay")
+        self._drawn: deque[Future[None]] = deque()
 
     def __enter__(self) -> "ResultFolder":
         return self
@@ -40,7 +47,16 @@ class ResultFolder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._video is not None:
+        if self._video is None:
+            return
+        try:
+            self._wait_for_overlay(0)
+        except Exception:
+            # The exception that is on its way already is the one to hear of.
+            if error is None:
+                raise
+        finally:
+            self._drawing.shutdown()
             self._video.__exit__(None, None, None)
 
     def write(self, tracked: Tracked) -> None:
@@ -53,5 +69,14 @@ class ResultFolder:
         if self.masks is not None:
             write_mask(self.masks / f"{tracked.frame.name}.png", tracked.mask)
         if self._video is not None:
-            self._video.write(overlay(tracked.frame.rgb, tracked.mask), tracked.frame.seconds)
+            self._drawn.append(self._drawing.submit(_draw, self._video, tracked))
+            self._wait_for_overlay(_WAITING)
         self.written += 1
+
+    def _wait_for_overlay(self, behind: int) -> None:
+        while len(self._drawn) > behind:
+            self._drawn.popleft().result()
+
+
+def _draw(video: VideoWriter, tracked: Tracked) -> None:
+    video.write(overlay(tracked.frame.rgb, tracked.mask), tracked.frame.seconds)

@@ -32,7 +32,7 @@ class Framing:
 
         Departure from the released code, which pads with the mean colour: that would put an edge into the picture.
         """
-        x = torch.from_numpy(np.ascontiguousarray(rgb)).to(device).permute(2, 0, 1)[None].float() / 255
+        x = torch.from_numpy(np.require(rgb, requirements=["C", "W"])).to(device).permute(2, 0, 1)[None].float() / 255
         if self.resized != self.native:
             x = F.interpolate(x, size=self.resized, mode="bicubic", align_corners=False, antialias=True).clamp(0, 1)
         return self._pad(x)
@@ -44,13 +44,6 @@ class Framing:
         if self.resized != self.native and ids:
             x = F.interpolate(x, size=self.resized, mode="bilinear", align_corners=False, antialias=True)
         return self._pad(x) if ids else x.new_zeros(1, 0, *self.padded)
-
-    def restore(self, maps: Float[Tensor, "1 o y2 x2"]) -> Float[Tensor, "o y x"]:
-        """Cut the padding off and interpolate to native size (bilinear)."""
-        x = maps[..., : self.resized[0], : self.resized[1]]
-        if self.resized != self.native:
-            x = F.interpolate(x, size=self.native, mode="bilinear", align_corners=False)
-        return x[0]
 
     def _pad(self, x: Tensor) -> Tensor:
         bottom, right = self.padded[0] - self.resized[0], self.padded[1] - self.resized[1]

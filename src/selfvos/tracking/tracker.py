@@ -9,13 +9,17 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from selfvos.errors import MaskMismatch, UsageError
+from selfvos.models.inference import for_inference
+from selfvos.models.precision import autocast, decide
 from selfvos.models.segmenter import Segmenter
 from selfvos.ops import masks as mask_ops
+from selfvos.ops.label_map import LabelMap, label_map
 from selfvos.ops.matching import Matches, match
 from selfvos.ops.propagation import read
 from selfvos.settings import from_dict
 from selfvos.tracking.framing import Framing
 from selfvos.tracking.memory import Entry, Memory
+from selfvos.tracking.refinement import embed, refine
 from selfvos.tracking.settings import TrackConfig
 from selfvos.types import FrameFeatures, MaskContext, ObjectState
 
@@ -30,8 +34,9 @@ class _Seen:
 
     key: Float[Tensor, "h w c"]
     context: MaskContext | None
-    probabilities: Float[Tensor, "1 o1 y x"]
     coarse: Float[Tensor, "1 o1 h w"]
+    fine: Float[Tensor, "1 o1 y x"] | None
+    """Drawn or decoded masks of the padded frame; None where the coarse ones are all there is."""
     pinned: bool
 
 
@@ -58,12 +63,14 @@ class Tracker:
             UsageError: Refinement is asked of weights without a mask path, or the feature does not exist.
         """
         self.config = config or recommended(model)
+        self.precision = decide(self.config.precision, model.device)
+        """``float32`` or ``bfloat16``: what the visual encoder computes in."""
         if self.config.rounds and model.mask_path is None:
             raise UsageError("these weights have no mask path (V and D): set rounds to 0 for label propagation")
         known = ["key", *model.encoder.backbone.channels]
         if self.config.feature not in known:
             raise UsageError(f"unknown feature {self.config.feature!r}; this network has {', '.join(known)}")
-        self._model = model
+        self._model = for_inference(model)
         self._framing: Framing | None = None
         self._memory = Memory(self.config.last)
         self._ids: list[int] = []
@@ -96,8 +103,7 @@ class Tracker:
         if not mask.any():
             raise MaskMismatch("the first mask is empty; draw at least one object")
         self._memory, self._ids, self._latest = Memory(self.config.last), [], None
-        image = self._framing.frame(frame, self._model.device)
-        features = self._model.encode_frame(image)
+        image, features = self._look(frame)
         self._learn_ids(mask)
         self._accept(self._given(image, features, mask))
         return self._as_ids(mask)
@@ -124,13 +130,10 @@ class Tracker:
         if mask is not None:
             self._check(mask)
         self._remember()
-        image = framing.frame(frame, self._model.device)
-        features = self._model.encode_frame(image)
-        seen = self._follow(image, features)
+        seen = self._follow(*self._look(frame))
         if mask is not None and mask.any():
             seen = self._insert(seen, mask)
-        self._accept(seen)
-        return self._read_out(seen, mask)
+        return self._read_out(self._accept(seen), mask)
 
     @torch.inference_mode()
     def correct(self, mask: Ids) -> Ids:
@@ -158,6 +161,13 @@ class Tracker:
         self._accept(self._draw(self._latest.key, self._latest.context, mask))
         return self._as_ids(mask)
 
+    def _look(self, frame: UInt8[np.ndarray, "y x 3"]) -> tuple[Float[Tensor, "1 3 y2 x2"], FrameFeatures]:
+        image = self._started().frame(frame, self._model.device)
+        with autocast(self.precision, image.device):
+            features = self._model.encode_frame(image)
+        stages = {name: stage.float() for name, stage in features.stages.items()}
+        return image, FrameFeatures(key=features.key, base=features.base.float(), stages=stages)
+
     def _started(self) -> Framing:
         if self._framing is None:
             raise UsageError("the tracker has no first mask yet; call start(frame, mask) before")
@@ -182,13 +192,13 @@ class Tracker:
 
     def _draw(self, key: Tensor, context: MaskContext | None, mask: Ids) -> _Seen:
         objects = self._started().objects(mask, self._ids, key.device)
-        probabilities = _with_background(objects)
-        return _Seen(key, context, probabilities, mask_ops.to_cells(probabilities, self._model.stride), pinned=True)
+        drawn = _with_background(objects)
+        return _Seen(key, context, mask_ops.to_cells(drawn, self._model.stride), drawn, pinned=True)
 
     def _key(self, features: FrameFeatures) -> Float[Tensor, "h w c"]:
         name = self.config.feature
         # A stage is cut out as it is and only brought to unit length, as label propagation does.
-        key = features.key if name == "key" else F.normalize(features.stages[name].float(), dim=1)
+        key = features.key if name == "key" else F.normalize(features.stages[name], dim=1)
         return key[0].permute(1, 2, 0).contiguous()
 
     def _follow(self, image: Tensor, features: FrameFeatures) -> _Seen:
@@ -196,62 +206,59 @@ class Tracker:
         h, w, _ = key.shape
         matches = match(key, self._memory.keys, self._memory.permanent, self.config.match)
         coarse = read(self._memory.labels, matches).T.reshape(1, -1, h, w)
-        probabilities = mask_ops.to_pixels(coarse, self._model.stride)
         if not self.config.rounds:
-            return _Seen(key, None, probabilities, coarse, pinned=False)
+            return _Seen(key, None, coarse, None, pinned=False)
         context = self._model.prepare_masks(image, features)
-        probabilities = self._refine(context, matches, probabilities, (h, w))
-        return _Seen(key, context, probabilities, coarse, pinned=False)
+        start = mask_ops.to_pixels(coarse, self._model.stride)
+        fine = refine(self._model, context, lambda part: self._values(part, matches, (h, w)), start, self.config.rounds)
+        return _Seen(key, context, coarse, fine, pinned=False)
 
-    def _refine(
-        self, context: MaskContext, matches: Matches, probabilities: Tensor, grid: tuple[int, int]
-    ) -> Float[Tensor, "1 o1 y x"]:
-        readout = torch.stack([read(self._memory.values(o), matches).T for o in range(len(self._ids))])
-        readout = readout.reshape(1, len(self._ids), -1, *grid)
-        for _ in range(self.config.rounds):
-            values = self._model.encode_masks(context, probabilities[:, 1:])
-            probabilities = mask_ops.aggregate(self._model.decode_masks(context, readout, values))
-        return probabilities
+    def _values(self, objects: range, matches: Matches, grid: tuple[int, int]) -> Float[Tensor, "1 o v h w"]:
+        values = torch.stack([read(self._memory.values(o), matches).T for o in objects])
+        return values.unflatten(2, grid)[None]
 
     def _insert(self, seen: _Seen, mask: Ids) -> _Seen:
         before = len(self._ids)
         self._learn_ids(mask)
-        tracked = F.pad(seen.probabilities[:, 1:], (0, 0, 0, 0, 0, len(self._ids) - before))
+        fine = mask_ops.to_pixels(seen.coarse, self._model.stride) if seen.fine is None else seen.fine
+        tracked = F.pad(fine[:, 1:], (0, 0, 0, 0, 0, len(self._ids) - before))
         drawn = self._started().objects(mask, self._ids, tracked.device)
         # A drawn pixel belongs to what was drawn; an id that was drawn is nowhere else.
         named = torch.tensor([i in mask for i in self._ids], device=tracked.device).view(1, -1, 1, 1)
         free = 1 - drawn.sum(dim=1, keepdim=True).clamp(0, 1)
         objects = torch.where(named, drawn, tracked * free)
-        probabilities = _with_background(objects)
-        cells = mask_ops.to_cells(probabilities, self._model.stride)
-        return _Seen(seen.key, seen.context, probabilities, cells, pinned=True)
+        drawn = _with_background(objects)
+        return _Seen(seen.key, seen.context, mask_ops.to_cells(drawn, self._model.stride), drawn, pinned=True)
 
     def _remember(self) -> None:
         seen = self._latest
         if seen is None:
             return
-        coarse = self.config.remember == "coarse" or not self.config.rounds
-        labels = seen.coarse if coarse else mask_ops.to_cells(seen.probabilities, self._model.stride)
+        labels = seen.coarse
+        if seen.fine is not None and self.config.remember == "decoded":
+            labels = mask_ops.to_cells(seen.fine, self._model.stride)
         values = None
-        if seen.context is not None:
-            values = self._model.encode_masks(seen.context, seen.probabilities[:, 1:])[0].flatten(2).transpose(1, 2)
+        if seen.context is not None and seen.fine is not None:
+            values = embed(self._model, seen.context, seen.fine)
         entry = Entry(key=seen.key, labels=labels[0].flatten(1).T, values=values)
         (self._memory.pin if seen.pinned else self._memory.write)(entry)
 
-    def _accept(self, seen: _Seen) -> None:
+    def _accept(self, seen: _Seen) -> LabelMap:
         self._latest = seen
-        self._states = tuple(self._state(seen.probabilities, o) for o in range(len(self._ids)))
+        framing = self._started()
+        maps, stride = (seen.coarse, self._model.stride) if seen.fine is None else (seen.fine, 1)
+        found = label_map(maps[0], stride=float(stride), resized=framing.resized, native=framing.native)
+        self._states = tuple(self._state(found, o) for o in range(len(self._ids)))
+        return found
 
-    def _state(self, probabilities: Tensor, o: int) -> ObjectState:
-        mine = probabilities[0, o + 1]
-        own = mine[probabilities[0].argmax(dim=0) == o + 1]
-        lost = own.numel() == 0 or bool(own.max() <= self.config.lost_below)
-        return ObjectState(id=self._ids[o], confidence=0.0 if lost else float(own.mean()), lost=lost)
+    def _state(self, found: LabelMap, o: int) -> ObjectState:
+        pixels, total, peak = (float(numbers[o + 1]) for numbers in found[1:])
+        lost = pixels == 0 or peak <= self.config.lost_below
+        return ObjectState(id=self._ids[o], confidence=0.0 if lost else total / pixels, lost=lost)
 
-    def _read_out(self, seen: _Seen, given: Ids | None) -> Ids:
-        channel = self._started().restore(seen.probabilities).argmax(dim=0).cpu().numpy()
+    def _read_out(self, found: LabelMap, given: Ids | None) -> Ids:
         shown = [0, *(0 if state.lost else state.id for state in self._states)]
-        ids = np.asarray(shown)[channel]
+        ids = self._as_ids(np.asarray(shown))[found.channel]
         if given is not None:
             ids = np.where(np.isin(ids, np.unique(given[given > 0])), 0, ids)
             ids = np.where(given > 0, given, ids)

@@ -27,7 +27,7 @@ from selfvos.training.feed import Feed
 from selfvos.training.interruption import Interruption, listen
 from selfvos.training.journal import Journal
 from selfvos.training.optimiser import make_optimizer, rate_factor, set_rates
-from selfvos.training.precision import autocast, decide
+from selfvos.models.precision import autocast, decide
 from selfvos.training.pseudo_masks import PseudoMasks, refresh
 from selfvos.training.settings import PhaseConfig, TrainConfig
 from selfvos.training.step import TrainingStep

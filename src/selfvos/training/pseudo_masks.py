@@ -19,7 +19,7 @@ from selfvos.models.weights import digest
 from selfvos.ops.clustering import cluster_video, seed_for
 from selfvos.ops.pseudo_objects import clean
 from selfvos.storage import atomic_path
-from selfvos.training.precision import autocast
+from selfvos.models.precision import autocast
 from selfvos.training.settings import PseudoMaskConfig
 from selfvos.types import Progress, nobody
 

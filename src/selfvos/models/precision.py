@@ -1,6 +1,7 @@
 """Whether half precision is faster here: not all processors that accept bfloat16 compute in it."""
 
 import time
+from functools import lru_cache
 
 import torch
 from torch import nn
@@ -16,12 +17,19 @@ def decide(wanted: str, device: torch.device) -> str:
         return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
     if device.type != "cpu":
         return "float32"
-    return min(("float32", "bfloat16"), key=lambda precision: _seconds(precision, device))
+    return _faster_on_cpu()
 
 
 def autocast(precision: str, device: torch.device) -> torch.autocast:
     """Return the context in which forward passes run."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+
+
+@lru_cache(maxsize=1)
+def _faster_on_cpu() -> str:
+    # Whoever asks may have switched gradients off; the trial needs them.
+    with torch.inference_mode(False), torch.enable_grad():
+        return min(("float32", "bfloat16"), key=lambda precision: _seconds(precision, torch.device("cpu")))
 
 
 def _seconds(precision: str, device: torch.device) -> float:

@@ -1,0 +1,80 @@
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from selfvos.models.inference import for_inference
+from selfvos.models.precision import autocast
+from selfvos.models.segmenter import Segmenter, SegmenterConfig
+
+CONFIGS = [
+    SegmenterConfig(backbone="resnet18", last_stage=3, mask_path="slim"),
+    SegmenterConfig(backbone="resnet18", last_stage=4, mask_path="full"),
+    SegmenterConfig(backbone="resnet50", last_stage=3, mask_path="none"),
+    SegmenterConfig(backbone="lab-patches", mask_path="none"),
+]
+
+
+def trained(config: SegmenterConfig) -> Segmenter:
+    """Make a network whose normalisations have statistics, as after training."""
+    torch.manual_seed(0)
+    model = Segmenter(config)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.uniform_(module.bias, -0.3, 0.3)
+            assert module.running_mean is not None
+            assert module.running_var is not None
+            nn.init.uniform_(module.running_mean, -0.3, 0.3)
+            nn.init.uniform_(module.running_var, 0.5, 1.5)
+    return model.eval()
+
+
+def norms(model: nn.Module) -> int:
+    return sum(isinstance(module, nn.BatchNorm2d) for module in model.modules())
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda c: f"{c.backbone}-{c.mask_path}")
+@torch.no_grad()
+def test_the_copy_sees_the_same(config):
+    model = trained(config)
+    before, state = norms(model), {name: value.clone() for name, value in model.state_dict().items()}
+    ready = for_inference(model)
+    frames = torch.rand(1, 3, 48, 64)
+    wanted, found = model.encode_frame(frames), ready.encode_frame(frames)
+    torch.testing.assert_close(found.key, wanted.key, atol=1e-5, rtol=1e-4)
+    for name, stage in wanted.stages.items():
+        assert F.cosine_similarity(found.stages[name], stage, dim=1).min() > 0.99999
+    if model.mask_path is not None:
+        masks = torch.rand(1, 2, 48, 64)
+        logits = [
+            m.decode_masks(context, values := m.encode_masks(context, masks), values)
+            for m, context in ((m, m.prepare_masks(frames, m.encode_frame(frames))) for m in (model, ready))
+        ]
+        torch.testing.assert_close(logits[1], logits[0], atol=1e-3, rtol=1e-3)
+    assert norms(ready) == 0
+    assert norms(model) == before, "the original is not touched"
+    assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+
+
+@torch.no_grad()
+def test_a_normalisation_by_the_frame_itself_stays():
+    model = trained(CONFIGS[0])
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.track_running_stats, module.running_mean, module.running_var = False, None, None
+    ready = for_inference(model)
+    assert norms(ready) == norms(model) > 0
+    frames = torch.rand(1, 3, 32, 32)
+    torch.testing.assert_close(ready.encode_frame(frames).key, model.encode_frame(frames).key, atol=1e-4, rtol=1e-3)
+
+
+@torch.no_grad()
+def test_bfloat16_keeps_the_direction_of_features():
+    model = for_inference(trained(CONFIGS[0]))
+    frames = F.avg_pool2d(torch.rand(1, 3, 56, 72), 9, 1)
+    wanted = model.encode_frame(frames).stages["layer3"]
+    with autocast("bfloat16", frames.device):
+        found = model.encode_frame(frames).stages["layer3"]
+    assert found.dtype == torch.bfloat16
+    assert F.cosine_similarity(found.float(), wanted, dim=1).mean() > 0.999
