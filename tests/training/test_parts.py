@@ -9,12 +9,12 @@ import torch
 
 from selfvos.data.clips import assemble, load_clip, plan_batch, stretches
 from selfvos.errors import UsageError
+from selfvos.models.precision import autocast, decide
 from selfvos.models.segmenter import Segmenter
 from selfvos.training.board import Board, draw_clips
 from selfvos.training.interruption import listen
 from selfvos.training.journal import Journal
 from selfvos.training.optimiser import make_optimizer, rate_factor, set_rates
-from selfvos.models.precision import autocast, decide
 from selfvos.training.settings import ObjectiveSpec, OptimizerConfig, PhaseConfig
 from selfvos.training.step import TrainingStep
 

@@ -15,6 +15,7 @@ from torch import nn
 from selfvos.data.clips import assemble, stretches
 from selfvos.data.packs import Library
 from selfvos.errors import Diverged, Interrupted, UsageError
+from selfvos.models.precision import autocast, decide
 from selfvos.models.segmenter import Segmenter
 from selfvos.models.weights import save_weights
 from selfvos.settings import to_dict
@@ -27,7 +28,6 @@ from selfvos.training.feed import Feed
 from selfvos.training.interruption import Interruption, listen
 from selfvos.training.journal import Journal
 from selfvos.training.optimiser import make_optimizer, rate_factor, set_rates
-from selfvos.models.precision import autocast, decide
 from selfvos.training.pseudo_masks import PseudoMasks, refresh
 from selfvos.training.settings import PhaseConfig, TrainConfig
 from selfvos.training.step import TrainingStep
@@ -111,7 +111,8 @@ class _Trainer:
     ) -> None:
         self.config, self.library, self.run, self.world = config, library, run, world
         self.asked, self.watch = asked, watch
-        self.model = (start or Segmenter(config.model)).to(world.device).train()
+        model = (start or Segmenter(config.model)).to(world.device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        self.model = model.train()
         self.usable = stretches(library, config.clips)
         self.position = Position()
         self.precision = decide(config.precision, world.device)

@@ -14,12 +14,12 @@ from torch.nn import functional as F
 
 from selfvos.data.clips import ClipPlan, Stretch
 from selfvos.data.packs import Library, Pack
+from selfvos.models.precision import autocast
 from selfvos.models.segmenter import Segmenter
 from selfvos.models.weights import digest
 from selfvos.ops.clustering import cluster_video, seed_for
 from selfvos.ops.pseudo_objects import clean
 from selfvos.storage import atomic_path
-from selfvos.models.precision import autocast
 from selfvos.training.settings import PseudoMaskConfig
 from selfvos.types import Progress, nobody
 
