@@ -258,14 +258,17 @@ class Tracker:
 
     def _read_out(self, found: LabelMap, given: Ids | None) -> Ids:
         shown = [0, *(0 if state.lost else state.id for state in self._states)]
-        ids = self._as_ids(np.asarray(shown))[found.channel]
+        ids = np.asarray(shown, self._dtype())[found.channel]
         if given is not None:
             ids = np.where(np.isin(ids, np.unique(given[given > 0])), 0, ids)
             ids = np.where(given > 0, given, ids)
         return self._as_ids(ids)
 
     def _as_ids(self, mask: Ids) -> Ids:
-        return mask.astype(np.uint8 if max(self._ids, default=0) <= 255 else np.uint16)
+        return mask.astype(self._dtype())
+
+    def _dtype(self) -> type[np.uint8] | type[np.uint16]:
+        return np.uint8 if max(self._ids, default=0) <= 255 else np.uint16
 
 
 def recommended(model: Segmenter) -> TrackConfig:
