@@ -30,6 +30,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Learn video object segmentation from unlabelled video, then follow every object from one mask.",
 )
+data = typer.Typer(no_args_is_help=True, help="Look through data sets, and make results ready for their servers.")
+app.add_typer(data, name="data")
 out = Console()
 err = Console(stderr=True)
 _debug = False
@@ -43,6 +45,7 @@ Rounds = Annotated[int | None, typer.Option(help="Refinement rounds; 0 is pure l
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Videos = Annotated[list[Path], typer.Option("--videos", help="Folder of videos or frame folders, or one video.")]
 Cache = Annotated[Path | None, typer.Option(help="Where decoded videos are kept (default: the user's cache).")]
+Protocol = Annotated[str, typer.Argument(help="Name of the protocol; see 'selfvos list benchmarks'.")]
 Root = Annotated[Path, typer.Option("--root", help="Folder of the data set.")]
 
 
@@ -246,23 +249,93 @@ def evaluate(
             watch=lambda video, done, total: watcher.show(video, done, total),
         )
     _print_report(report, as_json)
+    _print_place(folder / "report.html", as_json)
 
 
 @app.command()
 def score(
-    results: Annotated[Path, typer.Argument(help="Folder with VIDEO/FRAME.png, from any method.")],
+    results: Annotated[list[Path], typer.Argument(help="Folder with VIDEO/FRAME.png, from any method; or several.")],
     benchmark: Annotated[str, typer.Argument(help="Name of the protocol; see 'selfvos list benchmarks'.")],
     root: Root,
-    folder: Annotated[Path | None, typer.Option("--out", help="Write tables and report.json here.")] = None,
+    folder: Annotated[Path | None, typer.Option("--out", help="Write tables, JSON and an HTML page here.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Score masks that any method has written.
+    """Score masks that any method has written; several results are set against the first.
 
     Example: `selfvos score results/ davis-2017-val --root DAVIS`
     """
     from selfvos import api
 
-    _print_report(api.score(results, benchmark, root=root, out=folder), as_json)
+    if len(results) > 1:
+        _score_together(results, benchmark, root, folder, as_json)
+        return
+    with _Watcher() as watcher:
+        report = api.score(results[0], benchmark, root=root, out=folder, watch=watcher.show)
+    _print_report(report, as_json)
+    if folder:
+        _print_place(folder / "report.html", as_json)
+
+
+@data.command("check")
+def data_check(benchmark: Protocol, root: Root, as_json: AsJson = False) -> None:
+    """Look at every file that a benchmark needs; each fault is one line and makes the exit status 3.
+
+    Example: `selfvos data check davis-2017-val --root DAVIS`
+    """
+    from selfvos import api
+
+    with _Watcher() as watcher:
+        found = api.check_dataset(
+            benchmark, root=root, progress=lambda done, total: watcher.show("checking", done, total)
+        )
+    _print_report(found, as_json)
+    if found.faults:
+        raise typer.Exit(3)
+
+
+@data.command("pack")
+def data_pack(
+    results: Annotated[Path, typer.Argument(help="Folder with VIDEO/FRAME.png, from any method.")],
+    benchmark: Protocol,
+    root: Root,
+    archive: Annotated[Path, typer.Option("--out", help="The zip to write.")],
+    as_json: AsJson = False,
+) -> None:
+    """Pack results into the archive that the official server takes, and validate it.
+
+    Example: `selfvos data pack result/masks youtube-vos-2019-valid --root YouTubeVOS --out submission.zip`
+    """
+    from selfvos import api
+
+    with _Watcher() as watcher:
+        packed = api.pack_results(
+            results,
+            benchmark,
+            root=root,
+            out=archive,
+            progress=lambda done, total: watcher.show("packing", done, total),
+        )
+    _print_report(packed, as_json)
+
+
+@data.command("validate")
+def data_validate(
+    archive: Annotated[Path, typer.Argument(help="The zip that is to be submitted.")],
+    benchmark: Protocol,
+    root: Root,
+    as_json: AsJson = False,
+) -> None:
+    """Make sure that the official server can score an archive, whoever packed it.
+
+    Example: `selfvos data validate submission.zip youtube-vos-2019-valid --root YouTubeVOS`
+    """
+    from selfvos import api
+
+    with _Watcher() as watcher:
+        checked = api.validate_archive(
+            archive, benchmark, root=root, progress=lambda done, total: watcher.show("validating", done, total)
+        )
+    _print_report(checked, as_json)
 
 
 @app.command("list")
@@ -343,8 +416,26 @@ def _masks(given: list[str]) -> dict[int, str]:
     return masks
 
 
+def _score_together(results: list[Path], benchmark: str, root: Path, folder: Path | None, as_json: bool) -> None:
+    from selfvos import api
+
+    with _Watcher() as watcher:
+        comparison = api.score_together(results, benchmark, root=root, out=folder, watch=watcher.show)
+    if as_json:
+        print(json.dumps(comparison.to_dict(), indent=1))
+    else:
+        typer.echo(comparison.table(strong=lambda text: typer.style(text, bold=True)))
+    if folder:
+        _print_place(folder / "comparison.html", as_json)
+
+
 def _print_report(report: Any, as_json: bool) -> None:
     print(json.dumps(report.to_dict(), indent=1) if as_json else report.table())
+
+
+def _print_place(page: Path, as_json: bool) -> None:
+    if page.is_file() and not as_json:
+        out.print(f"\npage: {page}", highlight=False, markup=False, soft_wrap=True)
 
 
 class _Watcher:

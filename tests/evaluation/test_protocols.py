@@ -171,7 +171,7 @@ def test_masks_that_only_the_server_has_are_asked_of_it(root, results):
             if frame:
                 (root / "Annotations" / "480p" / name / f"{frame:05d}.png").unlink()
     (root / "ImageSets" / "2017" / "test-dev.txt").write_text("\n".join(VIDEOS))
-    assert "only the official server has it" in refusal(Davis(root, year=2017, split="test-dev"), results)
+    assert "only the official server has the true masks" in refusal(Davis(root, year=2017, split="test-dev"), results)
 
 
 # --- Masks of published methods. The data's own page gives J of DAVIS 2016 over 12 sequences and of dogs-jump ---

@@ -2,23 +2,28 @@
 
 from selfvos.api.catalogue import names, recipe
 from selfvos.api.clusters import cluster
+from selfvos.api.datasets import check_dataset, pack_results, validate_archive
 from selfvos.api.demo import demo
 from selfvos.api.learning import train
-from selfvos.api.scoring import evaluate, score
+from selfvos.api.scoring import evaluate, score, score_together
 from selfvos.api.tracking import track, track_config, track_to
 from selfvos.api.weights import load, pick_device
 
 __all__ = [
+    "check_dataset",
     "cluster",
     "demo",
     "evaluate",
     "load",
     "names",
+    "pack_results",
     "pick_device",
     "recipe",
     "score",
+    "score_together",
     "track",
     "track_config",
     "track_to",
     "train",
+    "validate_archive",
 ]

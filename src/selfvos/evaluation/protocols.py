@@ -7,15 +7,14 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float64, UInt8
+from jaxtyping import Float64
 
 from selfvos.data.benchmarks.base import Benchmark, LabelledVideo
-from selfvos.errors import DataError, MaskMismatch
+from selfvos.data.submissions import require_complete, require_fit
+from selfvos.errors import DataError
 from selfvos.evaluation.metrics import score_frame
 from selfvos.evaluation.report import ObjectSeries
 from selfvos.types import Progress
-
-_VOID = 255
 
 
 def score_results(
@@ -35,26 +34,31 @@ def score_results(
         progress: Told how many frames are done and how many there are.
 
     Returns:
-        One entry per object, in the order of the list and of the ids.
+        One entry per object that is scored in any frame, in the order of the list and of the ids.
 
     Raises:
         DataError: A result or an annotation is missing or unreadable, differs in size, or names an object
-            that the first mask does not hold.
+            that no given mask holds; nothing is left to score, or only a server can.
 
     Source:
         DAVIS benchmark, semi-supervised protocol: an object absent from a result is an empty mask.
     """
     folder = Path(results_folder)
-    _require_videos(benchmark, folder)
-    for video in benchmark.videos:
-        _require_frames(video, folder / video.name)
+    if not benchmark.scored_here:
+        raise DataError(
+            f"only the official server has the true masks of {benchmark.name}: pack the results with "
+            "'selfvos data pack' and submit them there"
+        )
+    require_complete(benchmark, folder, lambda video: video.counted)
     jobs = [(video, frame) for video in benchmark.videos for frame in video.counted]
+    if not jobs:
+        raise DataError(f"{benchmark.name}: no frame to score, all masks are given ones; label later frames as well")
 
     def score(job: tuple[LabelledVideo, str]) -> tuple[Float64[np.ndarray, "o"], Float64[np.ndarray, "o"]]:
         video, frame = job
         path = folder / video.name / f"{frame}.png"
         truth, result = video.truth(frame), benchmark.read_result(path)
-        _require_fit(path, truth, result, video)
+        require_fit(path, result, video, truth.shape)
         return score_frame(truth, result, video.objects)
 
     scores = []
@@ -72,8 +76,11 @@ def score_results(
 def _series(
     video: LabelledVideo, scores: Sequence[tuple[Float64[np.ndarray, "o"], Float64[np.ndarray, "o"]]]
 ) -> list[ObjectSeries]:
+    if not scores:  # each object is labelled in one frame alone, the one in which it is given
+        return []
     region, boundary = (np.stack(measure, axis=1) for measure in zip(*scores, strict=True))  # o t
-    return [_one(video, id, j, f) for id, j, f in zip(video.objects, region, boundary, strict=True)]
+    series = zip(video.objects, region, boundary, strict=True)
+    return [_one(video, id, j, f) for id, j, f in series if video.counted_for(id)]
 
 
 def _one(
@@ -83,69 +90,6 @@ def _one(
     counted = np.isin(video.counted, frames)
     values = {"J": region[counted], "F": boundary[counted]}
     return ObjectSeries(video=video.name, object=object_id, frames=frames, values=values, group=video.group(object_id))
-
-
-def _require_videos(benchmark: Benchmark, folder: Path) -> None:
-    if not folder.is_dir():
-        raise DataError(f"no folder of results {folder}: give the folder that holds one folder per video")
-    names = [video.name for video in benchmark.videos]
-    absent = [name for name in names if not (folder / name).is_dir()]
-    if not absent:
-        return
-    if len(absent) == len(names):
-        _require_depth(folder, names)
-    raise DataError(
-        f"no results {folder / absent[0]} ({len(absent)} of {len(names)} videos missing): {benchmark.name} scores all"
-    )
-
-
-def _require_depth(folder: Path, names: Sequence[str]) -> None:
-    """Refuse a folder that is one level away from the results, naming the right one."""
-    inside = [child for child in sorted(folder.iterdir()) if any((child / name).is_dir() for name in names)]
-    if inside:
-        raise DataError(f"results in {folder} lie one level deeper: give {inside[0]}")
-    if folder.resolve().name in names:
-        raise DataError(f"{folder} is one video's results: give its parent {folder.resolve().parent}")
-
-
-def _require_frames(video: LabelledVideo, folder: Path) -> None:
-    present = set(os.listdir(folder))
-    absent = [name for name in video.counted if f"{name}.png" not in present]
-    if absent:
-        raise DataError(
-            f"no result {folder / absent[0]}.png ({len(absent)} of {len(video.counted)} frames missing): "
-            "write one PNG per frame, named like the frame"
-        )
-
-
-def _require_fit(
-    path: Path, truth: UInt8[np.ndarray, "y x"], result: UInt8[np.ndarray, "_y _x"], video: LabelledVideo
-) -> None:
-    if truth.shape != result.shape:
-        sizes = [f"{height}x{width}" for height, width in (result.shape, truth.shape)]
-        raise MaskMismatch(f"mask {path} is {sizes[0]} (height x width), its annotation {sizes[1]}; write it that size")
-    strange = _stranger(result, video.objects)
-    if strange is not None:
-        what = "255 (void, which results must not hold)" if strange == _VOID else str(strange)
-        raise MaskMismatch(
-            f"mask {path} holds label {what}, {video.name} has objects {_spell(video.objects)}; write ids of the "
-            "first mask, 0 for background"
-        )
-
-
-def _stranger(ids: UInt8[np.ndarray, "y x"], objects: Sequence[int]) -> int | None:
-    """Return a label that is neither background nor one of the objects."""
-    highest = int(ids.max())
-    if highest > objects[-1]:
-        return highest
-    if len(objects) == objects[-1]:
-        return None
-    strange = set(np.unique(ids).tolist()) - {0, *objects}
-    return min(strange) if strange else None
-
-
-def _spell(objects: Sequence[int]) -> str:
-    return f"1 to {objects[-1]}" if len(objects) == objects[-1] else ", ".join(map(str, objects))
 
 
 def _processors() -> int:

@@ -1,19 +1,22 @@
 """Scores of one tracker on one benchmark: as numbers, as text, as the files that DAVIS' own scorer writes."""
 
 import csv
+import hashlib
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float64
 
-from selfvos.data.benchmarks.base import Benchmark
+from selfvos.data.benchmarks.base import Benchmark, LabelledVideo
+from selfvos.evaluation.attributes import by_attribute, label
 from selfvos.evaluation.metrics import statistics
-from selfvos.storage import write_text
+from selfvos.storage import sha256, write_text
 
 MEASURES = ("J&F-Mean", "J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay")
 """Columns of J and F, named and ordered as in DAVIS' tables; all in 0 to 1, decay -1 to 1."""
@@ -38,6 +41,10 @@ class ObjectSeries:
         """Name of the row in tables, as DAVIS writes it."""
         return f"{self.video}_{self.object}"
 
+    def level(self) -> Float64[np.ndarray, "t"]:
+        """Return the mean over measures in each frame; NaN where one is undefined."""
+        return np.mean(np.stack(list(self.values.values())), axis=0)
+
     def measures(self) -> dict[str, float]:
         """Return the statistics of J and F, by column."""
         j, f = statistics(self.values["J"]), statistics(self.values["F"])
@@ -61,7 +68,9 @@ class Report:
     series: tuple[ObjectSeries, ...]
     """What the statistics were taken of."""
     provenance: dict[str, str | float] = field(default_factory=dict)
-    """Weights, settings, versions: filled by who ran the tracker."""
+    """Hashes of data, results and weights, settings, versions: filled by who ran the tracker."""
+    per_attribute: dict[str, dict[str, int | float]] = field(default_factory=dict)
+    """By attribute of the videos: means over the objects that have it and over the others; see `by_attribute`."""
 
     @property
     def objects(self) -> int:
@@ -73,30 +82,59 @@ class Report:
         """Number of frames scored, each once however many objects it holds."""
         return sum(len(frames) for frames in {series.video: series.frames for series in self.series}.values())
 
+    @property
+    def title(self) -> str:
+        """Protocol, what sets it apart, and how much was scored, in a line."""
+        note = f" ({self.note})" if self.note else ""
+        return f"{self.protocol}{note}: {self.objects} objects, {self.frames} frames"
+
+    @property
+    def origin(self) -> str:
+        """Provenance in a line: hashes by their first digits, without the settings of single parts."""
+        return ", ".join(f"{name} {str(value)[:12]}" for name, value in self.provenance.items() if "." not in name)
+
+    def with_attributes(self, attributes: Mapping[str, Sequence[str]]) -> "Report":
+        """Return the report with scores by attribute.
+
+        Args:
+            attributes: Those of each video; none at all leaves the report as it is.
+        """
+        videos = {one.name: one.video for one in self.series}
+        rows = by_attribute(self.per_object, videos, attributes, main_columns(_columns(self.per_object)))
+        return replace(self, per_attribute=rows)
+
     def to_dict(self) -> dict[str, Any]:
-        """Return everything but the series as plain values, ready for JSON."""
-        return {
-            **self.overall,
-            "per_sequence": self.per_object,
-            "protocol": self.protocol,
-            "note": self.note,
-            "objects": self.objects,
-            "frames": self.frames,
-            "provenance": self.provenance,
-        }
+        """Return everything but the series as plain values, ready for JSON; what is undefined is None."""
+        attributes = {"per_attribute": self.per_attribute} if self.per_attribute else {}
+        return plain(
+            {
+                **self.overall,
+                "per_sequence": self.per_object,
+                **attributes,
+                "protocol": self.protocol,
+                "note": self.note,
+                "objects": self.objects,
+                "frames": self.frames,
+                "provenance": self.provenance,
+            }
+        )
 
     def table(self) -> str:
         """Return the scores as aligned text of several lines."""
-        return "\n".join([self._title(), *("\n" + _aligned(rows) for rows in self._tables())])
+        origin = [f"\n{self.origin}"] if self.provenance else []
+        return "\n".join([self.title, *("\n" + aligned(rows) for rows in self.tables()), *origin])
 
     def markdown(self) -> str:
-        """Return the scores as Markdown tables below a title line, ending in a line break."""
-        return "\n".join([self._title(), "", *(_piped(rows) + "\n" for rows in self._tables())])
+        """Return scores and provenance as Markdown tables below a title line, ending in a line break."""
+        origin = [["provenance", ""], *([name, str(value)] for name, value in self.provenance.items())]
+        return "\n".join([self.title, "", *(piped(rows) + "\n" for rows in [*self.tables(), origin])])
 
     def write(self, folder: Path | str) -> None:
-        """Write both tables as DAVIS' own scorer names and formats them, and everything as ``report.json``.
+        """Write the report for people and for programs.
 
-        Older files of these names are replaced, never read.
+        ``global_results-*.csv`` and ``per-sequence_results-*.csv`` are named and formatted as by DAVIS' own scorer.
+        ``report.csv`` has all columns of all objects, ``report.md`` the tables and where they come from, and
+        ``report.json`` everything. Older files of these names are replaced, never read.
 
         Args:
             folder: Where to; made if missing.
@@ -106,34 +144,42 @@ class Report:
             OutOfSpace: The disk is full.
         """
         folder = Path(folder)
-        write_text(
-            folder / f"global_results-{self.subset}.csv", _csv([list(self.overall), _decimals(self.overall.values())])
-        )
-        write_text(folder / f"per-sequence_results-{self.subset}.csv", _csv(self._per_sequence()))
+        overall = [list(self.overall), [f"{value:.3f}" for value in self.overall.values()]]
+        write_text(folder / f"global_results-{self.subset}.csv", comma_separated(overall))
+        write_text(folder / f"per-sequence_results-{self.subset}.csv", comma_separated(self._per_sequence()))
+        write_text(folder / "report.csv", comma_separated(self._every_column()))
+        write_text(folder / "report.md", self.markdown())
         series = {
             one.name: {"frames": one.frames, **{name: _rounded(values) for name, values in one.values.items()}}
             for one in self.series
         }
-        write_text(folder / "report.json", json.dumps({**self.to_dict(), "series": series}, indent=1) + "\n")
+        content = plain({**self.to_dict(), "series": series})
+        write_text(folder / "report.json", json.dumps(content, indent=1) + "\n")
 
-    def _tables(self) -> list[list[list[str]]]:
-        """Return the cells of one table, or of two where the whole has other columns than its parts."""
-        rows = {"all": self.overall, **self.per_object}
-        names = next(iter(self.per_object.values()), self.overall)
-        if list(self.overall) == list(names):
-            return [_cells(rows)]
-        return [_cells({"all": self.overall}), _cells(self.per_object)]
+    def tables(self) -> list[list[list[str]]]:
+        """Return the cells of each table, header first.
+
+        The scores of the whole are a row of the objects' table, or a table of their own where their columns differ;
+        then come the attributes, where they are known.
+        """
+        tables = [_cells({"all": self.overall, **self.per_object})]
+        if list(self.overall) != _columns(self.per_object):
+            tables = [_cells({"all": self.overall}), _cells(self.per_object)]
+        if self.per_attribute:
+            named = {label(name): row for name, row in self.per_attribute.items()}
+            tables.append(_cells(named, corner="attribute"))
+        return tables
 
     def _per_sequence(self) -> list[list[str]]:
-        columns = next(iter(self.per_object.values()), {})
+        columns = _columns(self.per_object)
         # DAVIS' own scorer writes these two alone.
-        kept = [name for name in columns if name in ("J-Mean", "F-Mean")] or list(columns)
-        rows = [[name, *_decimals(row[column] for column in kept)] for name, row in self.per_object.items()]
+        kept = [name for name in columns if name in ("J-Mean", "F-Mean")] or columns
+        rows = [[name, *(f"{row[column]:.3f}" for column in kept)] for name, row in self.per_object.items()]
         return [["Sequence", *kept], *rows]
 
-    def _title(self) -> str:
-        note = f" ({self.note})" if self.note else ""
-        return f"{self.protocol}{note}: {self.objects} objects, {self.frames} frames"
+    def _every_column(self) -> list[list[str]]:
+        rows = [[name, *(f"{value:.6f}" for value in row.values())] for name, row in self.per_object.items()]
+        return [["object", *_columns(self.per_object)], *rows]
 
 
 def summarise(
@@ -180,36 +226,98 @@ def _overall(series: Sequence[ObjectSeries], per_object: Mapping[str, Mapping[st
     return {"G": _mean(means.values()), **means}
 
 
-def _mean(values: Iterable[float]) -> float:
-    return float(np.mean(list(values)))
+def data_hash(benchmark: Benchmark) -> str:
+    """Return a hash of the true masks that are scored: of the names of their videos and frames, and of their files.
+
+    Where a benchmark keeps masks in another way than one file for each frame, their ids take the place of the files.
+
+    Raises:
+        DataError: A mask is missing.
+    """
+    return _hash(part for video in benchmark.videos for part in _truth_hashes(video))
 
 
-def _cells(rows: Mapping[str, Mapping[str, float]]) -> list[list[str]]:
-    columns = next(iter(rows.values()))
-    return [["", *columns], *([name, *_decimals(row.values())] for name, row in rows.items())]
+def results_hash(benchmark: Benchmark, folder: Path) -> str:
+    """Return a hash of the result masks that are scored: of the names of their videos and frames, and of their files.
+
+    Args:
+        benchmark: What the masks are scored on.
+        folder: Holds ``<video>/<frame>.png``.
+    """
+    names = (f"{video.name}/{frame}" for video in benchmark.videos for frame in video.counted)
+    return _hash((name, sha256(folder / f"{name}.png")) for name in names)
 
 
-def _aligned(rows: list[list[str]]) -> str:
+def main_columns(columns: Sequence[str]) -> list[str]:
+    """Return the columns that hold means, or all where none is called so."""
+    return [name for name in columns if name.endswith("-Mean")] or list(columns)
+
+
+def plain(value: Any) -> Any:
+    """Return nested values as JSON knows them: what is not a number becomes None."""
+    if isinstance(value, Mapping):
+        return {key: plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(inner) for inner in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def decimals(value: int | float) -> str:
+    """Spell a number for a table; counts as they are, a dash for what is undefined."""
+    if isinstance(value, int):
+        return str(value)
+    return "-" if math.isnan(value) else f"{round(value, 3) + 0.0:.3f}"  # + 0.0: no negative zero
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Return cells as lines of text in which columns are below each other, all but the first to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in rows]
     return "\n".join(lines)
 
 
-def _piped(rows: list[list[str]]) -> str:
+def piped(rows: Sequence[Sequence[str]]) -> str:
+    """Return cells as a Markdown table."""
     header, *body = rows
-    lines = [["object", *header[1:]], ["---", *("---:" for _ in header[1:])], *body]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    lines = [[header[0] or "object", *header[1:]], ["---", *("---:" for _ in header[1:])], *body]
+    bars = (" | ".join(cell.replace("|", "\\|") for cell in line) for line in lines)
+    return "\n".join(f"| {line} |" for line in bars)
 
 
-def _decimals(values: Iterable[float]) -> list[str]:
-    return [f"{value:.3f}" for value in values]
+def comma_separated(rows: Sequence[Sequence[str]]) -> str:
+    """Return cells as the text of a CSV file."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
+def _mean(values: Iterable[float]) -> float:
+    return float(np.mean(list(values)))
+
+
+def _columns(rows: Mapping[str, Mapping[str, int | float]]) -> list[str]:
+    return list(next(iter(rows.values()), {}))
+
+
+def _cells(rows: Mapping[str, Mapping[str, int | float]], corner: str = "") -> list[list[str]]:
+    return [[corner, *_columns(rows)], *([name, *map(decimals, row.values())] for name, row in rows.items())]
 
 
 def _rounded(values: Float64[np.ndarray, "t"]) -> list[float]:
     return np.round(values, 6).tolist()
 
 
-def _csv(rows: Sequence[Sequence[str]]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()
+def _truth_hashes(video: LabelledVideo) -> Iterator[tuple[str, str]]:
+    files = video.mask_files
+    for frame in video.counted:
+        name = f"{video.name}/{frame}"
+        if frame in files:
+            yield name, sha256(files[frame])
+        else:
+            ids = video.truth(frame)
+            yield name, hashlib.sha256(f"{ids.shape} {ids.dtype}".encode() + ids.tobytes()).hexdigest()
+
+
+def _hash(parts: Iterable[tuple[str, str]]) -> str:
+    # Sorted, so that the order in which videos are listed does not matter.
+    return hashlib.sha256("\n".join(f"{name} {part}" for name, part in sorted(parts)).encode()).hexdigest()

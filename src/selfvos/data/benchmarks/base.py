@@ -1,7 +1,7 @@
 """What every benchmark offers: its videos, the masks that are given, and the masks that are kept back."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal
@@ -9,6 +9,8 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from jaxtyping import UInt8
 
+from selfvos.data.source import natural
+from selfvos.errors import DataError
 from selfvos.registry import Registry
 
 
@@ -63,6 +65,11 @@ class LabelledVideo(ABC):
         """Name of the group whose mean the object counts in, such as ``seen``; empty where there are none."""
         return ""
 
+    @property
+    def mask_files(self) -> Mapping[str, Path]:
+        """File of every mask that a whole copy holds, by frame; empty where masks are kept in another way."""
+        return MappingProxyType({})
+
     @abstractmethod
     def truth(self, frame: str) -> UInt8[np.ndarray, "y x"]:
         """Read the true object ids of the frame called so, 0 for background."""
@@ -86,6 +93,19 @@ class Benchmark(ABC):
     archive_prefix: str | None = None
     """Folder inside the archive that the official server takes, such as ``Annotations/``; None: there is no server."""
 
+    @property
+    def scored_here(self) -> bool:
+        """Whether the true masks are at hand; where a server takes archives, it alone has them."""
+        return self.archive_prefix is None
+
+    def faults(self) -> Iterator[str]:
+        """Yield in what this copy differs from the official data set as a whole, one line each."""
+        yield from ()
+
+    def unlisted(self) -> tuple[str, ...]:
+        """Return the names of folders that lie beside those of the videos and are not on the list."""
+        return ()
+
     @abstractmethod
     def read_result(self, path: Path) -> UInt8[np.ndarray, "y x"]:
         """Read one frame's result as ids that compare with those of the truth."""
@@ -93,3 +113,34 @@ class Benchmark(ABC):
 
 BENCHMARKS: Registry[Callable[[Path], Benchmark]] = Registry("benchmark", "selfvos.data.benchmarks")
 """By name, what makes a benchmark of its folder."""
+
+
+def files_by_frame(folder: Path, suffixes: Collection[str]) -> dict[str, Path]:
+    """Return the files of a folder that end so, by stem in natural order; none where there is no folder."""
+    if not folder.is_dir():
+        return {}
+    files = [path for path in folder.iterdir() if path.suffix.lower() in suffixes and not path.name.startswith(".")]
+    return {path.stem: path for path in sorted(files, key=lambda path: natural(path.name))}
+
+
+def folders_in(folder: Path) -> tuple[str, ...]:
+    """Return the names of the folders in a folder, in natural order; none where it is not there."""
+    if not folder.is_dir():
+        return ()
+    names = [path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    return tuple(sorted(names, key=natural))
+
+
+def picture_of_each(folder: Path, frames: Sequence[str], suffixes: Collection[str] = (".jpg",)) -> tuple[Path, ...]:
+    """Return the picture of every frame.
+
+    Raises:
+        DataError: A frame has none.
+    """
+    present = files_by_frame(folder, suffixes)
+    absent = [frame for frame in frames if frame not in present]
+    if absent:
+        suffix = next(iter(present.values()), Path("_.jpg")).suffix
+        path = folder / f"{absent[0]}{suffix}"
+        raise DataError(f"no frame {path} ({len(absent)} of {len(frames)} missing): download the frames")
+    return tuple(present[frame] for frame in frames)

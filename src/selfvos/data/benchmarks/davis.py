@@ -1,17 +1,25 @@
 """DAVIS 2016 (one foreground object) and DAVIS 2017 (several), in the folder layout of the dataset."""
 
+import io
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
-from selfvos.data.benchmarks.base import BENCHMARKS, Benchmark, LabelledVideo
+from selfvos.data.benchmarks.base import (
+    BENCHMARKS,
+    Benchmark,
+    LabelledVideo,
+    files_by_frame,
+    folders_in,
+    picture_of_each,
+)
 from selfvos.data.source import natural
 from selfvos.errors import DataError, MaskMismatch
 
@@ -29,6 +37,47 @@ _SERVER = {"test-dev", "test-challenge"}
 _ON_SERVER = "only the official server has it, submit the results there"
 
 
+class Size(NamedTuple):
+    """What is known of an official sequence."""
+
+    frames: int
+    width: int = 0
+    """Of masks and pictures at 480p, in pixels; 0 where it was not written down."""
+    objects: int = 0
+    """In 2017; 0 where it was not written down."""
+
+
+_SIZES_VAL = {
+    "bike-packing": Size(69, 910, 2), "blackswan": Size(50, 854, 1), "bmx-trees": Size(80, 854, 2),
+    "breakdance": Size(84, 854, 1), "camel": Size(90, 854, 1), "car-roundabout": Size(75, 854, 1),
+    "car-shadow": Size(40, 854, 1), "cows": Size(104, 854, 1), "dance-twirl": Size(90, 854, 1),
+    "dog": Size(60, 854, 1), "dogs-jump": Size(66, 854, 3), "drift-chicane": Size(52, 854, 1),
+    "drift-straight": Size(50, 854, 1), "goat": Size(90, 854, 1), "gold-fish": Size(78, 854, 5),
+    "horsejump-high": Size(50, 854, 2), "india": Size(81, 854, 3), "judo": Size(34, 854, 2),
+    "kite-surf": Size(50, 854, 3), "lab-coat": Size(47, 854, 5), "libby": Size(49, 854, 1),
+    "loading": Size(50, 854, 3), "mbike-trick": Size(79, 854, 2), "motocross-jump": Size(40, 854, 2),
+    "paragliding-launch": Size(80, 854, 3), "parkour": Size(100, 854, 1), "pigs": Size(79, 854, 3),
+    "scooter-black": Size(43, 854, 2), "shooting": Size(40, 1152, 3), "soapbox": Size(99, 854, 3),
+}  # fmt: skip
+_SIZES_TEST_DEV = {
+    name: Size(frames)
+    for name, frames in {
+        "aerobatics": 71, "car-race": 31, "carousel": 69, "cats-car": 67, "chamaleon": 85, "deer": 79,
+        "giant-slalom": 127, "girl-dog": 86, "golf": 79, "guitar-violin": 55, "gym": 60, "helicopter": 49,
+        "horsejump-stick": 58, "hoverboard": 81, "lock": 43, "man-bike": 75, "monkeys-trees": 83, "mtb-race": 69,
+        "orchid": 57, "people-sunset": 67, "planes-crossing": 31, "rollercoaster": 70, "salsa": 86, "seasnake": 80,
+        "skate-jump": 68, "slackline": 60, "subway": 88, "tandem": 72, "tennis-vest": 75, "tractor": 65,
+    }.items()
+}  # fmt: skip
+OFFICIAL_SIZES: Mapping[str, Mapping[str, Size]] = {"val": _SIZES_VAL, "test-dev": _SIZES_TEST_DEV}
+"""By split and sequence. Those of 2016 val are also in 2017 val, with as many frames of the same size.
+
+Source:
+    Frames of test-dev: the list in the repository of the 2017 challenge. The rest: the result masks that ship with
+    DAVIS' own scorer.
+"""
+
+
 @dataclass(frozen=True)
 class DavisVideo(LabelledVideo):
     """One sequence; files are listed and read when first asked for."""
@@ -38,8 +87,8 @@ class DavisVideo(LabelledVideo):
     mask_folder: Path
     merged: bool
     """Whether all objects count as one foreground (2016)."""
-    truth_hint: str = "download the annotations"
-    """What to do about a missing mask."""
+    on_server: bool = False
+    """Whether only the server has the masks of all frames but the first."""
 
     @property
     def frame_names(self) -> tuple[str, ...]:
@@ -52,7 +101,7 @@ class DavisVideo(LabelledVideo):
 
     @cached_property
     def _frame_names(self) -> tuple[str, ...]:
-        names = {*_stems(self.frame_folder, ".jpg"), *_stems(self.mask_folder, ".png")}
+        names = {*files_by_frame(self.frame_folder, {".jpg"}), *files_by_frame(self.mask_folder, {".png"})}
         if not names:
             raise DataError(f"sequence {self.name}: no frame in {self.frame_folder} and no mask in {self.mask_folder}")
         return tuple(sorted(names, key=natural))
@@ -64,12 +113,16 @@ class DavisVideo(LabelledVideo):
         Raises:
             DataError: A frame has no picture.
         """
-        paths = tuple(self.frame_folder / f"{name}.jpg" for name in self.frame_names)
-        present = set(_stems(self.frame_folder, ".jpg"))
-        absent = [path for path in paths if path.stem not in present]
-        if absent:
-            raise DataError(f"no frame {absent[0]} ({len(absent)} of {len(paths)} missing): download the frames")
-        return paths
+        return picture_of_each(self.frame_folder, self.frame_names)
+
+    @property
+    def mask_files(self) -> Mapping[str, Path]:
+        """File of every frame's mask, or of the first alone where only the server has the others."""
+        return self._mask_files
+
+    @cached_property
+    def _mask_files(self) -> dict[str, Path]:
+        return {name: self._mask_path(name) for name in (self.given if self.on_server else self.frame_names)}
 
     @property
     def counted(self) -> tuple[str, ...]:
@@ -111,7 +164,8 @@ class DavisVideo(LabelledVideo):
         """
         path = self._mask_path(frame)
         if not path.is_file():
-            raise DataError(f"no annotation {path}: {self.truth_hint}")
+            hint = _ON_SERVER if self.on_server and frame not in self.given else "download the annotations"
+            raise DataError(f"no annotation {path}: {hint}")
         ids = read_ids(path)
         return _foreground(ids) if self.merged else np.where(ids == _VOID, np.uint8(0), ids)
 
@@ -147,11 +201,39 @@ class Davis(Benchmark):
         ids = read_ids(path)
         return _foreground(ids) if self.year == 2016 else ids
 
-    def _note(self) -> str:
+    def faults(self) -> Iterator[str]:
+        """Yield sequences missing from the list, and frames, widths and objects that are not the official ones."""
+        if self._missing():
+            yield f"list {self.subset}: {self._missing()}"
+        official = OFFICIAL_SIZES.get(self.subset, {})
+        for video in self.videos:
+            if video.name in official:
+                yield from self._differences(video, official[video.name])
+
+    def unlisted(self) -> tuple[str, ...]:
+        """Return the sequences whose pictures are there but which are not on this list; other lists may hold them."""
+        listed = {video.name for video in self.videos}
+        return tuple(name for name in folders_in(self.root / "JPEGImages" / self.resolution) if name not in listed)
+
+    def _differences(self, video: LabelledVideo, official: Size) -> Iterator[str]:
+        try:
+            frames, objects = len(video.frame_names), len(video.objects)
+            width = video.given_mask(video.given[0]).shape[1]
+        except DataError:  # told apart from this, when the video itself is looked at
+            return
+        if frames != official.frames:
+            yield f"sequence {video.name}: {frames} frames, the official one has {official.frames}"
+        if self.resolution == _STANDARD and official.width and width != official.width:
+            yield f"sequence {video.name}: {width} pixels wide, the official one is {official.width}"
+        if self.year == 2017 and official.objects and objects != official.objects:
+            yield f"sequence {video.name}: {objects} objects, the official one has {official.objects}"
+
+    def _missing(self) -> str:
         official = _OFFICIAL.get((self.year, self.subset), len(self.videos))
-        notes = []
-        if len(self.videos) != official:
-            notes.append(f"{len(self.videos)} of {official} sequences listed")
+        return "" if len(self.videos) == official else f"{len(self.videos)} of {official} sequences listed"
+
+    def _note(self) -> str:
+        notes = [self._missing()] if self._missing() else []
         if self.resolution != _STANDARD:
             notes.append(f"at {self.resolution}, published numbers are at {_STANDARD}")
         return "; ".join(notes)
@@ -162,7 +244,7 @@ class Davis(Benchmark):
             frame_folder=self.root / "JPEGImages" / self.resolution / name,
             mask_folder=self.root / "Annotations" / self.resolution / name,
             merged=self.year == 2016,
-            truth_hint=_ON_SERVER if self.subset in _SERVER else DavisVideo.truth_hint,
+            on_server=self.subset in _SERVER,
         )
 
     def _listed(self) -> tuple[str, ...]:
@@ -177,21 +259,26 @@ class Davis(Benchmark):
         raise DataError(f"no list {places[0]}, nor {places[1]}: write the sequence names there, one per line")
 
 
-def read_ids(path: Path) -> UInt8[np.ndarray, "y x"]:
+def read_ids(path: Path, content: bytes | None = None) -> UInt8[np.ndarray, "y x"]:
     """Read the object ids of a palette or grey PNG: the stored numbers, whatever their colours.
+
+    Args:
+        path: The file, and its name in messages.
+        content: What to read in its place, for files that lie in an archive.
 
     Raises:
         DataError: The file cannot be read as a picture.
         MaskMismatch: It holds colours instead of ids.
     """
     try:
-        with Image.open(path) as image:
+        with Image.open(path if content is None else io.BytesIO(content)) as image:
             if image.mode == "LA":  # one annotation of DAVIS 2016 carries an opaque second channel
                 return np.asarray(image.getchannel("L"))
             ids = np.asarray(image)
             mode = image.mode
     except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError) as error:
-        raise DataError(f"cannot read mask {path}: {str(error) or type(error).__name__}; write it again") from error
+        reason = "it is no picture" if isinstance(error, UnidentifiedImageError) else str(error) or type(error).__name__
+        raise DataError(f"cannot read mask {path}: {reason}; write it again") from error
     if mode not in {"1", "L", "P"}:
         raise MaskMismatch(
             f"mask {path} holds colours ({mode}), not object ids: save it as a palette or 8-bit grey PNG"
@@ -221,12 +308,6 @@ def _resolution(root: Path) -> str:
             f"{folder} holds {', '.join(sizes) or 'nothing'}: {_STANDARD}, or one folder alone, is expected"
         )
     return sizes[0]
-
-
-def _stems(folder: Path, suffix: str) -> list[str]:
-    if not folder.is_dir():
-        return []
-    return [path.stem for path in folder.iterdir() if path.suffix == suffix and not path.name.startswith(".")]
 
 
 def _register(year: Year, split: str) -> None:
