@@ -36,7 +36,8 @@ class World:
         if self.size == 1:
             return module
         devices = [self.device] if self.device.type == "cuda" else None
-        return DistributedDataParallel(module, device_ids=devices)
+        # Not every objective teaches every part: some learn on a stage and leave the key head alone.
+        return DistributedDataParallel(module, device_ids=devices, find_unused_parameters=True)
 
     def align(self, module: nn.Module) -> None:
         """Give all processes the main one's running statistics, which differ after every step."""
