@@ -214,3 +214,11 @@ def test_large_frames_are_averaged_before_sampling():
     small = crop(frames, theta(transform(scale=0.9, batch=1)), (24, 24))
     torch.testing.assert_close(small, torch.full_like(small, 0.5), atol=0.3, rtol=0)
     assert small.std() < 0.1
+
+
+def test_autocast_does_not_blur_positions():
+    transform = sample_transform(2, torch.Generator().manual_seed(0), TransformConfig())
+    images = torch.rand(2, 3, 240, 240, generator=torch.Generator().manual_seed(1))
+    with torch.autocast("cpu", torch.bfloat16):
+        cast = warp(images, transform)
+    torch.testing.assert_close(cast, warp(images, transform))

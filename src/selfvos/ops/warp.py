@@ -190,9 +190,10 @@ def crop_labels(
 
 
 def _resample(images: Tensor, matrix: Tensor, size: tuple[int, int], mode: Mode) -> Tensor:
-    # In float32 throughout: in bfloat16 a coordinate is off by up to a whole pixel of a 256-pixel side.
-    matrix = matrix.to(images.device, torch.float32)
-    grid = functional.affine_grid(matrix, [len(matrix), 1, *size], align_corners=False)
+    # In float32 throughout, under autocast too: in bfloat16 a coordinate is off by up to a whole pixel of 256.
+    with torch.autocast(images.device.type, enabled=False):
+        matrix = matrix.to(images.device, torch.float32)
+        grid = functional.affine_grid(matrix, [len(matrix), 1, *size], align_corners=False)
     # Stopping at the outermost pixel centres is border padding, which older Metal backends lack.
     last = 1 - 1 / torch.tensor([images.shape[-1], images.shape[-2]], dtype=torch.float32, device=images.device)
     sampled = functional.grid_sample(images.float(), grid.clamp(-last, last), mode=mode, align_corners=False)
