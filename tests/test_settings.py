@@ -171,3 +171,8 @@ def test_override_says_what_is_wrong_and_names_the_nearest(assignment, message):
 def test_override_refuses_a_value_of_the_wrong_kind():
     with pytest.raises(UsageError, match=r"^setting seed: .*'many'"):
         override(Run(), ["seed=many"])
+
+
+def test_override_reaches_into_free_form_settings_that_are_not_there_yet():
+    config = override(Run(), ["signals.short.settings.transform.min_scale=0.3", "signals.short.settings.a=2"])
+    assert config.signals[0].settings == {"transform": {"min_scale": 0.3}, "a": 2}

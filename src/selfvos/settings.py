@@ -56,8 +56,11 @@ def override(config: Config, assignments: Iterable[str]) -> Config:
         *parents, leaf = path.split(".")
         hint, place = cast(Any, kind), cast(Any, data)
         for part in parents:
+            free = isinstance(place, dict) and _fields(hint) is None
             key, hint = _child(hint, place, part, path)
-            if place[key] is None and _fields(hint) is not None:
+            if free and key not in place:
+                place[key] = {}
+            elif place[key] is None and _fields(hint) is not None:
                 place[key] = {}
             place = place[key]
         key, hint = _child(hint, place, leaf, path)

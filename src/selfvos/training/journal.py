@@ -24,7 +24,7 @@ class Journal:
             write_text(path, "".join(f"{line}\n" for line in kept))
         self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115 - lives as long as the run
 
-    def write(self, **facts: Any) -> None:
+    def write(self, /, **facts: Any) -> None:
         """Append one line."""
         self._file.write(json.dumps(facts) + "\n")
         self._file.flush()
