@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.io import savemat
 
 from selfvos import api, cli
-from selfvos.data.benchmarks import davis, youtube_vos
+from selfvos.data.benchmarks import davis, jhmdb, vip, youtube_vos
 from selfvos.data.benchmarks.base import BENCHMARKS
 from selfvos.data.benchmarks.davis import Size, read_ids
 from selfvos.data.mask_png import write_mask
@@ -317,6 +318,132 @@ def test_the_hold_out_is_scored_in_two_groups(tmp_path):
         api.pack_results(results, "youtube-vos-train-holdout", root=tmp_path, out=tmp_path / "x.zip")
 
 
+# --- Points and body parts. ---
+
+
+def joints(t):
+    """Places of 15 joints on a textured picture that moves by (3, 1) pixels a frame."""
+    j = np.arange(15)
+    return np.stack([6.0 + j % 5 * 8 + 3 * t, 8.0 + j // 5 * 12 + t], axis=1)
+
+
+def clips(root, names=("a", "b")):
+    """Clips of JHMDB in class ``run``."""
+    noise = np.random.default_rng(0).integers(0, 256, (14, 20, 3), np.uint8)
+    wide = Image.fromarray(noise).resize((160, 112), Image.Resampling.BICUBIC)
+    for name in names:
+        folder = root / "joint_positions" / "run" / name
+        folder.mkdir(parents=True)
+        savemat(folder / "joint_positions.mat", {"pos_img": np.stack([joints(t).T for t in range(STEPS)], axis=2) + 1})
+        (root / "Rename_Images" / "run" / name).mkdir(parents=True)
+        for t in range(STEPS):
+            moved = wide.crop((40 - 3 * t, 30 - t, 40 - 3 * t + WIDTH, 30 - t + HEIGHT))
+            moved.save(root / "Rename_Images" / "run" / name / f"{t + 1:05d}.png")
+    (root / "val.txt").write_text("".join(f"run/{name}\n" for name in names))
+    return root
+
+
+def people(root, names=("a", "b")):
+    """Videos of VIP: hair is a square that moves, a coat one that comes late, one row is void."""
+    for name in names:
+        for t in range(STEPS):
+            save_picture(root / "Images" / name / f"{t + 1:06d}.jpg", t)
+            parts = np.where(truth(t, 3, 8) == 3, np.uint8(2), np.where(truth(t, 3, 8) == 8, np.uint8(6), np.uint8(0)))
+            parts[-1] = 255
+            write_mask(root / "Annotations" / "Category_ids" / name / f"{t + 1:06d}.png", parts)
+    (root / "lists").mkdir()
+    (root / "lists" / "val_videos.txt").write_text("".join(f"{name}\n" for name in names))
+    return root
+
+
+@pytest.mark.parametrize(("variant", "frames"), [("crw", 5), ("spa", 6)])
+def test_joints_are_tracked_and_scored(run, tmp_path, variant, frames):
+    root, out = clips(tmp_path / "jhmdb"), tmp_path / "out"
+    more = ["--root", root, "--out", out, "--set", "match.top_k=1", "--json"]
+    status, text, err = run("evaluate", "lab-patches", f"jhmdb-{variant}", *more)
+    assert (status, err) == (0, "")
+    report = json.loads(text)
+    assert (report["objects"], report["frames"]) == (2, 2 * frames)
+    assert 0.6 < report["PCK@0.1"] <= report["PCK@0.2"]
+    assert report["PCK@0.2"] > 0.9
+    assert report["per_sequence"]["a"] == report["per_sequence"]["b"]
+    # What the protocol lays down holds, but for what the caller changed.
+    settings = report["provenance"]
+    assert (settings["track.size_px"], settings["track.match.top_k"]) == ("[320, 320]", "1")
+    assert settings["track.points.grid"] == {"crw": "cells", "spa": "pixels"}[variant]
+    lines = (out / "points" / "a.csv").read_text().splitlines()
+    assert lines[:2] == ["frame,joint,x,y", "00001,1,6,8"]
+    assert len(lines) == 1 + 15 * STEPS
+    status, again, _ = run("score", out / "points", f"jhmdb-{variant}", "--root", root, "--json")
+    assert (status, json.loads(again)["PCK@0.1"]) == (0, report["PCK@0.1"])
+    assert "2 videos, " in (out / "report.md").read_text()
+    assert (out / "report.html").is_file()
+
+
+def test_points_of_others_are_scored_and_compared(run, tmp_path):
+    root = clips(tmp_path / "jhmdb")
+    for method, shift in (("good", 0.0), ("bad", 30.0)):
+        for name in "ab":
+            rows = [
+                f"{t + 1:05d},{j + 1}," + (f"{x + shift},{y}" if j else ",")
+                for t in range(STEPS)
+                for j, (x, y) in enumerate(joints(t))
+            ]
+            (tmp_path / method).mkdir(exist_ok=True)
+            (tmp_path / method / f"{name}.csv").write_text("\n".join(["frame,joint,x,y", *rows]) + "\n")
+    status, text, _ = run("score", tmp_path / "good", "jhmdb-crw", "--root", root, "--json")
+    report = json.loads(text)
+    assert (status, report["PCK@0.1"], report["neck@0.1"]) == (0, 1.0, None)  # a missing joint is no wrong one
+    status, text, _ = run("score", tmp_path / "good", tmp_path / "bad", "jhmdb-crw", "--root", root, "--json")
+    assert status == 0
+    assert json.loads(text)["differences"]["bad"]["PCK@0.1"]["mean"] == -1.0
+    (tmp_path / "good" / "b.csv").unlink()
+    status, _, err = run("score", tmp_path / "good", "jhmdb-crw", "--root", root)
+    assert (status, f"no result {tmp_path / 'good' / 'b.csv'}" in err) == (3, True)
+
+
+@pytest.mark.parametrize("variant", ["uvc", "spa"])
+def test_parts_are_tracked_and_scored(run, tmp_path, variant):
+    root, out = people(tmp_path / "vip"), tmp_path / "out"
+    more = ["--root", root, "--out", out, "--set", "size_px=[96, 96]", "--json"]
+    status, text, err = run("evaluate", "lab-patches", f"vip-{variant}", *more)
+    assert (status, err) == (0, "")
+    report = json.loads(text)
+    assert (report["objects"], report["frames"]) == (2, 2 * STEPS)  # the given frame counts
+    assert report["hair"] > 0.6
+    assert report["coat"] == 0.0  # it comes after the first frame, which alone is given
+    assert report["hat"] is None
+    assert report["mIoU"] == pytest.approx((report["background"] + report["hair"]) / 3)
+    assert set(report["per_sequence"]) == {"a", "b"}
+    assert read_ids(out / "masks" / "a" / "000004.png").shape == (HEIGHT, WIDTH)
+    assert (out / "report.html").is_file()
+
+
+def test_parts_of_others_are_scored(tmp_path):
+    root = people(tmp_path / "vip")
+    results = tmp_path / "results"
+    shutil.copytree(root / "Annotations" / "Category_ids", results)
+    for path in results.rglob("*.png"):
+        ids = read_ids(path)
+        write_mask(path, np.where(ids == 255, np.uint8(7), ids))  # whatever lies on void is not looked at
+    report = api.score(results, "vip-crw", root=root)
+    assert isinstance(report, Report)
+    assert [report.overall[name] for name in ("mIoU", "background", "hair", "coat")] == [1.0] * 4
+    assert np.isnan(report.overall["socks"])
+    write_mask(results / "a" / "000002.png", np.full((HEIGHT, WIDTH), 20, np.uint8))
+    with pytest.raises(DataError, match="holds label 20, a has objects 1 to 19"):
+        api.score(results, "vip-crw", root=root)
+
+
+def test_protocols_lay_down_how_to_track(tmp_path):
+    model = api.load("lab-patches", device="cpu")
+    usual = api.track_config(model, None)
+    assert api.protocol_config(model, "folder", root=own(tmp_path / "own")) == usual
+    config = api.protocol_config(model, "jhmdb-crw", root=clips(tmp_path / "jhmdb"))
+    assert (config.size_px, config.points.top) == ((320, 320), 3)
+    assert (config.feature, config.match.temperature) == (usual.feature, usual.match.temperature)
+
+
 # --- Checking a copy. ---
 
 
@@ -342,6 +469,24 @@ def test_a_whole_copy_is_complete(check, run, tmp_path, monkeypatch):
     assert check("folder", own(tmp_path / "own")) == (0, ["complete: 1 videos, 6 frames, 2 objects"])
     status, text, _ = run("data", "check", "folder", "--root", tmp_path / "own", "--json")
     assert (status, json.loads(text)["complete"]) == (0, True)
+
+
+def test_joints_and_parts_are_checked(check, tmp_path, monkeypatch):
+    monkeypatch.setattr(jhmdb, "OFFICIAL_VIDEOS", 2)
+    monkeypatch.setattr(vip, "OFFICIAL_VIDEOS", 2)
+    clips(tmp_path / "jhmdb")
+    people(tmp_path / "vip")
+    assert check("jhmdb-spa", tmp_path / "jhmdb") == (0, ["complete: 2 videos, 12 frames, 30 objects"])
+    assert check("vip-crw", tmp_path / "vip") == (0, ["complete: 2 videos, 12 frames, 38 objects"])
+    (tmp_path / "jhmdb" / "joint_positions" / "run" / "a" / "joint_positions.mat").unlink()
+    (tmp_path / "jhmdb" / "Rename_Images" / "run" / "b" / "00003.png").write_bytes(b"no picture")
+    status, lines = check("jhmdb-spa", tmp_path / "jhmdb")
+    assert (status, len(lines)) == (3, 3)
+    assert "no joints" in lines[0]
+    assert "00003.png cannot be read as a picture" in lines[1]
+    strange = tmp_path / "vip" / "Annotations" / "Category_ids" / "a" / "000002.png"
+    write_mask(strange, np.full((HEIGHT, WIDTH), 21, np.uint8))
+    assert check("vip-crw", tmp_path / "vip")[1][0] == f"mask {strange} shows id 21, a has objects 1 to 19"
 
 
 def test_progress_counts_frames(tmp_path):

@@ -230,14 +230,19 @@ def evaluate(
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
-    """Track a whole benchmark, write the masks, score them.
+    """Track a whole benchmark, write the masks or points, score them.
+
+    What a protocol lays down about tracking holds unless a preset is named; --set and --rounds change single settings.
 
     Example: `selfvos evaluate default davis-2016-val --root DAVIS --out result`
     """
     from selfvos import api
 
     model = api.load(weights, device=device)
-    config = _track_config(model, preset, rounds, sets)
+    if preset is None:
+        config = _changed(api.protocol_config(model, benchmark, root=root), rounds, sets)
+    else:
+        config = _track_config(model, preset, rounds, sets)
     with _Watcher() as watcher:
         report = api.evaluate(
             model,
@@ -254,7 +259,7 @@ def evaluate(
 
 @app.command()
 def score(
-    results: Annotated[list[Path], typer.Argument(help="Folder with VIDEO/FRAME.png, from any method; or several.")],
+    results: Annotated[list[Path], typer.Argument(help="Folder with VIDEO/FRAME.png or VIDEO.csv; or several.")],
     benchmark: Annotated[str, typer.Argument(help="Name of the protocol; see 'selfvos list benchmarks'.")],
     root: Root,
     folder: Annotated[Path | None, typer.Option("--out", help="Write tables, JSON and an HTML page here.")] = None,
@@ -394,10 +399,14 @@ def _follow(results: "Iterator[Tracked]", count: int | None, folder: Path, as_js
 
 def _track_config(model: Any, preset: str | None, rounds: int | None, sets: list[str] | None) -> Any:
     from selfvos import api
+
+    return _changed(api.track_config(model, preset), rounds, sets)
+
+
+def _changed(config: Any, rounds: int | None, sets: list[str] | None) -> Any:
     from selfvos.settings import override
 
-    assignments = [*(sets or []), *([] if rounds is None else [f"rounds={rounds}"])]
-    return override(api.track_config(model, preset), assignments)
+    return override(config, [*(sets or []), *([] if rounds is None else [f"rounds={rounds}"])])
 
 
 def _masks(given: list[str]) -> dict[int, str]:

@@ -58,9 +58,7 @@ def override(config: Config, assignments: Iterable[str]) -> Config:
         for part in parents:
             free = isinstance(place, dict) and _fields(hint) is None
             key, hint = _child(hint, place, part, path)
-            if free and key not in place:
-                place[key] = {}
-            elif place[key] is None and _fields(hint) is not None:
+            if (free and key not in place) or (place[key] is None and _fields(hint) is not None):
                 place[key] = {}
             place = place[key]
         key, hint = _child(hint, place, leaf, path)

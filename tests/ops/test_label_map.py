@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from selfvos.ops.label_map import _places, label_map, label_map_plain
+from selfvos.ops.label_map import _places, label_map, label_map_plain, native_maps
 
 
 def reference(maps, stride, resized, native):
@@ -63,3 +63,13 @@ def test_the_lowest_channel_wins_ties():
     assert not found.channel.any()
     assert found.pixels.tolist() == [256, 0, 0]
     assert found.peak.tolist() == [0.5, 0, 0]
+
+
+def test_maps_at_native_size_are_what_the_arg_max_is_taken_of():
+    maps = torch.rand(4, 5, 6, generator=torch.Generator().manual_seed(0))
+    found = native_maps(maps, stride=8.0, resized=(38, 45), native=(38, 45))
+    torch.testing.assert_close(found, reference(maps, 8, (38, 45), (38, 45)), atol=1e-5, rtol=0)
+    sizes = {"resized": (38, 45), "native": (61, 33)}
+    np.testing.assert_array_equal(
+        native_maps(maps, stride=8.0, **sizes).argmax(dim=0), label_map(maps, stride=8.0, **sizes).channel
+    )

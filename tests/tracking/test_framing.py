@@ -39,3 +39,17 @@ def test_masks_come_back_where_they_were():
 def test_no_objects_give_no_maps():
     framing = Framing.fit((16, 16), short_side_px=16, stride=8)
     assert framing.objects(np.zeros((16, 16), dtype=np.uint8), [], CPU).shape == (1, 0, 16, 16)
+
+
+def test_a_given_size_holds_whatever_the_shape():
+    framing = Framing.fit((240, 320), short_side_px=480, stride=8, size_px=(100, 60))
+    assert (framing.resized, framing.padded) == ((100, 60), (104, 64))
+
+
+def test_the_nearest_label_keeps_ids_and_halves():
+    framing = Framing.fit((6, 4), short_side_px=16, stride=8)
+    small = np.array([[7, 0], [0, 700], [3, 3]], np.uint16)
+    np.testing.assert_array_equal(framing.nearest(small), np.repeat(np.repeat(small, 2, axis=0), 2, axis=1))
+    np.testing.assert_array_equal(framing.nearest(np.arange(24).reshape(6, 4)), np.arange(24).reshape(6, 4))
+    large = np.repeat(np.repeat(small, 6, axis=0), 6, axis=1)  # 18 by 12
+    np.testing.assert_array_equal(framing.nearest(large), np.repeat(np.repeat(small, 2, axis=0), 2, axis=1))

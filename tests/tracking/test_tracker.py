@@ -200,3 +200,21 @@ def test_presets_of_the_papers():
     assert (vfs.match.temperature, PRESETS.get("mask-vos").rounds) == (0.07, 3)
     with pytest.raises(UsageError, match="did you mean 'crw'"):
         PRESETS.get("crv")
+
+
+def test_ids_decided_at_the_tracked_size_go_to_the_nearest_pixels(colour_model):
+    config = TrackConfig(rounds=0, size_px=(48, 96), decide_at="tracked")
+    rgb, mask = draw({1: (20, 20), 2: (60, 50)})
+    tracker = Tracker(colour_model, config)
+    tracker.start(rgb, mask)
+    found = tracker.step(rgb)
+    assert found.shape == mask.shape
+    np.testing.assert_array_equal(found[::2], found[1::2])  # half as high: two rows share one
+    assert all(overlap(found == i, mask == i) > 0.4 for i in (1, 2))
+    assert not np.array_equal(found, _followed(colour_model, rgb, mask, TrackConfig(rounds=0, size_px=(48, 96))))
+
+
+def _followed(model, rgb, mask, config):
+    tracker = Tracker(model, config)
+    tracker.start(rgb, mask)
+    return tracker.step(rgb)

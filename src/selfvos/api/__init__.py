@@ -5,7 +5,7 @@ from selfvos.api.clusters import cluster
 from selfvos.api.datasets import check_dataset, pack_results, validate_archive
 from selfvos.api.demo import demo
 from selfvos.api.learning import train
-from selfvos.api.scoring import evaluate, score, score_together
+from selfvos.api.scoring import evaluate, protocol_config, score, score_together
 from selfvos.api.tracking import track, track_config, track_to
 from selfvos.api.weights import load, pick_device
 
@@ -18,6 +18,7 @@ __all__ = [
     "names",
     "pack_results",
     "pick_device",
+    "protocol_config",
     "recipe",
     "score",
     "score_together",

@@ -171,7 +171,7 @@ def _frame_faults(video: LabelledVideo, name: str, picture: Path | None) -> Iter
     if size is not None and ids.shape != size:
         came, needed = (f"{height}x{width}" for height, width in (ids.shape, size))
         yield f"mask {path} is {came} (height x width), its picture {needed}"
-    strange = sorted(set(np.unique(ids).tolist()) - {0, *video.objects})
+    strange = sorted(set(np.unique(ids).tolist()) - {0, *video.objects, *video.void})
     if strange:
         what = f"id {strange[0]}" if len(strange) == 1 else f"ids {', '.join(map(str, strange))}"
         yield f"mask {path} shows {what}, {video.name} has objects {spell(video.objects)}"

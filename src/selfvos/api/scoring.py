@@ -6,10 +6,12 @@ import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from selfvos.api.tracking import follow
 from selfvos.data.ahead import ahead
 from selfvos.data.benchmarks.base import BENCHMARKS, Benchmark, LabelledVideo
+from selfvos.data.points import PointVideo, write_points
 from selfvos.data.results import ResultFolder
 from selfvos.data.source import open_source
 from selfvos.data.submissions import Archive, pack
@@ -17,13 +19,16 @@ from selfvos.errors import UsageError
 from selfvos.evaluation.attributes import read_attributes
 from selfvos.evaluation.comparison import Comparison, compare, unique_names
 from selfvos.evaluation.page import comparison_page, report_page
+from selfvos.evaluation.parts import score_parts
 from selfvos.evaluation.pictures import frames_apart, take_pictures, worst_frames
+from selfvos.evaluation.points import score_points
 from selfvos.evaluation.protocols import score_results
 from selfvos.evaluation.report import Report, data_hash, results_hash, summarise
 from selfvos.models.segmenter import Segmenter
 from selfvos.models.weights import digest
-from selfvos.settings import to_dict
+from selfvos.settings import from_dict, to_dict
 from selfvos.storage import write_text
+from selfvos.tracking.points import PointTracker
 from selfvos.tracking.settings import TrackConfig
 from selfvos.tracking.tracker import Tracker, recommended
 from selfvos.types import Frame, Progress, nobody
@@ -45,10 +50,11 @@ def evaluate(
         model: A loaded network.
         benchmark: Name of the protocol, such as ``davis-2016-val``.
         root: Folder of the data set.
-        out: Masks go to ``masks/<video>/<frame>.png`` below it, tables, ``report.json`` and, where a server takes
-            one, ``<benchmark>.zip`` beside. What an earlier run left there under these names is removed first.
-        config: How to track; by default as the weights recommend.
-        overlays: Also write ``overlays/<video>.mp4``.
+        out: Masks go to ``masks/<video>/<frame>.png`` below it, or points to ``points/<video>.csv``; tables,
+            ``report.json`` and, where a server takes one, ``<benchmark>.zip`` beside. What an earlier run left there
+            under these names is removed first.
+        config: How to track; by default as `protocol_config` says.
+        overlays: Also write ``overlays/<video>.mp4``; points have none.
         watch: Called with the video, frames done, and frames in all.
 
     Returns:
@@ -59,30 +65,45 @@ def evaluate(
         DataError: The data set is incomplete.
         UsageError: The results would replace the true masks.
     """
-    config = config or recommended(model)
     videos = BENCHMARKS.get(benchmark)(Path(root))
+    config = config or _protocol_config(model, videos)
     out = Path(out)
     total = _look_ahead(videos)
-    _remove_old(videos, out)
+    results = _remove_old(videos, out)
     done, precision = 0, ""
     for video in videos.videos:
         overlay = out / "overlays" / f"{video.name}.mp4" if overlays else None
-        tracker = Tracker(model, config)
+        if isinstance(video, PointVideo):
+            tracker = PointTracker(model, config)
+            steps = _follow_points(tracker, video, results)
+        else:
+            tracker = Tracker(model, config)
+            steps = _follow_masks(tracker, video, results, overlay)
         precision = tracker.precision
-        names, required = _tracked_frames(video), set(video.required)
-        masks = {names.index(name): video.given_mask(name) for name in video.given}
-        with ResultFolder(out / "masks" / video.name, overlay_video=overlay) as folder:
-            for tracked in follow(tracker, _frames(video), masks):
-                if tracked.frame.name in required:
-                    folder.write(tracked)
-                done += 1
-                watch(video.name, done, total)
+        for _ in steps:
+            done += 1
+            watch(video.name, done, total)
     settings = {"weights": digest(model.state_dict()), **_flat(to_dict(config)), "track.precision": precision}
     if not videos.scored_here:
         return _archive(videos, out, settings, lambda done, total: watch("packing", done, total or 0))
-    report = _report(videos, Path(root), out / "masks", settings, _telling(watch, "scoring"))
-    _write(report, videos, out / "masks", out)
+    report = _report(videos, Path(root), results, settings, _telling(watch, "scoring"))
+    _write(report, videos, results, out)
     return report
+
+
+def protocol_config(model: Segmenter, benchmark: str, *, root: str | Path) -> TrackConfig:
+    """Return how a benchmark is tracked: as the weights recommend, but for what its protocol lays down.
+
+    Args:
+        model: A loaded network.
+        benchmark: Name of the protocol.
+        root: Folder of the data set.
+
+    Raises:
+        UnknownName: No such benchmark.
+        DataError: The data set is incomplete.
+    """
+    return _protocol_config(model, BENCHMARKS.get(benchmark)(Path(root)))
 
 
 def score(
@@ -93,10 +114,10 @@ def score(
     out: str | Path | None = None,
     watch: Callable[[str, int, int], None] = nobody,
 ) -> Report:
-    """Score masks that any method wrote as ``<results>/<video>/<frame>.png``.
+    """Score masks that any method wrote as ``<results>/<video>/<frame>.png``, or points as ``<results>/<video>.csv``.
 
     Args:
-        results: Folder of the masks.
+        results: Folder of the masks, or of tables with the columns frame, joint, x and y.
         benchmark: Name of the protocol.
         root: Folder of the data set.
         out: Where tables, ``report.json`` and the page ``report.html`` go; None writes nothing.
@@ -151,9 +172,39 @@ def _look_ahead(benchmark: Benchmark) -> int:
     """Return the number of frames to track; what is missing for it is told now, not after hours."""
     total = 0
     for video in benchmark.videos:
-        _ = video.frames, [video.given_mask(name) for name in video.given]
+        given = video.points if isinstance(video, PointVideo) else video.given_mask
+        _ = video.frames, [given(name) for name in video.given]
         total += len(_tracked_frames(video))
     return total
+
+
+def _follow_masks(tracker: Tracker, video: LabelledVideo, results: Path, overlay: Path | None) -> Iterator[None]:
+    names, required = _tracked_frames(video), set(video.required)
+    masks = {names.index(name): video.given_mask(name) for name in video.given}
+    with ResultFolder(results / video.name, overlay_video=overlay) as folder:
+        for tracked in follow(tracker, _frames(video), masks):
+            if tracked.frame.name in required:
+                folder.write(tracked)
+            yield
+
+
+def _follow_points(tracker: PointTracker, video: PointVideo, results: Path) -> Iterator[None]:
+    found = {}
+    for frame in _frames(video):
+        first = not found
+        found[frame.name] = tracker.start(frame.rgb, video.points(frame.name)) if first else tracker.step(frame.rgb)
+        yield
+    write_points(results / f"{video.name}.csv", found, video.objects)
+
+
+def _protocol_config(model: Segmenter, benchmark: Benchmark) -> TrackConfig:
+    return from_dict(TrackConfig, _merged(to_dict(recommended(model)), benchmark.track))
+
+
+def _merged(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested settings with single leaves replaced."""
+    nested = {name: _merged(settings[name], new) for name, new in changes.items() if isinstance(new, Mapping)}
+    return {**settings, **changes, **nested}
 
 
 def _tracked_frames(video: LabelledVideo) -> tuple[str, ...]:
@@ -171,16 +222,26 @@ def _frames(video: LabelledVideo) -> Iterator[Frame]:
             yield replace(frame, name=wanted[frame.name])
 
 
-def _remove_old(benchmark: Benchmark, out: Path) -> None:
-    """Remove what this run will write anew: should it break off, nothing of an earlier one passes for its result."""
-    masks = [out / "masks" / video.name / f"{frame}.png" for video in benchmark.videos for frame in video.required]
+def _remove_old(benchmark: Benchmark, out: Path) -> Path:
+    """Remove what this run will write anew: should it break off, nothing of an earlier one passes for its result.
+
+    Returns:
+        The folder that results go to.
+    """
+    if benchmark.task == "points":
+        results = out / "points"
+        files = [results / f"{video.name}.csv" for video in benchmark.videos]
+    else:
+        results = out / "masks"
+        files = [results / video.name / f"{frame}.png" for video in benchmark.videos for frame in video.required]
     true = {path.resolve() for video in benchmark.videos for path in video.mask_files.values()}
-    if any(path.resolve() in true for path in masks):
-        raise UsageError(f"{out / 'masks'} holds the true masks, which results would replace; choose another --out")
+    if any(path.resolve() in true for path in files):
+        raise UsageError(f"{results} holds the true masks, which results would replace; choose another --out")
     names = ["report.json", "report.csv", "report.md", "report.html"]
     names += [f"{kind}_results-{benchmark.subset}.csv" for kind in ("global", "per-sequence")]
-    for path in [_archive_path(benchmark, out), *(out / name for name in names), *masks]:
+    for path in [_archive_path(benchmark, out), *(out / name for name in names), *files]:
         path.unlink(missing_ok=True)
+    return results
 
 
 def _archive_path(benchmark: Benchmark, out: Path) -> Path:
@@ -206,10 +267,16 @@ def _telling(watch: Callable[[str, int, int], None], what: str) -> Progress:
 def _report(
     benchmark: Benchmark, root: Path, results: Path, settings: dict[str, str | float], progress: Progress
 ) -> Report:
-    attributes = read_attributes(root)
-    series = score_results(benchmark, results, progress=progress)
-    hashes = {"data": data_hash(benchmark), "results": results_hash(benchmark, results)}
-    return summarise(benchmark, series, {**hashes, **_provenance(settings)}).with_attributes(attributes)
+    attributes, provenance = read_attributes(root), _provenance(settings)
+    if benchmark.task == "points":
+        report = score_points(benchmark, results, provenance, progress=progress)
+    elif benchmark.task == "parts":
+        report = score_parts(benchmark, results, provenance, progress=progress)
+    else:
+        series = score_results(benchmark, results, progress=progress)
+        hashes = {"data": data_hash(benchmark), "results": results_hash(benchmark, results)}
+        report = summarise(benchmark, series, {**hashes, **provenance})
+    return report.with_attributes(attributes)
 
 
 def _write(report: Report, benchmark: Benchmark, results: Path, out: Path) -> None:

@@ -83,7 +83,7 @@ def _page(title: str, report: Report, sections: Mapping[str, str]) -> str:
     heading = report.protocol if title != report.protocol else "selfvos report"
     return Template(template).substitute(
         title=escape(title),
-        subtitle=escape(f"{heading}, {report.objects} objects, {report.frames} frames"),
+        subtitle=escape(f"{heading}, {report.objects} {report.unit}, {report.frames} frames"),
         note=f'<p class="note">{escape(report.note)}</p>' if report.note else "",
         contents="".join(f'<a href="#{places[name]}">{name}</a>' for name in filled),
         body="\n".join(f'<h2 id="{places[name]}">{name}</h2>\n{html}' for name, html in filled.items()),

@@ -28,7 +28,7 @@ class ObjectSeries:
 
     video: str
     object: int
-    """Id in the given mask."""
+    """Id in the given mask; 0 where the video is scored as a whole."""
     frames: tuple[str, ...]
     """Names of the frames that count."""
     values: Mapping[str, Float64[np.ndarray, "t"]]
@@ -39,7 +39,7 @@ class ObjectSeries:
     @property
     def name(self) -> str:
         """Name of the row in tables, as DAVIS writes it."""
-        return f"{self.video}_{self.object}"
+        return f"{self.video}_{self.object}" if self.object else self.video
 
     def level(self) -> Float64[np.ndarray, "t"]:
         """Return the mean over measures in each frame; NaN where one is undefined."""
@@ -67,6 +67,8 @@ class Report:
     """By row, such as ``kite-surf_2``, then by column, which may be others than those of `overall`."""
     series: tuple[ObjectSeries, ...]
     """What the statistics were taken of."""
+    unit: str = "objects"
+    """What is scored one by one: objects, or whole videos."""
     provenance: dict[str, str | float] = field(default_factory=dict)
     """Hashes of data, results and weights, settings, versions: filled by who ran the tracker."""
     per_attribute: dict[str, dict[str, int | float]] = field(default_factory=dict)
@@ -86,7 +88,7 @@ class Report:
     def title(self) -> str:
         """Protocol, what sets it apart, and how much was scored, in a line."""
         note = f" ({self.note})" if self.note else ""
-        return f"{self.protocol}{note}: {self.objects} objects, {self.frames} frames"
+        return f"{self.protocol}{note}: {self.objects} {self.unit}, {self.frames} frames"
 
     @property
     def origin(self) -> str:
@@ -234,7 +236,7 @@ def data_hash(benchmark: Benchmark) -> str:
     Raises:
         DataError: A mask is missing.
     """
-    return _hash(part for video in benchmark.videos for part in _truth_hashes(video))
+    return combined_hash(part for video in benchmark.videos for part in _truth_hashes(video))
 
 
 def results_hash(benchmark: Benchmark, folder: Path) -> str:
@@ -245,7 +247,12 @@ def results_hash(benchmark: Benchmark, folder: Path) -> str:
         folder: Holds ``<video>/<frame>.png``.
     """
     names = (f"{video.name}/{frame}" for video in benchmark.videos for frame in video.counted)
-    return _hash((name, sha256(folder / f"{name}.png")) for name in names)
+    return combined_hash((name, sha256(folder / f"{name}.png")) for name in names)
+
+
+def combined_hash(parts: Iterable[tuple[str, str]]) -> str:
+    """Return one hash of named hashes, in whatever order they come."""
+    return hashlib.sha256("\n".join(f"{name} {part}" for name, part in sorted(parts)).encode()).hexdigest()
 
 
 def main_columns(columns: Sequence[str]) -> list[str]:
@@ -316,8 +323,3 @@ def _truth_hashes(video: LabelledVideo) -> Iterator[tuple[str, str]]:
         else:
             ids = video.truth(frame)
             yield name, hashlib.sha256(f"{ids.shape} {ids.dtype}".encode() + ids.tobytes()).hexdigest()
-
-
-def _hash(parts: Iterable[tuple[str, str]]) -> str:
-    # Sorted, so that the order in which videos are listed does not matter.
-    return hashlib.sha256("\n".join(f"{name} {part}" for name, part in sorted(parts)).encode()).hexdigest()

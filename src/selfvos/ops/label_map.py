@@ -38,9 +38,7 @@ def label_map(
         Label propagation: arg max after bilinear interpolation (cell centres kept) to native size. Departure: where
         the frame was resized, one interpolation leads from cells to native pixels, not two in a row.
     """
-    rows, columns = (
-        _places(cells, r / (n * stride), n) for cells, r, n in zip(maps.shape[1:], resized, native, strict=True)
-    )
+    rows, columns = _grid(maps, stride, resized, native)
     if maps.device.type != "cpu":
         return label_map_plain(maps, rows, columns)
     # Compiled code is loaded when the first mask is made, not whenever this module is imported.
@@ -48,6 +46,17 @@ def label_map(
 
     channel, found = kernel.label_map(maps.detach().float().contiguous().numpy(), rows, columns)
     return LabelMap(channel, *found)
+
+
+def native_maps(
+    maps: Float[Tensor, "o h w"], *, stride: float, resized: tuple[int, int], native: tuple[int, int]
+) -> Float[Tensor, "o y x"]:
+    """Interpolate soft maps to the native size, as `label_map` does before it takes the strongest.
+
+    For arguments see there; any channels will do.
+    """
+    rows, columns = _grid(maps, stride, resized, native)
+    return _lerp(_lerp(maps.float(), rows, dim=1), columns, dim=2)
 
 
 def label_map_plain(
@@ -68,6 +77,16 @@ def label_map_plain(
     peak = torch.zeros_like(pixels).scatter_reduce_(0, flat, values, "amax")
     numbers = (tensor.cpu().numpy() for tensor in (pixels, total, peak))
     return LabelMap(channel.int().cpu().numpy(), *numbers)
+
+
+def _grid(
+    maps: Tensor, stride: float, resized: tuple[int, int], native: tuple[int, int]
+) -> tuple[Float64[np.ndarray, " y"], Float64[np.ndarray, " x"]]:
+    """Return where each native row and column lies among those of the maps."""
+    rows, columns = (
+        _places(cells, r / (n * stride), n) for cells, r, n in zip(maps.shape[1:], resized, native, strict=True)
+    )
+    return rows, columns
 
 
 def _places(cells: int, scale: float, count: int) -> Float64[np.ndarray, " count"]:

@@ -9,14 +9,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from selfvos.errors import MaskMismatch, UsageError
-from selfvos.models.inference import for_inference
-from selfvos.models.precision import autocast, decide
 from selfvos.models.segmenter import Segmenter
 from selfvos.ops import masks as mask_ops
 from selfvos.ops.label_map import LabelMap, label_map
 from selfvos.ops.matching import Matches, match
 from selfvos.ops.propagation import read
 from selfvos.settings import from_dict
+from selfvos.tracking.eye import Eye
 from selfvos.tracking.framing import Framing
 from selfvos.tracking.memory import Entry, Memory
 from selfvos.tracking.refinement import embed, refine
@@ -63,14 +62,12 @@ class Tracker:
             UsageError: Refinement is asked of weights without a mask path, or the feature does not exist.
         """
         self.config = config or recommended(model)
-        self.precision = decide(self.config.precision, model.device)
-        """``float32`` or ``bfloat16``: what the visual encoder computes in."""
         if self.config.rounds and model.mask_path is None:
             raise UsageError("these weights have no mask path (V and D): set rounds to 0 for label propagation")
-        known = ["key", *model.encoder.backbone.channels]
-        if self.config.feature not in known:
-            raise UsageError(f"unknown feature {self.config.feature!r}; this network has {', '.join(known)}")
-        self._model = for_inference(model)
+        self._eye = Eye(model, self.config)
+        self._model = self._eye.model
+        self.precision = self._eye.precision
+        """``float32`` or ``bfloat16``: what the visual encoder computes in."""
         self._framing: Framing | None = None
         self._memory = Memory(self.config.last)
         self._ids: list[int] = []
@@ -96,14 +93,12 @@ class Tracker:
         Raises:
             MaskMismatch: The mask has another size than the frame, or no object.
         """
-        self._framing = Framing.fit(
-            (frame.shape[0], frame.shape[1]), short_side_px=self.config.short_side_px, stride=self._model.stride
-        )
+        self._framing = self._eye.fit(frame)
         self._check(mask)
         if not mask.any():
             raise MaskMismatch("the first mask is empty; draw at least one object")
         self._memory, self._ids, self._latest = Memory(self.config.last), [], None
-        image, features = self._look(frame)
+        image, features = self._eye.look(frame, self._framing)
         self._learn_ids(mask)
         self._accept(self._given(image, features, mask))
         return self._as_ids(mask)
@@ -130,7 +125,7 @@ class Tracker:
         if mask is not None:
             self._check(mask)
         self._remember()
-        seen = self._follow(*self._look(frame))
+        seen = self._follow(*self._eye.look(frame, framing))
         if mask is not None and mask.any():
             seen = self._insert(seen, mask)
         return self._read_out(self._accept(seen), mask)
@@ -161,13 +156,6 @@ class Tracker:
         self._accept(self._draw(self._latest.key, self._latest.context, mask))
         return self._as_ids(mask)
 
-    def _look(self, frame: UInt8[np.ndarray, "y x 3"]) -> tuple[Float[Tensor, "1 3 y2 x2"], FrameFeatures]:
-        image = self._started().frame(frame, self._model.device)
-        with autocast(self.precision, image.device):
-            features = self._model.encode_frame(image)
-        stages = {name: stage.float() for name, stage in features.stages.items()}
-        return image, FrameFeatures(key=features.key, base=features.base.float(), stages=stages)
-
     def _started(self) -> Framing:
         if self._framing is None:
             raise UsageError("the tracker has no first mask yet; call start(frame, mask) before")
@@ -188,21 +176,15 @@ class Tracker:
 
     def _given(self, image: Tensor, features: FrameFeatures, mask: Ids) -> _Seen:
         context = self._model.prepare_masks(image, features) if self.config.rounds else None
-        return self._draw(self._key(features), context, mask)
+        return self._draw(self._eye.key(features), context, mask)
 
     def _draw(self, key: Tensor, context: MaskContext | None, mask: Ids) -> _Seen:
         objects = self._started().objects(mask, self._ids, key.device)
         drawn = _with_background(objects)
         return _Seen(key, context, mask_ops.to_cells(drawn, self._model.stride), drawn, pinned=True)
 
-    def _key(self, features: FrameFeatures) -> Float[Tensor, "h w c"]:
-        name = self.config.feature
-        # A stage is cut out as it is and only brought to unit length, as label propagation does.
-        key = features.key if name == "key" else F.normalize(features.stages[name], dim=1)
-        return key[0].permute(1, 2, 0).contiguous()
-
     def _follow(self, image: Tensor, features: FrameFeatures) -> _Seen:
-        key = self._key(features)
+        key = self._eye.key(features)
         h, w, _ = key.shape
         matches = match(key, self._memory.keys, self._memory.permanent, self.config.match)
         coarse = read(self._memory.labels, matches).T.reshape(1, -1, h, w)
@@ -247,9 +229,10 @@ class Tracker:
         self._latest = seen
         framing = self._started()
         maps, stride = (seen.coarse, self._model.stride) if seen.fine is None else (seen.fine, 1)
-        found = label_map(maps[0], stride=float(stride), resized=framing.resized, native=framing.native)
+        size = framing.native if self.config.decide_at == "native" else framing.resized
+        found = label_map(maps[0], stride=float(stride), resized=framing.resized, native=size)
         self._states = tuple(self._state(found, o) for o in range(len(self._ids)))
-        return found
+        return found if size == framing.native else found._replace(channel=framing.nearest(found.channel))
 
     def _state(self, found: LabelMap, o: int) -> ObjectState:
         pixels, total, peak = (float(numbers[o + 1]) for numbers in found[1:])

@@ -22,6 +22,8 @@ class LabelledVideo(ABC):
 
     name: str
     """Name in the benchmark's list, and of its folder in results."""
+    void: ClassVar[tuple[int, ...]] = ()
+    """Ids in true masks that are no object, and whose pixels are not scored."""
 
     @property
     @abstractmethod
@@ -90,6 +92,8 @@ class Benchmark(ABC):
     """What is followed and how it is scored: objects (J and F), body parts (mean IoU), or points (PCK)."""
     track: Mapping[str, Any] = MappingProxyType({})
     """Tracker settings that belong to the protocol, as nested fields of `TrackConfig`; empty leaves the choice."""
+    labels: tuple[str, ...] = ()
+    """Names of the points, or of the body parts with the background first; empty where objects are followed."""
     archive_prefix: str | None = None
     """Folder inside the archive that the official server takes, such as ``Annotations/``; None: there is no server."""
 

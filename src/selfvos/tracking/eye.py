@@ -1,0 +1,62 @@
+"""How a tracker looks at a frame: resized, encoded, and cut down to what is matched."""
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from torch import Tensor
+from torch.nn import functional as F
+
+from selfvos.errors import UsageError
+from selfvos.models.inference import for_inference
+from selfvos.models.precision import autocast, decide
+from selfvos.models.segmenter import Segmenter
+from selfvos.tracking.framing import Framing
+from selfvos.tracking.settings import TrackConfig
+from selfvos.types import FrameFeatures
+
+
+class Eye:
+    """A network made ready for watching, and the settings by which it looks."""
+
+    def __init__(self, model: Segmenter, config: TrackConfig) -> None:
+        """Make a network ready.
+
+        Args:
+            model: Network in evaluation mode; it is not changed.
+            config: Says how large frames are, what is matched, and in what precision to compute.
+
+        Raises:
+            UsageError: The network has no such feature.
+        """
+        known = ["key", *model.encoder.backbone.channels]
+        if config.feature not in known:
+            raise UsageError(f"unknown feature {config.feature!r}; this network has {', '.join(known)}")
+        self.precision = decide(config.precision, model.device)
+        """``float32`` or ``bfloat16``: what the visual encoder computes in."""
+        self.model = for_inference(model)
+        self._config = config
+
+    def fit(self, frame: UInt8[np.ndarray, "y x 3"]) -> Framing:
+        """Return the sizes of the video that a frame belongs to."""
+        return Framing.fit(
+            (frame.shape[0], frame.shape[1]),
+            short_side_px=self._config.short_side_px,
+            size_px=self._config.size_px,
+            stride=self.model.stride,
+        )
+
+    def look(
+        self, frame: UInt8[np.ndarray, "y x 3"], framing: Framing
+    ) -> tuple[Float[Tensor, "1 3 y2 x2"], FrameFeatures]:
+        """Return a frame as the network sees it, and what it says of it."""
+        image = framing.frame(frame, self.model.device)
+        with autocast(self.precision, image.device):
+            features = self.model.encode_frame(image)
+        stages = {name: stage.float() for name, stage in features.stages.items()}
+        return image, FrameFeatures(key=features.key, base=features.base.float(), stages=stages)
+
+    def key(self, features: FrameFeatures) -> Float[Tensor, "h w c"]:
+        """Return what is matched, of unit length in every cell."""
+        name = self._config.feature
+        # A stage is cut out as it is and only brought to unit length, as label propagation does.
+        key = features.key if name == "key" else F.normalize(features.stages[name], dim=1)
+        return key[0].permute(1, 2, 0).contiguous()
