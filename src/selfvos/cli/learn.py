@@ -1,0 +1,84 @@
+"""Commands that learn: train and cluster."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from selfvos.cli.console import Watcher, out
+from selfvos.cli.options import AsJson, Cache, Device, Sets, Videos, Weights
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(help="Name of a recipe; see 'selfvos list recipes'.")],
+    videos: Videos,
+    folder: Annotated[Path, typer.Option("--out", help="Folder of the run.")],
+    sets: Sets = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where the run stopped, exactly.")] = False,
+    init: Annotated[str | None, typer.Option(help="Begin with these weights instead of random ones.")] = None,
+    device: Device = "auto",
+    cache: Cache = None,
+    as_json: AsJson = False,
+) -> None:
+    """Learn from unlabelled videos.
+
+    Example: `selfvos train mask_vos_resnet18_tiny --videos videos/ --out runs/first`
+    """
+    from selfvos import api
+    from selfvos.settings import override
+
+    config = override(api.recipe(recipe), sets or [])
+    begin = api.load(init, device="cpu") if init else None
+    with Watcher() as watcher:
+        path = api.train(
+            config,
+            videos=list(videos),
+            out=folder,
+            resume=resume,
+            device=device,
+            cache=cache,
+            start=begin,
+            watch=lambda report: watcher.show(report.stage, report.done, report.total, report.losses.get("loss")),
+            packing=lambda done, total: watcher.show("decoding videos", done, total),
+        )
+    if as_json:
+        print(json.dumps({"weights": str(path), "metrics": str(folder / "metrics.jsonl")}))
+    else:
+        out.print(
+            f"weights: {path}\nuse them: selfvos track VIDEO --mask FIRST.png --weights {folder} --out DIR",
+            soft_wrap=True,
+        )
+
+
+def cluster(
+    videos: Videos,
+    folder: Annotated[Path, typer.Option("--out", help="Where pictures and videos of the clusters go.")],
+    weights: Weights = "default",
+    sets: Sets = None,
+    seed: Annotated[int, typer.Option(help="Seed of the clustering.")] = 0,
+    device: Device = "auto",
+    cache: Cache = None,
+) -> None:
+    """Group the pixels of videos in space and time, and draw the groups: pseudo masks to look at.
+
+    Example: `selfvos cluster --videos videos/ --out clusters --set clusters.clusters=5`
+    """
+    from selfvos import api
+    from selfvos.settings import override
+    from selfvos.training.settings import PseudoMaskConfig
+
+    model = api.load(weights, device=device)
+    feature = model.notes.get("track", {}).get("feature", "key")
+    config = override(PseudoMaskConfig(feature=feature), sets or [])
+    with Watcher() as watcher:
+        sheets = api.cluster(
+            model,
+            videos=list(videos),
+            out=folder,
+            config=config,
+            seed=seed,
+            cache=cache,
+            progress=lambda done, total: watcher.show("clustering", done, total),
+        )
+    out.print(f"{len(sheets)} contact sheets and overlay videos in {folder}", soft_wrap=True)

@@ -1,0 +1,31 @@
+"""Options that several commands share, and what they mean."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Weights = Annotated[str, typer.Option("--weights", "-w", help="Name, .safetensors file, or folder of a run.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+Sets = Annotated[list[str] | None, typer.Option("--set", help="Change a setting, for instance match.top_k=5.")]
+Preset = Annotated[str | None, typer.Option(help="Tracker settings by name; see 'selfvos list presets'.")]
+Rounds = Annotated[int | None, typer.Option(help="Refinement rounds; 0 is pure label propagation.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+Videos = Annotated[list[Path], typer.Option("--videos", help="Folder of videos or frame folders, or one video.")]
+Cache = Annotated[Path | None, typer.Option(help="Where decoded videos are kept (default: the user's cache).")]
+Protocol = Annotated[str, typer.Argument(help="Name of the protocol; see 'selfvos list benchmarks'.")]
+Root = Annotated[Path, typer.Option("--root", help="Folder of the data set.")]
+
+
+def track_settings(model: Any, preset: str | None, rounds: int | None, sets: list[str] | None) -> Any:
+    """Return a preset's settings, or those that the weights recommend, with the caller's changes."""
+    from selfvos import api
+
+    return change_settings(api.track_config(model, preset), rounds, sets)
+
+
+def change_settings(config: Any, rounds: int | None, sets: list[str] | None) -> Any:
+    """Return settings with `--set` and `--rounds` applied."""
+    from selfvos.settings import override
+
+    return override(config, [*(sets or []), *([] if rounds is None else [f"rounds={rounds}"])])
