@@ -2,6 +2,7 @@ import json
 import os
 import signal
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -105,6 +106,23 @@ def test_listening_outside_the_main_thread_does_no_harm():
 def test_an_objectives_wrong_setting_names_the_objective(config):
     with pytest.raises(UsageError, match=r"objective l_seg: .*did you mean 'rounds'"):
         TrainingStep(Segmenter(config.model), (ObjectiveSpec(name="l_seg", settings={"round": 2}),))
+
+
+def test_an_objective_keeps_what_it_learned_when_a_phase_ends(config):
+    model = Segmenter(config.model)
+    warmup = (ObjectiveSpec(name="dul"), ObjectiveSpec(name="colorization", settings={"feature": "layer2"}))
+    first = TrainingStep(model, warmup)
+    joint = TrainingStep(model, (ObjectiveSpec(name="l_seg"), replace(warmup[1], weight=0.5)))
+    other = TrainingStep(model, (replace(warmup[1], settings={"feature": "layer1"}),))
+    before = [parameter.clone() for parameter in other.objectives.parameters()]
+    wanted = first.objectives[1].state_dict()
+    assert wanted
+    for step in (joint, other):
+        step.inherit(first.objectives.state_dict(), warmup)
+    for name, value in joint.objectives[1].state_dict().items():
+        assert torch.equal(value, wanted[name])
+    for parameter, old in zip(other.objectives.parameters(), before, strict=True):
+        assert torch.equal(parameter, old), "under other settings it is another objective"
 
 
 def test_a_phase_needs_objectives():

@@ -118,6 +118,7 @@ class _Trainer:
         self.precision = decide(config.precision, world.device)
         self.failures = 0
         self._pending: dict[str, Any] = {}
+        """State of a phase that was left or interrupted, until the next one has taken it over."""
         self._journal: Journal | None = None
         self._board: Board | None = None
 
@@ -175,6 +176,7 @@ class _Trainer:
                 if self._board and self.position.total % self.config.picture_steps == 0:
                     self._board.pictures(self.model, clip, self.position.total)
                 self._save_if_due(module, optimizer, last_step=step + 1 == steps)
+        self._pending = {"phase": name, "objectives": module.objectives.state_dict()}
         self._freeze(False)
 
     def _rounds(self, module: TrainingStep, per_epoch: int, steps: int) -> list[tuple[int, int, int]]:
@@ -195,9 +197,13 @@ class _Trainer:
             self.model.mask_path.requires_grad_(not frozen)
 
     def _take_over(self, module: TrainingStep, optimizer: torch.optim.Optimizer) -> None:
-        if self._pending.get("phase") == self.position.phase:
+        left = self._pending.get("phase")
+        if left == self.position.phase:
             module.objectives.load_state_dict(self._pending["objectives"])
             optimizer.load_state_dict(self._pending["optimizer"])
+        elif left:
+            # What an objective has learned for itself goes on with it into the next phase.
+            module.inherit(self._pending["objectives"], getattr(self.config, left).objectives)
         self._pending = {}
 
     def _refresh(self, round: int, module: TrainingStep, optimizer: torch.optim.Optimizer) -> PseudoMasks:

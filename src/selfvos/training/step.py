@@ -25,7 +25,7 @@ class TrainingStep(nn.Module):
         """
         super().__init__()
         self.model = model
-        self.weights = [spec.weight for spec in specs]
+        self.specs = specs
         self.objectives = nn.ModuleList(_make(spec) for spec in specs)
         for objective in self._each():
             objective.attach(model)
@@ -34,6 +34,20 @@ class TrainingStep(nn.Module):
         """Let objectives follow the weights after an update."""
         for objective in self._each():
             objective.after_step(self.model)
+
+    def inherit(self, state: dict[str, Tensor], specs: tuple[ObjectiveSpec, ...]) -> None:
+        """Take over what objectives of the same name and settings had learned in an earlier phase.
+
+        Args:
+            state: State of that phase's objectives.
+            specs: What that phase learned from.
+        """
+        for number, objective in enumerate(self.objectives):
+            same = [i for i, spec in enumerate(specs) if _alike(spec, self.specs[number])]
+            if same:
+                prefix = f"{same[0]}."
+                own = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+                objective.load_state_dict(own)
 
     @property
     def needs_masks(self) -> bool:
@@ -44,13 +58,17 @@ class TrainingStep(nn.Module):
         """Return the weighted sum of all objectives, and their parts by name."""
         encoded = EncodedClip(clip, self.model)
         terms = [objective(encoded, generator) for objective in self.objectives]
-        total = torch.stack([weight * term.total for weight, term in zip(self.weights, terms, strict=True)]).sum()
+        total = torch.stack([spec.weight * term.total for spec, term in zip(self.specs, terms, strict=True)]).sum()
         return total, {name: part for term in terms for name, part in term.parts.items()}
 
     def _each(self) -> Iterator[Objective]:
         for objective in self.objectives:
             assert isinstance(objective, Objective)
             yield objective
+
+
+def _alike(one: ObjectiveSpec, other: ObjectiveSpec) -> bool:
+    return (one.name, one.settings) == (other.name, other.settings)
 
 
 def _make(spec: ObjectiveSpec) -> Objective:
