@@ -32,28 +32,6 @@ def test_state_dict_names_are_those_of_published_weights():
     assert {"layer1.0.conv3.weight", "layer1.0.downsample.0.weight", "layer3.5.bn3.weight"} <= deep
 
 
-@pytest.mark.parametrize("name", BACKBONES.names())
-@pytest.mark.parametrize("stride", [4, 8])
-def test_declared_strides_and_channels_are_true(name, stride):
-    body = BACKBONES.get(name)(stride=stride, last_stage=3).eval()
-    frames = torch.rand(1, 3, 32, 48)
-    with torch.no_grad():
-        stages = body(body.prepare(frames))
-    assert set(stages) == set(body.channels) == set(body.strides)
-    assert body.strides[body.last] == stride
-    for stage, feature in stages.items():
-        assert feature.shape == (1, body.channels[stage], 32 // body.strides[stage], 48 // body.strides[stage])
-
-
-@pytest.mark.parametrize("name", BACKBONES.names())
-def test_evaluation_does_not_depend_on_the_rest_of_the_batch(name):
-    body = BACKBONES.get(name)(stride=8, last_stage=3).eval()
-    frames = torch.rand(3, 3, 32, 32)
-    with torch.no_grad():
-        together, alone = body(frames)[body.last][:1], body(frames[:1])[body.last]
-    torch.testing.assert_close(together, alone, atol=1e-4, rtol=1e-3)
-
-
 @pytest.mark.parametrize(("stride", "last_stage"), [(16, 4), (8, 2)])
 def test_other_strides_and_depths_are_refused(stride, last_stage):
     with pytest.raises(UsageError, match="stride"):
@@ -67,3 +45,25 @@ def test_lab_patches_tell_colours_apart_and_ignore_nothing():
     cells = body(body.prepare(frames))["patch"][0, :, 0]
     assert cells.shape == (49, 2)
     assert torch.cosine_similarity(cells[:, 0], cells[:, 1], dim=0) < 0.5
+
+
+def test_mirrored_borders_change_the_border_alone():
+    torch.manual_seed(0)
+    plain = BACKBONES.get("resnet18")(stride=8, last_stage=3).eval()
+    mirrored = BACKBONES.get("resnet18-reflect")(stride=8, last_stage=3).eval()
+    mirrored.load_state_dict(plain.state_dict())
+    frames = torch.rand(1, 3, 320, 320)
+    with torch.no_grad():
+        a, b = plain(frames)["layer1"], mirrored(frames)["layer1"]
+    torch.testing.assert_close(a[..., 10:-10, 10:-10], b[..., 10:-10, 10:-10], atol=1e-4, rtol=1e-4)
+    assert (a - b)[..., 0, :].abs().max() > 1e-2
+
+
+def test_the_grey_network_is_blind_to_colour_and_the_plain_one_is_not():
+    grey, plain = (BACKBONES.get(name)(stride=8, last_stage=3) for name in ("resnet18-grey", "resnet18"))
+    black, white = torch.zeros(1, 3, 8, 8), torch.ones(1, 3, 8, 8)
+    torch.testing.assert_close(grey.prepare(black), plain.prepare(black))
+    torch.testing.assert_close(grey.prepare(white), plain.prepare(white), atol=1e-4, rtol=1e-4)
+    blue_and_grey = torch.stack([torch.tensor([0.0, 0.0, 1.0]), torch.full((3,), 0.2995)]).view(2, 3, 1, 1)
+    prepared = grey.prepare(blue_and_grey.expand(2, 3, 8, 8))
+    torch.testing.assert_close(prepared[0], prepared[1], atol=0.02, rtol=0)

@@ -2,6 +2,7 @@
 
 from selfvos.api.catalogue import names, recipe
 from selfvos.api.clusters import cluster
+from selfvos.api.conversion import convert
 from selfvos.api.datasets import check_dataset, pack_results, validate_archive
 from selfvos.api.demo import demo
 from selfvos.api.learning import train
@@ -12,6 +13,7 @@ from selfvos.api.weights import load, pick_device
 __all__ = [
     "check_dataset",
     "cluster",
+    "convert",
     "demo",
     "evaluate",
     "load",

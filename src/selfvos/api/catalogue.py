@@ -4,6 +4,7 @@ from selfvos.api.weights import BUILT_IN
 from selfvos.data.benchmarks.base import BENCHMARKS
 from selfvos.errors import UsageError
 from selfvos.models.backbones.base import BACKBONES
+from selfvos.models.convert.base import FORMATS
 from selfvos.objectives.base import OBJECTIVES
 from selfvos.recipes import RECIPES
 from selfvos.registry import Registry
@@ -12,7 +13,7 @@ from selfvos.training.settings import TrainConfig
 
 
 def names(kind: str) -> dict[str, str]:
-    """Return what there is of a kind (recipes, objectives, backbones, benchmarks, presets, weights), described.
+    """Return what there is of a kind (recipes, objectives, backbones, benchmarks, presets, formats, weights).
 
     Raises:
         UsageError: No such kind.
@@ -23,6 +24,7 @@ def names(kind: str) -> dict[str, str]:
         "backbones": BACKBONES,
         "benchmarks": BENCHMARKS,
         "presets": PRESETS,
+        "formats": FORMATS,
     }
     if kind == "weights":
         return dict(BUILT_IN)

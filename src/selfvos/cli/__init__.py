@@ -79,7 +79,7 @@ def _plain(text: str) -> str:
     return text.replace("[", r"\[")
 
 
-for _command in (follow.demo, follow.track, learn.train, learn.cluster, measure.evaluate, measure.score):
+for _command in (follow.demo, follow.track, learn.train, learn.convert, learn.cluster, measure.evaluate, measure.score):
     app.command()(_command)
 app.command("list")(catalogue.list_)
 app.add_typer(datasets.data, name="data")

@@ -10,7 +10,9 @@ from selfvos.cli.options import AsJson
 
 
 def list_(
-    kind: Annotated[str, typer.Argument(help="recipes, objectives, backbones, benchmarks, presets or weights.")],
+    kind: Annotated[
+        str, typer.Argument(help="recipes, objectives, backbones, benchmarks, presets, formats or weights.")
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Say what there is of a kind.

@@ -1,4 +1,4 @@
-"""Commands that learn: train and cluster."""
+"""Commands that make weights or look at what they see: train, convert and cluster."""
 
 import json
 from pathlib import Path
@@ -49,6 +49,28 @@ def train(
             f"weights: {path}\nuse them: selfvos track VIDEO --mask FIRST.png --weights {folder} --out DIR",
             soft_wrap=True,
         )
+
+
+def convert(
+    checkpoint: Annotated[Path, typer.Argument(help="A published checkpoint; nothing that it holds is executed.")],
+    format: Annotated[str, typer.Option("--from", help="Whose it is; see 'selfvos list formats'.")],
+    target: Annotated[Path, typer.Option("--out", help="The .safetensors file to write.")],
+    as_json: AsJson = False,
+) -> None:
+    """Turn a published checkpoint into weights of this package.
+
+    Example: `selfvos convert crw.pth --from crw --out crw.safetensors`
+    """
+    from selfvos import api
+
+    path = api.convert(checkpoint, format=format, out=target)
+    notes = api.load(path, device="cpu").notes
+    if as_json:
+        print(json.dumps({"weights": str(path), **notes}))
+        return
+    untrained = notes["untrained"]
+    missing = f"\nnot in the checkpoint, hence random: {', '.join(untrained)}" if untrained else ""
+    out.print(f"weights: {path}{missing}", highlight=False, soft_wrap=True)
 
 
 def cluster(

@@ -21,9 +21,9 @@ class SegmenterConfig:
     backbone: str = "resnet18"
     """Name of the visual backbone."""
     stride: int = 8
-    """Pixels per feature cell: 8, or 4 for finer features at four times the cost."""
+    """Pixels per feature cell: 8, or 4 for finer features at four times the cost; for a transformer, its patch."""
     last_stage: int = 4
-    """Deepest residual stage kept: 4, or 3 for a quarter of the cost."""
+    """Deepest residual stage kept: 4, or 3 for a quarter of the cost; a network without such stages wants 4."""
     key_channels: int = 128
     """Channels of the key that matching is trained on."""
     mask_path: str = "full"
@@ -42,7 +42,7 @@ class Segmenter(nn.Module):
 
         Raises:
             UnknownName: No such backbone or mask path.
-            UsageError: The backbone does not come at that stride or depth.
+            UsageError: The backbone does not come at that stride or depth, or lacks the stages that V and D look at.
         """
         super().__init__()
         self.config = config
@@ -53,6 +53,8 @@ class Segmenter(nn.Module):
         self.mask_path: MaskPath | None = None
         if config.mask_path != "none":
             kind = MASK_PATHS.get(config.mask_path)
+            if not {"layer1", "layer2"} <= backbone.channels.keys():
+                raise UsageError(f"mask path {config.mask_path!r} needs a ResNet; with {config.backbone!r} use 'none'")
             self.mask_path = kind(config.backbone, backbone, self.encoder.base_channels)  # pyright: ignore[reportCallIssue]
 
     @property

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from selfvos.errors import UsageError
 from selfvos.models.backbones.base import BACKBONES, Backbone, BackboneFactory
-from selfvos.ops.colour import normalise_imagenet
+from selfvos.ops.colour import normalise_imagenet, rgb_to_lab
 
 
 class BasicBlock(nn.Module):
@@ -97,12 +97,41 @@ class ResNet(Backbone):
         return stages
 
 
+class ReflectResNet(ResNet):
+    """A ResNet whose convolutions see the picture mirrored beyond its border instead of zeros.
+
+    Source:
+        Jabri et al. 2020, public code, with which CRW's published weights were trained.
+    """
+
+    def __init__(
+        self, block: type[BasicBlock] | type[Bottleneck], depths: tuple[int, ...], *, stride: int, last_stage: int
+    ) -> None:
+        super().__init__(block, depths, stride=stride, last_stage=last_stage)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                module.padding_mode = "reflect"
+
+
+class GreyResNet(ResNet):
+    """A ResNet that sees lightness alone, three times.
+
+    Source:
+        Li et al. 2019 (UVC), public code: Lab lightness in [0, 1], normalised as if it were RGB.
+    """
+
+    def prepare(self, frames: Float[Tensor, "b 3 y x"]) -> Float[Tensor, "b 3 y x"]:
+        """Put lightness in each channel, then subtract ImageNet's mean colour and divide by its spread."""
+        return normalise_imagenet((rgb_to_lab(frames)[:, :1] / 100).expand(-1, 3, -1, -1))
+
+
 @dataclass(frozen=True)
 class ResNetFactory(BackboneFactory):
     """One depth of the family."""
 
     block: type[BasicBlock] | type[Bottleneck]
     depths: tuple[int, ...]
+    body: type[ResNet] = ResNet
 
     def __call__(self, *, stride: int, last_stage: int) -> ResNet:
         """Make the network; stride 4 or 8, last stage 3 or 4."""
@@ -110,11 +139,17 @@ class ResNetFactory(BackboneFactory):
             raise UsageError(
                 f"a ResNet has stride 4 or 8 and ends at stage 3 or 4; asked for stride {stride}, stage {last_stage}"
             )
-        return ResNet(self.block, self.depths, stride=stride, last_stage=last_stage)
+        return self.body(self.block, self.depths, stride=stride, last_stage=last_stage)
 
 
 BACKBONES.register("resnet18", about="ResNet-18 at stride 8 or 4")(ResNetFactory(BasicBlock, (2, 2, 2, 2)))
 BACKBONES.register("resnet50", about="ResNet-50 at stride 8 or 4")(ResNetFactory(Bottleneck, (3, 4, 6, 3)))
+BACKBONES.register("resnet18-reflect", about="ResNet-18 with mirrored borders, as CRW's weights want it")(
+    ResNetFactory(BasicBlock, (2, 2, 2, 2), ReflectResNet)
+)
+BACKBONES.register("resnet18-grey", about="ResNet-18 that sees lightness alone, as UVC's weights want it")(
+    ResNetFactory(BasicBlock, (2, 2, 2, 2), GreyResNet)
+)
 
 
 def _shortcut(inputs: int, outputs: int, stride: int) -> nn.Module:

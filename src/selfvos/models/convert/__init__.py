@@ -1,0 +1,1 @@
+"""Published checkpoints, turned into weights of this package: one format per file."""

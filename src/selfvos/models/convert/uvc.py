@@ -1,0 +1,22 @@
+"""UVC (Li et al. 2019) and ConCorr, which builds on it: ResNet-18 on lightness.
+
+Names [X] Liusifei/UVC: ``gray_encoder.`` before torchvision's names; ``rgb_encoder.``, ``decoder.`` and ``normalize.``
+rebuild colours and are left out. That ConCorr's names are the same [K]; it trained on dropped Lab channels, so that its
+weights want another input than lightness: not converted here.
+
+UVC tracks with features as long as they are, averaged over the matches of each frame; this package's tracker brings
+features to unit length, so its own temperature and circle are kept [inferred].
+"""
+
+from selfvos.models.convert.base import BACKBONE, FORMATS, Converted, State, rename
+from selfvos.models.segmenter import SegmenterConfig
+
+
+@FORMATS.register("uvc", about="UVC: ResNet-18 on lightness")
+def uvc(state: State) -> Converted:
+    """Convert UVC's encoder."""
+    return Converted(
+        SegmenterConfig(backbone="resnet18-grey", last_stage=4, mask_path="none"),
+        rename(state, {"gray_encoder.": BACKBONE}, ignored=("rgb_encoder.", "decoder.", "normalize.")),
+        {"feature": "layer4", "rounds": 0, "last": 7},
+    )
