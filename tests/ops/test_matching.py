@@ -2,7 +2,9 @@ import logging
 import math
 import sys
 import threading
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -26,6 +28,8 @@ def _restore_threads():
 
 def define(query, memory, permanent, config):
     """Write the whole affinity out, exclude what lies outside the window, sort."""
+    if config.per_frame:
+        return define_frame_by_frame(query, memory, permanent, config)
     n, h, w, c = memory.shape
     scores = query.reshape(-1, c).double() @ memory.reshape(-1, c).double().T
     y, x = torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij")
@@ -44,6 +48,15 @@ def define(query, memory, permanent, config):
     return Matches(index.where(score > -math.inf, 0), (score / config.temperature).softmax(dim=1), score)
 
 
+def define_frame_by_frame(query, memory, permanent, config):
+    n, h, w, _ = memory.shape
+    once = replace(config, per_frame=False)
+    found = [define(query, memory[[i]], permanent[[i]], once) for i in range(n)]
+    index = [(one.index + i * h * w).where(one.score > -math.inf, 0) for i, one in enumerate(found)]
+    weight = torch.cat([one.weight for one in found], dim=1) / n
+    return Matches(torch.cat(index, dim=1), weight, torch.cat([one.score for one in found], dim=1))
+
+
 def assert_same(found, wanted, atol=1e-6):
     assert torch.equal(found.index, wanted.index)
     torch.testing.assert_close(found.score.double(), wanted.score.double(), atol=atol, rtol=1e-6)
@@ -58,6 +71,15 @@ def assert_same_but_for_near_ties(found, wanted, atol=2e-6):
     crowded = F.pad(gap < atol, (1, 0)) | F.pad(gap < atol, (0, 1), value=True)
     assert not (moved & ~crowded).any()
     assert moved.float().mean() < 0.01
+
+
+def video(n, h, w, c, noise=0.1, seed=0):
+    """Make unit features of n + 1 frames that are alike where they are near, as they are in video; the last first."""
+    generator = torch.Generator().manual_seed(seed)
+    scene = torch.randn(1, c, h // 4 + 2, w // 4 + 2, generator=generator)
+    scene = 0.5 + F.interpolate(scene, size=(h, w), mode="bicubic")[0].permute(1, 2, 0)
+    frames = F.normalize(scene + noise * torch.randn(n + 1, h, w, c, generator=generator), dim=-1)
+    return frames[-1].contiguous(), frames[:-1].contiguous()
 
 
 def random_unit(*shape, seed=0):
@@ -79,6 +101,7 @@ def problems(draw):
         window=draw(st.sampled_from(["circle", "square"])),
         temperature=draw(st.sampled_from([0.05, 0.7, 3.0])),
         exempt_permanent=draw(st.booleans()),
+        per_frame=draw(st.booleans()),
     )
     generator = torch.Generator().manual_seed(draw(st.integers(0, 2**31)))
     largest = draw(st.integers(0, 3))
@@ -112,6 +135,81 @@ def test_real_numbers_equal_the_definition(matcher, n, h, w, c, config):
     permanent = torch.arange(n) == 0
     wanted = define(query, memory, permanent, config)
     assert_same_but_for_near_ties(matcher(query, memory, permanent, config), wanted)
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("n", "h", "w", "c", "config"),
+    [
+        (3, 21, 33, 64, MatchConfig(radius_cells=8.0)),
+        (2, 16, 16, 100, MatchConfig(radius_cells=math.inf, top_k=64)),
+        (3, 17, 31, 256, MatchConfig(window="square", radius_cells=50.0, top_k=1)),
+        (2, 1, 300, 70, MatchConfig(radius_cells=40.0, per_frame=True)),
+        (2, 257, 1, 64, MatchConfig(radius_cells=60.0, exempt_permanent=False, top_k=5)),
+    ],
+)
+@pytest.mark.parametrize("noise", [0.0, 0.1, 3.0])
+def test_features_as_in_video_equal_the_definition(matcher, n, h, w, c, config, noise):
+    query, memory = video(n, h, w, c, noise)
+    permanent = torch.arange(n) == 0
+    if noise == 0.0:  # copies: only whole numbers tie truly
+        query, memory = (8 * query).round(), (8 * memory).round()
+        assert_same(matcher(query, memory, permanent, config), define(query, memory, permanent, config), atol=1e-3)
+    else:
+        wanted = define(query, memory, permanent, config)
+        assert_same_but_for_near_ties(matcher(query, memory, permanent, config), wanted)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.1, 3.0])
+@pytest.mark.parametrize("config", [MatchConfig(), MatchConfig(per_frame=True, top_k=5, window="square")])
+def test_sketches_change_nothing_to_the_bit(monkeypatch, noise, config):
+    query, memory = video(4, 23, 37, 128, noise)
+    permanent = flags(True, False, False, False)
+    found = match(query, memory, permanent, config)
+    monkeypatch.setattr(matching, "_is_worth_sketching", lambda *_: False)
+    wanted = match(query, memory, permanent, config)
+    assert all(torch.equal(a, b) for a, b in zip(found, wanted, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("cells", "channels", "config", "worth"),
+    [
+        (60 * 107, 256, MatchConfig(), True),
+        (60 * 107, 32, MatchConfig(), False),
+        (6 * 10, 256, MatchConfig(), False),
+        (60 * 107, 256, MatchConfig(radius_cells=3.0), False),
+    ],
+)
+def test_sketches_are_made_where_they_pay(cells, channels, config, worth):
+    reach = np.broadcast_to(matching._window_reach(config, 60, 107), (4, 60))
+    assert matching._is_worth_sketching(cells, channels, reach) is worth
+
+
+@pytest.mark.parametrize("query", [torch.zeros(16, 16, 64), torch.ones(16, 16, 64), random_unit(16, 16, 64)])
+def test_main_axes_are_at_right_angles_whatever_the_features(query):
+    axes = torch.from_numpy(matching._main_axes(query.numpy(), 15))
+    torch.testing.assert_close(axes @ axes.T, torch.eye(15), atol=3e-6, rtol=0)
+
+
+def test_main_axes_hold_most_of_the_energy():
+    scene = torch.randn(400, 10, generator=torch.Generator().manual_seed(0)) @ random_unit(10, 96)
+    axes = torch.from_numpy(matching._main_axes(scene.view(20, 20, 96).numpy(), 15))
+    assert (scene @ axes.T).square().sum() / scene.square().sum() > 0.9999
+
+
+@BOTH
+def test_top_k_of_every_frame_are_averaged_over_frames(matcher):
+    query, memory = torch.ones(1, 2, 1), torch.tensor([[[[1.0], [2.0]]], [[[5.0], [4.0]]]])
+    config = MatchConfig(top_k=1, radius_cells=9.0, temperature=1.0, per_frame=True)
+    found = matcher(query, memory, flags(True, False), config)
+    assert found.index.tolist() == [[1, 2], [1, 2]]
+    assert found.weight.tolist() == [[0.5, 0.5], [0.5, 0.5]]
+    assert found.score.tolist() == [[2, 5], [2, 5]]
+    # A frame of two cells fills two of three places.
+    found = matcher(query, memory, flags(True, False), replace(config, top_k=3))
+    assert found.index[0].tolist() == [1, 0, 0, 2, 3, 0]
+    torch.testing.assert_close(found.weight[0, :2], torch.tensor([2.0, 1.0]).softmax(dim=0) / 2)
+    assert (found.weight[0, [2, 5]] == 0).all()
 
 
 @BOTH
@@ -242,23 +340,33 @@ def test_without_numba_the_plain_way_is_taken_and_said(monkeypatch, caplog):
 
 @BOTH
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_broken_features_are_refused_and_located(matcher, value):
-    query, memory = random_unit(9, 10, 8), random_unit(3, 9, 10, 8, seed=1)
+@pytest.mark.parametrize(
+    ("shape", "config"),
+    [
+        ((9, 10, 8), MatchConfig(radius_cells=1.0, top_k=3)),
+        ((9, 10, 8), MatchConfig(radius_cells=1.0, top_k=3, per_frame=True)),
+        ((17, 19, 64), MatchConfig(radius_cells=9.0)),
+    ],
+)
+def test_broken_features_are_refused_and_located(matcher, value, shape, config):
+    query, memory = random_unit(*shape), random_unit(3, *shape, seed=1)
     broken = memory.clone()
     broken[2, 4, 5] = value * memory[2, 4, 5].sign()
     with pytest.raises(DataError, match="memory frame 2"):
-        matcher(query, broken, flags(True, False, False), MatchConfig(radius_cells=1.0, top_k=3))
-    broken = query.clone()
-    broken[0, 0, 0] = value
-    with pytest.raises(DataError, match="the query frame"):
-        matcher(broken, memory, flags(True, False, False), MatchConfig(radius_cells=1.0, top_k=3))
+        matcher(query, broken, flags(True, False, False), config)
+    for places in (0, slice(None)):
+        broken = query.clone()
+        broken[0, 0, places] = value
+        with pytest.raises(DataError, match="the query frame"):
+            matcher(broken, memory, flags(True, False, False), config)
 
 
 @BOTH
 def test_scores_that_overflow_are_refused(matcher):
-    huge = torch.full((2, 2, 4), 1e30)
-    with pytest.raises(DataError, match="normalise"):
-        matcher(huge, huge[None], flags(False), MatchConfig())
+    for shape in ((2, 2, 4), (16, 16, 64)):
+        huge = torch.full(shape, 1e30)
+        with pytest.raises(DataError, match="normalise"):
+            matcher(huge, huge[None], flags(False), MatchConfig())
 
 
 @pytest.mark.parametrize(

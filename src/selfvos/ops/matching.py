@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from types import ModuleType
@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float, Float32, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 
 _TILE = 8
 _CHUNK = 2**21  # floats of memory that the portable version copies at a time
+_SAMPLED_CELLS = 512  # enough to find 15 main directions
+_LEAST_CELLS, _LEAST_CHANNELS, _LEAST_WINDOW = 256, 64, 100  # below, sketches cost more than they save
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +38,8 @@ class MatchConfig:
     """Softmax temperature over the kept dot products, > 0; smaller is sharper."""
     exempt_permanent: bool = True
     """Permanent frames are matched everywhere; False restricts them to the window as well."""
+    per_frame: bool = False
+    """Keep top_k cells of every memory frame, weighted by a softmax of their own, and average over the frames."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.top_k <= 64:
@@ -49,14 +53,21 @@ class MatchConfig:
 
 
 class Matches(NamedTuple):
-    """The memory cells kept for each query cell, best first; the lower index wins among equal scores."""
+    """The memory cells kept for each query cell, best first; the lower index wins among equal scores.
+
+    The k columns are `top_k` over all frames or, if `per_frame` is set, one such group for every frame in turn.
+    """
 
     index: Int64[Tensor, "m k"]  # pyright: ignore[reportIncompatibleMethodOverride]
     """Frame-major flat cell number (frame * h + row) * w + column; 0 where unused."""
     weight: Float[Tensor, "m k"]
-    """Softmax of the kept scores over the temperature; 0 where unused."""
+    """Softmax of the kept scores over the temperature, `per_frame` divided by the number of frames; 0 where unused."""
     score: Float[Tensor, "m k"]
     """Dot products, descending; -inf where unused, that is where fewer than k cells may be matched."""
+
+
+Search = Callable[[slice], tuple[Float[Tensor, "m k"], Int64[Tensor, "m k"]]]
+"""Finds the top k cells of some memory frames: scores as in `Matches`, and cell numbers within these frames."""
 
 
 @torch.no_grad()
@@ -69,11 +80,13 @@ def match(
     """Find each query cell's best memory cells, by the fastest means there is for where the features lie.
 
     float32 on the CPU takes the compiled kernel, with as many threads as `torch.get_num_threads` says; the result
-    does not depend on how many. Everything else, and a machine without numba, takes `match_plain`.
+    does not depend on how many, nor on the shortcuts that the kernel takes. Everything else, and a machine without
+    numba, takes `match_plain`.
 
     Args:
         query: Features of the query frame; unit length for cosine similarity.
-        memory: Features of n >= 1 memory frames of the same size; best contiguous, which saves a copy.
+        memory: Features of n >= 1 memory frames of the same size; best contiguous, which saves a copy. The most
+            similar ones are best placed last, which saves time.
         permanent: Memory frames that `config.exempt_permanent` speaks of.
         config: Window, number of matches, temperature.
 
@@ -87,6 +100,8 @@ def match(
     Source:
         Label propagation as in Jabri et al. 2020 (arXiv:2006.14613) and its successors. Departures: exactly k
         cells are kept among ties; a short memory is used as it is, not padded with copies of the first frame.
+        `per_frame` is the top-k of the scripts of Li et al. 2019 (arXiv:1909.11895) and, in its script, Wang et al.
+        2019 (arXiv:1903.07593).
     """
     _check(query, memory, permanent)
     in_kernel = query.device.type == "cpu" and query.dtype == torch.float32
@@ -94,13 +109,19 @@ def match(
     if kernel is None:
         return match_plain(query, memory, permanent, config)
     h, w, c = query.shape
+    reach = np.where(_is_free(permanent, config).numpy()[:, None], w - 1, _window_reach(config, h, w))
     missing = -c % kernel.CHANNEL_STEP
     if missing:
         query, memory = F.pad(query, (0, missing)), F.pad(memory, (0, missing))
-    reach = np.where(_is_free(permanent, config).numpy()[:, None], w - 1, _window_reach(config, h, w))
-    features = (tensor.detach().contiguous().numpy() for tensor in (query, memory))
-    score, index = kernel.window_topk(*features, reach, config.top_k, torch.get_num_threads())
-    return _finish(torch.from_numpy(score), torch.from_numpy(index), query, memory, config)
+    query_array, memory_array = (tensor.detach().contiguous().numpy() for tensor in (query, memory))
+    axes = _main_axes(query_array, kernel.AXES) if _is_worth_sketching(h * w, c, reach) else None
+
+    def search(frames: slice) -> tuple[Tensor, Tensor]:
+        arrays = query_array, memory_array[frames], reach[frames]
+        score, index = kernel.window_topk(*arrays, config.top_k, torch.get_num_threads(), axes)
+        return torch.from_numpy(score), torch.from_numpy(index)
+
+    return _collect(search, query, memory, config)
 
 
 @torch.no_grad()
@@ -116,11 +137,40 @@ def match_plain(
     see `match`, whose oracle this is.
     """
     _check(query, memory, permanent)
+
+    def search(frames: slice) -> tuple[Tensor, Tensor]:
+        return _search_plainly(query, memory[frames], _is_free(permanent[frames], config), config)
+
+    return _collect(search, query, memory, config)
+
+
+def _collect(
+    search: Search, query: Float[Tensor, "h w c"], memory: Float[Tensor, "n h w c"], config: MatchConfig
+) -> Matches:
+    """Search all memory frames at once or one by one, and weight what is found."""
+    n, h, w, _ = memory.shape
+    parts = [slice(i, i + 1) for i in range(n)] if config.per_frame else [slice(0, n)]
+    found = [search(part) for part in parts]
+    score = torch.stack([score for score, _ in found], dim=1)  # m, parts, k
+    index = torch.stack([index + part.start * h * w for part, (_, index) in zip(parts, found, strict=True)], dim=1)
+    # Every memory cell lies in some window, and what is not a number comes first: the best scores tell of all.
+    if not score[..., 0].isfinite().all():
+        raise DataError(_describe_broken(query, memory))
+    weight = (score / config.temperature).softmax(dim=2) / len(parts)
+    index = index.masked_fill(score == -math.inf, 0)
+    return Matches(index.flatten(1), weight.flatten(1), score.flatten(1))
+
+
+def _search_plainly(
+    query: Float[Tensor, "h w c"],
+    memory: Float[Tensor, "n h w c"],
+    free: Bool[Tensor, " n"],
+    config: MatchConfig,
+) -> tuple[Float[Tensor, "m k"], Int64[Tensor, "m k"]]:
     h, w = query.shape[:2]
     precise = torch.promote_types(query.dtype, torch.float32)
     score = query.new_full((h, w, config.top_k), -math.inf, dtype=precise)
     index = torch.zeros_like(score, dtype=torch.int64)
-    free = _is_free(permanent, config)
     everywhere = np.full(h, w - 1)
     for y in range(0, h, _TILE):
         for x in range(0, w, _TILE):
@@ -134,7 +184,7 @@ def match_plain(
             score[y : y + _TILE, x : x + _TILE, :used] = merged[0].view(*tile.shape[:2], used)
             index[y : y + _TILE, x : x + _TILE, :used] = merged[1].view(*tile.shape[:2], used)
     score, order = score.flatten(0, 1).sort(dim=1, descending=True, stable=True)
-    return _finish(score, index.flatten(0, 1).gather(1, order), query, memory, config)
+    return score, index.flatten(0, 1).gather(1, order)
 
 
 def _match_tile(
@@ -189,26 +239,27 @@ def _by_index(
     return torch.cat([scores, more_scores], dim=1).gather(1, order), cells
 
 
-def _finish(
-    score: Float[Tensor, "m k"],
-    index: Int64[Tensor, "m k"],
-    query: Float[Tensor, "h w c"],
-    memory: Float[Tensor, "n h w c"],
-    config: MatchConfig,
-) -> Matches:
-    # Every memory cell lies in some window, and what is not a number comes first: the best scores tell of all.
-    if not score[:, 0].isfinite().all():
-        raise DataError(_describe_broken(query, memory))
-    weight = (score / config.temperature).softmax(dim=1)
-    return Matches(index.masked_fill(score == -math.inf, 0), weight, score)
-
-
 def _describe_broken(query: Float[Tensor, "h w c"], memory: Float[Tensor, "n h w c"]) -> str:
     broken = ["the query frame"] if not query.isfinite().all() else []
     broken += [f"memory frame {i}" for i, frame in enumerate(memory) if not frame.isfinite().all()]
     if not broken:
         return "the features are too large to be matched in their number format; normalise them to unit length"
     return f"NaN or infinity in the features of {', '.join(broken)}; check the frames and the weights they came from"
+
+
+def _is_worth_sketching(cells: int, channels: int, reach: np.ndarray) -> bool:
+    window = 2 * np.maximum(2 * reach + 1, 0).sum(axis=1).mean()  # cells of an average frame, about
+    return bool(cells >= _LEAST_CELLS and channels >= _LEAST_CHANNELS and window >= _LEAST_WINDOW)
+
+
+def _main_axes(query: Float32[np.ndarray, "h w c"], count: int) -> Float32[np.ndarray, "a c"]:
+    """Return directions at right angles that hold most of the features' energy, by subspace iteration."""
+    cells = torch.from_numpy(query).flatten(0, 1)
+    cells = cells[:: max(1, len(cells) // _SAMPLED_CELLS)].contiguous()
+    axes = cells[:: len(cells) // count][:count].T
+    for _ in range(3):
+        axes = torch.linalg.qr(cells.T @ (cells @ axes)).Q
+    return axes.T.contiguous().numpy()
 
 
 def _window_reach(config: MatchConfig, h: int, w: int) -> np.ndarray:

@@ -1,8 +1,13 @@
-"""The matcher's compiled kernel for float32 on the CPU: a register-blocked product that keeps only the best.
+"""The matcher's compiled kernel for float32 on the CPU: it multiplies few cells in full and keeps only the best.
 
-Three query cells meet four memory cells at a time. The twelve dot products stay in vector registers, are compared
-with the score each query cell's list ends with, and are stored only where one of them belongs into a list. LLVM's
-own vector types carry the product, so one text serves every processor and no compiler is needed at installation.
+Most products cannot enter a list of the best, and a sketch of both cells shows it: their coordinates along 15
+directions that hold most of the features' energy, and the length of the rest. By Cauchy's inequality the product of
+two sketches is never below the product of the cells. Where it reaches the score that a query cell's list ends with,
+and only there, the pair is multiplied in full, so the answer is to the bit that of multiplying everything.
+
+Where too many pairs pass, as with features that are alike everywhere or have no main directions, the sketches are
+left aside for a while: three query cells meet four memory cells at a time, and the twelve products stay in vector
+registers unless one of them belongs into a list.
 
 Threads are plain Python threads around compiled code that releases the interpreter's lock, not numba's `prange`,
 which is no faster: its OpenMP layer ends every process forked after its first use (data loaders fork), its workqueue
@@ -15,31 +20,36 @@ from typing import Any, no_type_check
 
 import numpy as np
 from jaxtyping import Float32, Int64
-from llvmlite import binding, ir
-from numba import njit, types
-from numba.core import cgutils
-from numba.extending import intrinsic
+from numba import njit
+
+from selfvos.ops.kernels.vectors import (
+    BOUND_CELLS,
+    BOUND_QUERIES,
+    CELLS,
+    QUERIES,
+    SKETCH,
+    bounds,
+    grid_products,
+    lowest_bit,
+    pair_products,
+)
 
 CHANNEL_STEP = 32
 """The kernel takes channels in multiples of this, whatever the width of the vectors: code compiled for one machine
 and found by another must not read past the end."""
+AXES = SKETCH - 1
+"""Directions that a sketch speaks of."""
 
-_QUERIES, _CELLS = 3, 4  # 12 sums, 3 query vectors and 1 memory vector: the 16 registers of AVX2
-_UNROLL = 2
 _FIRST_CACHE = 4096  # floats of memory cells that wait while query cells pass by: half of a 32 KiB cache
 _SECOND_CACHE = 96 * 1024  # floats of query cells that are searched for at a time: some 40 % of a 1 MiB cache
 _BLOCK_COLUMNS = 36
 _BANDS_PER_WORKER = 4  # spare bands even out rows at the border, whose windows are smaller
-
-
-def _lanes() -> int:
-    features = binding.get_host_cpu_features()
-    if features.get("avx512f"):
-        return 16
-    return 8 if features.get("avx") else 4
-
-
-_LANES = _lanes()  # floats in a vector; CHANNEL_STEP is a multiple of _LANES * _UNROLL
+_SKETCHED_ROWS = 64
+_PRICE = 6  # a pair that passes costs as much as 6 that are multiplied by twelves
+_MOST_CREDIT = 2**15  # pairs: what earlier rows saved is not all put at stake
+_LONGEST_REST = 32
+_QUEUE = BOUND_QUERIES * BOUND_CELLS + CELLS
+_TINY = np.float32(1e-30)  # above all that is lost to underflow
 
 
 def window_topk(
@@ -48,6 +58,7 @@ def window_topk(
     reach: Int64[np.ndarray, "n h"],
     k: int,
     workers: int,
+    axes: Float32[np.ndarray, "a c"] | None = None,
 ) -> tuple[Float32[np.ndarray, "m k"], Int64[np.ndarray, "m k"]]:
     """Find the k memory cells that each query cell likes best.
 
@@ -57,6 +68,8 @@ def window_topk(
         reach: Farthest column distance allowed in each memory frame at each row distance, -1 for none.
         k: Length of the lists, at least 1.
         workers: Threads to use, at least 1; the result does not depend on it.
+        axes: `AXES` directions of unit length at right angles to each other, best those of most energy; they change
+            the time, never the result. None multiplies everything.
 
     Returns:
         Dot products, descending, -inf where fewer than k cells are allowed, inf where a product is not a number;
@@ -66,12 +79,33 @@ def window_topk(
     scores = np.full((h * w, k), -np.inf, dtype=np.float32)
     cells = np.full((h * w, k), np.iinfo(np.int64).max, dtype=np.int64)
     rows = max(1, min(_SECOND_CACHE // (_BLOCK_COLUMNS * c), -(-h // (workers * _BANDS_PER_WORKER))))
+    sketches = tuple(_sketch(frames, axes, workers) for frames in (query[None], memory))
 
     def search(top: int) -> None:
-        _search_band(query, memory, reach, (top, min(top + rows, h)), (scores, cells))
+        _search_band(query, memory, sketches, reach, (top, min(top + rows, h)), (scores, cells))
 
     _in_parallel(search, range(0, h, rows), workers)
     return scores, cells
+
+
+def _sketch(
+    frames: Float32[np.ndarray, "n h w c"], axes: Float32[np.ndarray, "a c"] | None, workers: int
+) -> Float32[np.ndarray, " s"]:
+    """Return the sketches of all cells, in the order n h s w; nothing without axes.
+
+    A few numbers follow that mean nothing: the last cells of a row are compared together with what lies behind.
+    """
+    n, h, w, c = frames.shape
+    if axes is None:
+        return np.empty(0, dtype=np.float32)
+    sketches = np.empty(n * h * SKETCH * w + BOUND_CELLS, dtype=np.float32)
+    rows = sketches[:-BOUND_CELLS].reshape(n * h, SKETCH, w)
+
+    def sketch(top: int) -> None:
+        _sketch_rows(frames.reshape(n * h, w, c), axes, (top, min(top + _SKETCHED_ROWS, n * h)), rows)
+
+    _in_parallel(sketch, range(0, n * h, _SKETCHED_ROWS), workers)
+    return sketches
 
 
 def _in_parallel(task: Callable[[int], None], work: range, workers: int) -> None:
@@ -91,125 +125,42 @@ def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
         return njit(nogil=True)(function)
 
 
-@intrinsic
+@_compiled
 @no_type_check
-def _products(typing, query, memory, rows, columns, floors, scores):  # noqa: ARG001
-    """Multiply 3 query cells with 4 memory cells; bit 4 i + j of the result is set unless product (i, j) < floor i.
+def _four(first, last):
+    """Return four cell numbers from `first` on, none above `last`: repetitions are never looked at."""
+    return first, min(first + 1, last), min(first + 2, last), min(first + 3, last)
 
-    The sum runs over channels in one fixed order for every pair of cells, so equal features give equal products
-    wherever they lie. Comparing "not less" lets products that are not a number through to be noticed.
+
+@_compiled
+@no_type_check
+def _sketch_rows(features, axes, band, sketches):
+    """Fill the sketches of the rows top..bottom-1.
+
+    The length of the rest is rounded up by more than all sums of a product of cells or sketches can be off:
+    (c / 4 + 3) float32 roundings in each of 18 sums of c terms, and 150 more, are below (c + 64) / 2**21.
     """
-    signature = types.int64(
-        query,
-        memory,
-        types.UniTuple(types.int64, _QUERIES),
-        types.UniTuple(types.int64, _CELLS),
-        types.UniTuple(types.float32, _QUERIES),
-        scores,
-    )
-    return signature, _emit_products
-
-
-@no_type_check
-def _emit_products(context, builder, signature, arguments):
-    q_array, m_array, s_array = (
-        context.make_array(signature.args[i])(context, builder, arguments[i]) for i in (0, 1, 5)
-    )
-    channels = builder.extract_value(q_array.shape, 2)
-
-    def starts(data, numbers, count):
-        picked = [builder.extract_value(numbers, i) for i in range(count)]
-        return [builder.gep(data, [builder.mul(number, channels)]) for number in picked]
-
-    sums = _emit_loop(
-        builder, channels, starts(q_array.data, arguments[2], _QUERIES), starts(m_array.data, arguments[3], _CELLS)
-    )
-    bits = ir.Constant(ir.IntType(64), 0)
-    for i in range(_QUERIES):
-        products = _emit_transposed_sum(builder, sums[i])
-        place = builder.gep(s_array.data, [ir.Constant(ir.IntType(64), i * _CELLS)])
-        store = builder.store(products, builder.bitcast(place, products.type.as_pointer()))
-        store.align = 4
-        floor = _emit_splat(builder, builder.extract_value(arguments[4], i), products.type)
-        passed = builder.bitcast(builder.fcmp_unordered(">=", products, floor), ir.IntType(_CELLS))
-        bits = builder.or_(bits, builder.shl(builder.zext(passed, bits.type), ir.Constant(bits.type, i * _CELLS)))
-    return bits
-
-
-@no_type_check
-def _emit_loop(builder, channels, queries, cells):
-    vector, index = ir.VectorType(ir.FloatType(), _LANES), ir.IntType(64)
-    fma = cgutils.get_or_insert_function(
-        builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fmuladd.v{_LANES}f32"
-    )
-    before, loop, after = builder.block, builder.append_basic_block("channels"), builder.append_basic_block("summed")
-    builder.branch(loop)
-    builder.position_at_end(loop)
-    channel = builder.phi(index)
-    sums = [[builder.phi(vector) for _ in cells] for _ in queries]
-
-    def load(start, channel):
-        place = builder.bitcast(builder.gep(start, [channel]), vector.as_pointer())
-        loaded = builder.load(place)
-        loaded.align = 4
-        return loaded
-
-    grown = [list(row) for row in sums]
-    following = channel
-    for _ in range(_UNROLL):
-        left = [load(start, following) for start in queries]
-        for j, start in enumerate(cells):
-            # One at a time: loaded together, the four would push a sum out of its register.
-            right = load(start, following)
-            for i in range(len(queries)):
-                grown[i][j] = builder.call(fma, [left[i], right, grown[i][j]])
-        following = builder.add(following, ir.Constant(index, _LANES))
-    channel.add_incoming(ir.Constant(index, 0), before)
-    channel.add_incoming(following, loop)
-    for i, row in enumerate(sums):
-        for j, phi in enumerate(row):
-            phi.add_incoming(ir.Constant(vector, None), before)
-            phi.add_incoming(grown[i][j], loop)
-    builder.cbranch(builder.icmp_signed("<", following, channels), loop, after)
-    builder.position_at_end(after)
-    return grown
-
-
-@no_type_check
-def _emit_transposed_sum(builder, vectors):
-    """Add up the lanes of each of four vectors; return the four sums as one vector."""
-    halved = [_emit_fold(builder, vector) for vector in vectors]
-    first, second = (_emit_pairwise(builder, *halved[i : i + 2]) for i in (0, 2))
-    return _emit_pairwise(builder, first, second)
-
-
-@no_type_check
-def _emit_fold(builder, vector):
-    while (lanes := vector.type.count) > 4:
-        low = _emit_shuffle(builder, vector, vector, range(lanes // 2))
-        high = _emit_shuffle(builder, vector, vector, range(lanes // 2, lanes))
-        vector = builder.fadd(low, high)
-    return vector
-
-
-@no_type_check
-def _emit_pairwise(builder, a, b):
-    even = _emit_shuffle(builder, a, b, (0, 2, 4, 6))
-    odd = _emit_shuffle(builder, a, b, (1, 3, 5, 7))
-    return builder.fadd(even, odd)
-
-
-@no_type_check
-def _emit_shuffle(builder, a, b, order):
-    order = list(order)
-    return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(ir.IntType(32), len(order)), order))
-
-
-@no_type_check
-def _emit_splat(builder, number, vector):
-    empty = ir.Constant(vector, ir.Undefined)
-    first = builder.insert_element(empty, number, ir.Constant(ir.IntType(32), 0))
-    return _emit_shuffle(builder, first, first, [0] * vector.count)
+    _, w, c = features.shape
+    slack = np.float32(1 + (c + 64) / 2**21)
+    rest, products = np.empty(CELLS, dtype=np.float32), np.empty(QUERIES * CELLS, dtype=np.float32)
+    none = (np.float32(np.inf), np.float32(np.inf), np.float32(np.inf))
+    for row in range(band[0], band[1]):
+        for x in range(0, w, CELLS):
+            count = min(CELLS, w - x)
+            cells = _four(row * w + x, row * w + x + count - 1)
+            pair_products(features, features, cells, cells, rest)
+            for j in range(count):
+                rest[j] *= slack
+            for a in range(0, AXES, QUERIES):
+                grid_products(axes, features, (a, a + 1, a + 2), cells, none, products)
+                for i in range(QUERIES):
+                    for j in range(count):
+                        along = products[CELLS * i + j]
+                        sketches[row, a + i, x + j] = along
+                        rest[j] -= along * along
+            for j in range(count):
+                # What is not a number stays so, and passes every comparison.
+                sketches[row, AXES, x + j] = np.sqrt(_TINY if rest[j] < _TINY else rest[j])
 
 
 @_compiled
@@ -248,47 +199,129 @@ def _search_row(query, memory, span, panel, reach, lists):
     y, x0, x1 = span
     origin, left, right = panel
     scores, cells, products = lists
-    for x in range(x0, x1, _QUERIES):
+    for x in range(x0, x1, QUERIES):
         # Groups that stick out of the span repeat its last cell; what the repetitions yield is never looked at.
         q = y * query.shape[1] + x
-        count = min(_QUERIES, x1 - x)
+        count = min(QUERIES, x1 - x)
         queries = (q, q + min(1, count - 1), q + count - 1)
         floors = _floors(scores, q, count)
-        stop = min(right, x + _QUERIES + reach)
-        for m in range(max(left, x - reach), stop, _CELLS):
-            first, last = origin + m, origin + stop - 1
-            columns = (first, min(first + 1, last), min(first + 2, last), min(first + 3, last))
-            passed = _products(query, memory, queries, columns, floors, products)
+        stop = min(right, x + QUERIES + reach)
+        for m in range(max(left, x - reach), stop, CELLS):
+            first = origin + m
+            passed = grid_products(query, memory, queries, _four(first, origin + stop - 1), floors, products)
             if passed == 0:
                 continue
             for i in range(count):
-                nearest, farthest = max(0, x + i - reach - m), min(_CELLS, stop - m, x + i + reach + 1 - m)
+                nearest, farthest = max(0, x + i - reach - m), min(CELLS, stop - m, x + i + reach + 1 - m)
                 for j in range(nearest, farthest):
-                    if passed >> (_CELLS * i + j) & 1:
-                        _insert(scores[q + i], cells[q + i], products[_CELLS * i + j], first + j)
+                    if passed >> (CELLS * i + j) & 1:
+                        _insert(scores[q + i], cells[q + i], products[CELLS * i + j], first + j)
             floors = _floors(scores, q, count)
 
 
 @_compiled
 @no_type_check
-def _search_band(query, memory, reach, band, results):
+def _search_rows(query, memory, spans, panel, reach, lists):
+    """Offer a row of memory cells to query cells x0..x1-1 of the rows y0..y1-1, a panel of them at a time.
+
+    A panel of memory cells stays in the first-level cache, the query cells in the second.
+    """
+    y0, y1, x0, x1 = spans
+    _, w, c = query.shape
+    origin, row = panel
+    width = max(CELLS, _FIRST_CACHE // c // CELLS * CELLS)
+    for left in range(0, w, width):
+        right = min(left + width, w)
+        for y in range(y0, y1):
+            r = reach[abs(row - y)]
+            if r >= 0:
+                span = (y, max(x0, left - r), min(x1, right + r))
+                _search_row(query, memory, span, (origin, left, right), r, lists)
+
+
+@_compiled
+@no_type_check
+def _sift_row(query, memory, sketches, span, origin, reach, lists, pending):
+    """Offer the cells of a memory row whose sketches pass to query cells x0..x1-1 of row y; return how many passed.
+
+    Pairs that pass queue up to be multiplied four at a time; up to three are left waiting.
+    """
+    y, x0, x1 = span
+    queue, waiting = pending
+    w = query.shape[1]
+    passed = 0
+    for x in range(x0, x1, BOUND_QUERIES):
+        q = y * w + x
+        count = min(BOUND_QUERIES, x1 - x)
+        floors = _floors(lists[0], q, count)[:BOUND_QUERIES]
+        for m in range(max(0, x - reach), min(w, x + BOUND_QUERIES + reach), BOUND_CELLS):
+            bits = bounds(sketches[0], sketches[1], y * SKETCH * w + x, origin * SKETCH + m, w, floors)
+            if bits == 0:
+                continue
+            for i in range(count):
+                nearest, farthest = max(0, x + i - reach - m), min(BOUND_CELLS, w - m, x + i + reach + 1 - m)
+                own = bits >> (32 * i) & ((1 << farthest) - (1 << nearest))
+                while own:
+                    queue[0, waiting[0]], queue[1, waiting[0]] = q + i, origin + m + lowest_bit(own)
+                    own &= own - 1
+                    waiting[0] += 1
+                    passed += 1
+            while waiting[0] >= CELLS:
+                _multiply(query, memory, lists, pending)
+            floors = _floors(lists[0], q, count)[:BOUND_QUERIES]
+    return passed
+
+
+@_compiled
+@no_type_check
+def _multiply(query, memory, lists, pending):
+    """Multiply and offer the last four pairs in the queue, or all where fewer wait."""
+    scores, cells, products = lists
+    queue, waiting = pending
+    queries, found = queue
+    count = min(CELLS, waiting[0])
+    waiting[0] -= count
+    start = waiting[0]
+    a, b, c, d = _four(start, start + count - 1)
+    rows = queries[a], queries[b], queries[c], queries[d]
+    pair_products(query, memory, rows, (found[a], found[b], found[c], found[d]), products)
+    for i in range(count):
+        q = queries[start + i]
+        _insert(scores[q], cells[q], products[i], found[start + i])
+
+
+@_compiled
+@no_type_check
+def _search_band(query, memory, sketches, reach, band, results):
     """Fill the lists of the query cells in rows top..bottom-1.
 
-    Frames are visited from last to first: the latest ones are most alike and raise the bar early. Loops are nested
-    so that a panel of memory cells stays in the first-level cache and a block of query cells in the second.
+    Frames are visited from last to first: the latest ones are most alike and raise the bar early. Where sketches let
+    too many pairs pass, rows are searched without them, twice as many each time.
     """
     top, bottom = band
-    n, h, w, c = memory.shape
-    lists = (results[0], results[1], np.empty(_QUERIES * _CELLS, dtype=np.float32))
-    width = max(_CELLS, _FIRST_CACHE // c // _CELLS * _CELLS)
+    n, h, w, _ = memory.shape
+    lists = (results[0], results[1], np.empty(QUERIES * CELLS, dtype=np.float32))
+    pending = np.empty((2, _QUEUE), dtype=np.int64), np.zeros(1, dtype=np.int64)
+    sifting = len(sketches[1]) > 0
+    resting, rest, credit = 0, 1, 0
     for frame in range(n - 1, -1, -1):
         for x0 in range(0, w, _BLOCK_COLUMNS):
+            x1 = min(x0 + _BLOCK_COLUMNS, w)
             for row in range(h):
-                for left in range(0, w, width):
-                    right = min(left + width, w)
-                    panel = ((frame * h + row) * w, left, right)
-                    for y in range(top, bottom):
-                        r = reach[frame, abs(row - y)]
-                        if r >= 0:
-                            span = (y, max(x0, left - r), min(x0 + _BLOCK_COLUMNS, w, right + r))
-                            _search_row(query, memory, span, panel, r, lists)
+                origin = (frame * h + row) * w
+                y = top
+                while sifting and resting == 0 and y < bottom:
+                    r = reach[frame, abs(row - y)]
+                    if r >= 0:
+                        passed = _sift_row(query, memory, sketches, (y, x0, x1), origin, r, lists, pending)
+                        credit += (x1 - x0) * min(w, 2 * r + 1) - _PRICE * passed
+                        if credit < 0:
+                            resting, rest, credit = rest, min(2 * rest, _LONGEST_REST), 0
+                        elif credit > _MOST_CREDIT:
+                            rest, credit = 1, _MOST_CREDIT
+                    y += 1
+                if y < bottom:
+                    resting = max(0, resting - 1)
+                    _search_rows(query, memory, (y, bottom, x0, x1), (origin, row), reach[frame], lists)
+    if pending[1][0]:
+        _multiply(query, memory, lists, pending)
