@@ -141,14 +141,14 @@ def test_real_numbers_equal_the_definition(matcher, n, h, w, c, config):
 @pytest.mark.parametrize(
     ("n", "h", "w", "c", "config"),
     [
-        (3, 21, 33, 64, MatchConfig(radius_cells=8.0)),
+        (3, 21, 33, 96, MatchConfig(radius_cells=8.0)),
         (2, 16, 16, 100, MatchConfig(radius_cells=math.inf, top_k=64)),
         (3, 17, 31, 256, MatchConfig(window="square", radius_cells=50.0, top_k=1)),
-        (2, 1, 300, 70, MatchConfig(radius_cells=40.0, per_frame=True)),
-        (2, 257, 1, 64, MatchConfig(radius_cells=60.0, exempt_permanent=False, top_k=5)),
+        (2, 1, 300, 130, MatchConfig(radius_cells=90.0, per_frame=True)),
+        (2, 257, 1, 96, MatchConfig(radius_cells=90.0, exempt_permanent=False, top_k=5)),
     ],
 )
-@pytest.mark.parametrize("noise", [0.0, 0.1, 3.0])
+@pytest.mark.parametrize("noise", [0.0, 0.1, 0.3])
 def test_features_as_in_video_equal_the_definition(matcher, n, h, w, c, config, noise):
     query, memory = video(n, h, w, c, noise)
     permanent = torch.arange(n) == 0
@@ -160,7 +160,7 @@ def test_features_as_in_video_equal_the_definition(matcher, n, h, w, c, config, 
         assert_same_but_for_near_ties(matcher(query, memory, permanent, config), wanted)
 
 
-@pytest.mark.parametrize("noise", [0.0, 0.1, 3.0])
+@pytest.mark.parametrize("noise", [0.0, 0.1, 0.3])
 @pytest.mark.parametrize("config", [MatchConfig(), MatchConfig(per_frame=True, top_k=5, window="square")])
 def test_sketches_change_nothing_to_the_bit(monkeypatch, noise, config):
     query, memory = video(4, 23, 37, 128, noise)
@@ -185,16 +185,22 @@ def test_sketches_are_made_where_they_pay(cells, channels, config, worth):
     assert matching._is_worth_sketching(cells, channels, reach) is worth
 
 
-@pytest.mark.parametrize("query", [torch.zeros(16, 16, 64), torch.ones(16, 16, 64), random_unit(16, 16, 64)])
-def test_main_axes_are_at_right_angles_whatever_the_features(query):
-    axes = torch.from_numpy(matching._main_axes(query.numpy(), 15))
-    torch.testing.assert_close(axes @ axes.T, torch.eye(15), atol=3e-6, rtol=0)
-
-
-def test_main_axes_hold_most_of_the_energy():
-    scene = torch.randn(400, 10, generator=torch.Generator().manual_seed(0)) @ random_unit(10, 96)
+@pytest.mark.parametrize("noise", [0.0, 1e-4, 0.03])
+@pytest.mark.parametrize("rank", [1, 10, 20])
+def test_main_axes_are_at_right_angles_and_hold_most_of_the_energy(rank, noise):
+    generator = torch.Generator().manual_seed(0)
+    scene = torch.randn(400, rank, generator=generator) @ random_unit(rank, 96)
+    scene += noise * torch.randn(400, 96, generator=generator)
     axes = torch.from_numpy(matching._main_axes(scene.view(20, 20, 96).numpy(), 15))
-    assert (scene @ axes.T).square().sum() / scene.square().sum() > 0.9999
+    torch.testing.assert_close(axes @ axes.T, torch.eye(15), atol=3e-6, rtol=0)
+    assert (scene @ axes.T).square().sum() / scene.square().sum() > (0.9 if rank <= 15 else 0.7)
+
+
+@pytest.mark.parametrize(
+    "query", [torch.zeros(16, 16, 96), torch.full((16, 16, 96), math.nan), random_unit(16, 16, 96)]
+)
+def test_features_without_main_axes_have_none(query):
+    assert matching._main_axes(query.numpy(), 15) is None
 
 
 @BOTH
@@ -345,7 +351,7 @@ def test_without_numba_the_plain_way_is_taken_and_said(monkeypatch, caplog):
     [
         ((9, 10, 8), MatchConfig(radius_cells=1.0, top_k=3)),
         ((9, 10, 8), MatchConfig(radius_cells=1.0, top_k=3, per_frame=True)),
-        ((17, 19, 64), MatchConfig(radius_cells=9.0)),
+        ((17, 19, 96), MatchConfig(radius_cells=9.0)),
     ],
 )
 def test_broken_features_are_refused_and_located(matcher, value, shape, config):
@@ -363,7 +369,7 @@ def test_broken_features_are_refused_and_located(matcher, value, shape, config):
 
 @BOTH
 def test_scores_that_overflow_are_refused(matcher):
-    for shape in ((2, 2, 4), (16, 16, 64)):
+    for shape in ((2, 2, 4), (16, 16, 96)):
         huge = torch.full(shape, 1e30)
         with pytest.raises(DataError, match="normalise"):
             matcher(huge, huge[None], flags(False), MatchConfig())

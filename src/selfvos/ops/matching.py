@@ -21,7 +21,8 @@ logger = logging.getLogger(__name__)
 _TILE = 8
 _CHUNK = 2**21  # floats of memory that the portable version copies at a time
 _SAMPLED_CELLS = 512  # enough to find 15 main directions
-_LEAST_CELLS, _LEAST_CHANNELS, _LEAST_WINDOW = 256, 64, 100  # below, sketches cost more than they save
+_LEAST_CELLS, _LEAST_CHANNELS, _LEAST_WINDOW = 256, 96, 150  # below, sketches cost more than they save
+_LEAST_ENERGY = 0.5  # below, hardly a product could be told from its sketch to be small
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +67,7 @@ class Matches(NamedTuple):
     """Dot products, descending; -inf where unused, that is where fewer than k cells may be matched."""
 
 
-Search = Callable[[slice], tuple[Float[Tensor, "m k"], Int64[Tensor, "m k"]]]
+_Search = Callable[[slice], tuple[Float[Tensor, "m k"], Int64[Tensor, "m k"]]]
 """Finds the top k cells of some memory frames: scores as in `Matches`, and cell numbers within these frames."""
 
 
@@ -80,8 +81,8 @@ def match(
     """Find each query cell's best memory cells, by the fastest means there is for where the features lie.
 
     float32 on the CPU takes the compiled kernel, with as many threads as `torch.get_num_threads` says; the result
-    does not depend on how many, nor on the shortcuts that the kernel takes. Everything else, and a machine without
-    numba, takes `match_plain`.
+    does not depend on how many, nor on the shortcuts that the kernel takes. A GPU takes the Triton kernel where there
+    is one; everything else takes `match_plain`.
 
     Args:
         query: Features of the query frame; unit length for cosine similarity.
@@ -100,14 +101,25 @@ def match(
     Source:
         Label propagation as in Jabri et al. 2020 (arXiv:2006.14613) and its successors. Departures: exactly k
         cells are kept among ties; a short memory is used as it is, not padded with copies of the first frame.
-        `per_frame` is the top-k of the scripts of Li et al. 2019 (arXiv:1909.11895) and, in its script, Wang et al.
-        2019 (arXiv:1903.07593).
+        `per_frame` follows the public test scripts of Li et al. 2019 (arXiv:1909.11895) and Wang et al. 2019
+        (arXiv:1903.07593).
     """
     _check(query, memory, permanent)
+    if query.device.type == "cuda" and (kernel := gpu_kernels(query.device, query.dtype)):
+        return _match_on_gpu(kernel, query, memory, permanent, config)
     in_kernel = query.device.type == "cpu" and query.dtype == torch.float32
-    kernel = _load_kernel() if in_kernel else None
-    if kernel is None:
-        return match_plain(query, memory, permanent, config)
+    if in_kernel and (kernel := _load_kernel()):
+        return _match_on_cpu(kernel, query, memory, permanent, config)
+    return match_plain(query, memory, permanent, config)
+
+
+def _match_on_cpu(
+    kernel: ModuleType,
+    query: Float[Tensor, "h w c"],
+    memory: Float[Tensor, "n h w c"],
+    permanent: Bool[Tensor, " n"],
+    config: MatchConfig,
+) -> Matches:
     h, w, c = query.shape
     reach = np.where(_is_free(permanent, config).numpy()[:, None], w - 1, _window_reach(config, h, w))
     missing = -c % kernel.CHANNEL_STEP
@@ -120,6 +132,23 @@ def match(
         arrays = query_array, memory_array[frames], reach[frames]
         score, index = kernel.window_topk(*arrays, config.top_k, torch.get_num_threads(), axes)
         return torch.from_numpy(score), torch.from_numpy(index)
+
+    return _collect(search, query, memory, config)
+
+
+def _match_on_gpu(
+    kernel: ModuleType,
+    query: Float[Tensor, "h w c"],
+    memory: Float[Tensor, "n h w c"],
+    permanent: Bool[Tensor, " n"],
+    config: MatchConfig,
+) -> Matches:
+    h, w, _ = query.shape
+    window = torch.from_numpy(_window_reach(config, h, w)).to(query.device)
+    reach = torch.where(_is_free(permanent, config)[:, None], w - 1, window)
+
+    def search(frames: slice) -> tuple[Tensor, Tensor]:
+        return kernel.window_topk(query.detach(), memory[frames].detach(), reach[frames], config.top_k)
 
     return _collect(search, query, memory, config)
 
@@ -145,7 +174,7 @@ def match_plain(
 
 
 def _collect(
-    search: Search, query: Float[Tensor, "h w c"], memory: Float[Tensor, "n h w c"], config: MatchConfig
+    search: _Search, query: Float[Tensor, "h w c"], memory: Float[Tensor, "n h w c"], config: MatchConfig
 ) -> Matches:
     """Search all memory frames at once or one by one, and weight what is found."""
     n, h, w, _ = memory.shape
@@ -252,13 +281,18 @@ def _is_worth_sketching(cells: int, channels: int, reach: np.ndarray) -> bool:
     return bool(cells >= _LEAST_CELLS and channels >= _LEAST_CHANNELS and window >= _LEAST_WINDOW)
 
 
-def _main_axes(query: Float32[np.ndarray, "h w c"], count: int) -> Float32[np.ndarray, "a c"]:
-    """Return directions at right angles that hold most of the features' energy, by subspace iteration."""
+def _main_axes(query: Float32[np.ndarray, "h w c"], count: int) -> Float32[np.ndarray, "a c"] | None:
+    """Return directions at right angles that hold most of the features' energy, if there are such.
+
+    They are found by subspace iteration, from some cells.
+    """
     cells = torch.from_numpy(query).flatten(0, 1)
     cells = cells[:: max(1, len(cells) // _SAMPLED_CELLS)].contiguous()
     axes = cells[:: len(cells) // count][:count].T
     for _ in range(3):
         axes = torch.linalg.qr(cells.T @ (cells @ axes)).Q
+    if not (cells @ axes).square().sum() > _LEAST_ENERGY * cells.square().sum():
+        return None
     return axes.T.contiguous().numpy()
 
 
@@ -296,3 +330,16 @@ def _load_kernel() -> ModuleType | None:
         logger.info("matching runs without its compiled kernel, several times slower: %s", error)
         return None
     return window_topk
+
+
+@lru_cache
+def gpu_kernels(device: torch.device, dtype: torch.dtype) -> ModuleType | None:
+    """Return the Triton kernels if they can run there: compute capability 8.0, at most 32 bits, Triton installed."""
+    if dtype == torch.float64 or torch.cuda.get_device_capability(device) < (8, 0):
+        return None
+    try:
+        from selfvos.ops.kernels import triton_topk
+    except ImportError as error:
+        logger.info("matching runs without its GPU kernel, several times slower: %s", error)
+        return None
+    return triton_topk

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from selfvos.errors import UsageError
-from selfvos.ops.matching import Matches
+from selfvos.ops.matching import Matches, gpu_kernels
 
 
 def read(values: Float[Tensor, "r c"], matches: Matches) -> Float[Tensor, "m c"]:
@@ -25,6 +25,12 @@ def read(values: Float[Tensor, "r c"], matches: Matches) -> Float[Tensor, "m c"]
         The reading step of label propagation and of matching-based segmentation, with sparse weights.
     """
     weight = matches.weight.to(values.dtype)
+    if (
+        values.device.type == "cuda"
+        and not values.requires_grad
+        and (kernel := gpu_kernels(values.device, values.dtype))
+    ):
+        return kernel.read(values, matches.index, weight)
     return F.embedding_bag(matches.index, values, per_sample_weights=weight, mode="sum")
 
 

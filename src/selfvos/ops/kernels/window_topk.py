@@ -47,7 +47,7 @@ _BANDS_PER_WORKER = 4  # spare bands even out rows at the border, whose windows 
 _SKETCHED_ROWS = 64
 _PRICE = 6  # a pair that passes costs as much as 6 that are multiplied by twelves
 _MOST_CREDIT = 2**15  # pairs: what earlier rows saved is not all put at stake
-_LONGEST_REST = 32
+_LONGEST_REST = 64  # rows of memory cells
 _QUEUE = BOUND_QUERIES * BOUND_CELLS + CELLS
 _TINY = np.float32(1e-30)  # above all that is lost to underflow
 

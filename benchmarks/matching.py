@@ -1,0 +1,65 @@
+"""Matching and read-out at 480p: 60 x 107 cells, 256 channels, 21 frames, radius 12, top 10, first frame everywhere."""
+
+from collections.abc import Callable
+
+import torch
+
+from benchmarks.compare import Entry, compare
+from benchmarks.footage import features
+from benchmarks.reference.matcher import dense_matches
+from selfvos.ops import matching
+from selfvos.ops.matching import MatchConfig, Matches, match
+from selfvos.ops.propagation import read
+
+Match = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, MatchConfig], Matches]
+
+
+def match_exact(repeats: int) -> Entry:
+    """Every product computed in full, against the dense definition."""
+    return _against_dense("match_exact", _exhaustive, repeats)
+
+
+def match_fast(repeats: int) -> Entry:
+    """What the tracker uses: sketches tell which products can be left out, and the answer is the same."""
+    return _against_dense("match_fast", match, repeats)
+
+
+def _exhaustive(query: torch.Tensor, memory: torch.Tensor, permanent: torch.Tensor, config: MatchConfig) -> Matches:
+    """Match without sketches."""
+    worth, matching._is_worth_sketching = matching._is_worth_sketching, lambda *_: False
+    try:
+        return match(query, memory, permanent, config)
+    finally:
+        matching._is_worth_sketching = worth
+
+
+def _against_dense(name: str, find: Match, repeats: int) -> Entry:
+    frames = features(22)
+    query, memory = frames[-1].contiguous(), frames[:-1].contiguous()
+    values, config = torch.rand(memory.shape[:3].numel(), 3), MatchConfig()
+    permanent = torch.arange(len(memory)) == 0
+
+    def ours() -> tuple[torch.Tensor, torch.Tensor]:
+        matches = find(query, memory, permanent, config)
+        return matches.index, read(values, matches)
+
+    def reference() -> tuple[torch.Tensor, torch.Tensor]:
+        cells, weights = dense_matches(query, memory, radius=12.0, top_k=10, temperature=0.05)
+        return cells, (values[cells] * weights[..., None]).sum(dim=1)
+
+    (cells, mixed), (true_cells, true_mixed) = ours(), reference()
+    same = (cells.sort(dim=1).values == true_cells.sort(dim=1).values).all(dim=1)
+    # Where nothing moves, several memory cells are equally good, and either side may keep any of them.
+    gap = (_scores(query, memory, cells) - _scores(query, memory, true_cells)).abs().max()
+    difference = float((mixed - true_mixed)[same].abs().max())
+    assert gap < 1e-6, gap
+    assert difference < 1e-5, difference
+    share = float(same.float().mean())
+    text = f"top-10 sets equal in {share:.3%} of cells, else scores tie (within {gap:.0e}); read-out {difference:.0e}"
+    return compare(name, ours, reference, repeats, text, heavy=True)
+
+
+def _scores(query: torch.Tensor, memory: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
+    """Return the kept products in double precision, best first."""
+    kept = memory.flatten(0, 2)[cells].double()
+    return (kept @ query.flatten(0, 1).double()[..., None])[..., 0].sort(dim=1, descending=True).values
