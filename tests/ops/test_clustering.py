@@ -151,8 +151,8 @@ def test_an_empty_cluster_starts_again_at_the_farthest_point_of_the_largest():
     points = torch.tensor([[0.0], [0.1], [0.2], [9.0], [-100.0]])
     starts = torch.tensor([[[0.0], [-100.0], [5000.0]]])
     ours = clustering._descend(points, starts, iterations=20, tolerance=0.0)
-    assert sorted(ours.centroids[:, 0].tolist()) == pytest.approx([-100, 0.1, 9.0])
-    assert ours.inertia == pytest.approx(0.02, abs=1e-2)
+    assert sorted(ours.centroids[0, :, 0].tolist()) == pytest.approx([-100, 0.1, 9.0])
+    assert ours.inertia[0].item() == pytest.approx(0.02, abs=1e-2)
 
 
 def test_one_start_with_empty_clusters_does_not_disturb_another():
@@ -161,7 +161,21 @@ def test_one_start_with_empty_clusters_does_not_disturb_another():
     bad = torch.full_like(good, 1e3)
     together = clustering._descend(points, torch.stack([bad, good]), iterations=50, tolerance=1e-5)
     alone = clustering._descend(points, good[None], iterations=50, tolerance=1e-5)
-    assert together.inertia == pytest.approx(alone.inertia, rel=1e-5)
+    assert together.inertia[1].item() == pytest.approx(alone.inertia[0].item(), rel=1e-5)
+
+
+def test_the_compiled_descent_is_the_plain_one():
+    points, _ = mixture([0.4, 0.3, 0.2, 0.1], 0.4)
+    points = (points - points.mean(dim=0)).contiguous()
+    starts = torch.stack([points[10 * i : 10 * i + 4] for i in range(3)])
+    for iterations in (0, 1, 30):
+        ours = clustering.descend(points, starts, iterations, 0.0)
+        plain = [clustering.descend_plain(points, start[None], iterations, 0.0) for start in starts]
+        for i, one in enumerate(plain):
+            torch.testing.assert_close(ours.inertia[i].float(), one.inertia[0].float(), rtol=1e-4, atol=1e-4)
+            torch.testing.assert_close(ours.centroids[i], one.centroids[0], rtol=1e-3, atol=1e-3)
+            assert (ours.nearest[i] == one.nearest[0]).float().mean() > 0.999
+            torch.testing.assert_close(ours.counts[i].sum(), one.counts[0].sum())
 
 
 def test_assign_takes_the_nearest_and_of_equals_the_first():

@@ -3,6 +3,7 @@
 import hashlib
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int64, UInt8
@@ -11,7 +12,14 @@ from torch import Tensor
 from selfvos.errors import DataError, UsageError
 from selfvos.ops.position_code import PositionMode, add_position
 
-_RACE_POINTS = 4096
+_RACE_POINTS = 2048
+_STARTS = 2  # per restart: a start costs little, and ten pairs find what ten of scikit-learn's restarts find
+_GROUP_POINTS = 16
+_GROUP_STEPS = 3
+_LOG = []
+_SAME_INERTIA = 1e-3
+_SAME_VALLEY = 0.02  # of the inertia: closer descents end at the same centroids
+_NEAR_LOWEST = 8e-3  # of the inertia: a sample of real features seldom ranks valleys that are farther apart wrongly
 _FAILURES = 3
 _CHUNK_CELLS = 16384
 
@@ -22,8 +30,8 @@ class ClusterConfig:
 
     clusters: int = 5
     """Groups per video, 1 to 255; a video with fewer distinct cells gets fewer."""
-    restarts: int = 3
-    """Seedings that compete."""
+    restarts: int = 10
+    """Pairs of starts that compete."""
     iterations: int = 50
     """Most steps of one descent."""
     tolerance: float = 1e-4
@@ -58,7 +66,7 @@ class Clustering:
     inertia: float
     """Sum of the squared distances of all points to their centroids."""
     iterations: int
-    """Steps of the race and of the descent on all points together."""
+    """Steps of the descent on all points."""
 
 
 @torch.no_grad()
@@ -128,24 +136,25 @@ def kmeans(
     points: Float[Tensor, "p c"],
     clusters: int,
     *,
-    restarts: int = 3,
+    restarts: int = 10,
     iterations: int = 50,
     tolerance: float = 1e-4,
     generator: torch.Generator,
 ) -> Clustering:
     """Group points so that the sum of squared distances to the group's mean is small.
 
-    Restarts race on a random sample of the points (4096 of them, or 256 per cluster where that is more); the one with
-    the lowest inertia there descends on all points, ending at a tenth of the tolerance.
+    Starts race on a sample, spread evenly over the order of the points (2048 of them, or some 400 per cluster where
+    that is more). Those that end there in different valleys, at most 0.5 % above the lowest, descend on all points,
+    ending at a tenth of the tolerance; the lowest wins.
 
     Args:
         points: Any finite points; what is nearer than float32 can tell is the same.
-        clusters: Groups wanted, >= 1. A group found empty starts again at the point of the largest group that is
-            farthest from the mean; the third time, it is dropped.
-        restarts: Seedings in the race, >= 1.
+        clusters: Groups wanted, >= 1. Groups found empty at the end of a descent start again at the points of the
+            largest group that are farthest from the mean; the third time, they are dropped.
+        restarts: Pairs of starts in the race, >= 1.
         iterations: Most steps of one descent, >= 1.
         tolerance: Fraction of the inertia, >= 0.
-        generator: The only source of randomness; same state, same result.
+        generator: The only source of randomness; same state, same result, for any number of threads.
 
     Returns:
         The groups by decreasing number of points.
@@ -154,29 +163,91 @@ def kmeans(
         DataError: No points, or points that are not finite.
 
     Source:
-        Lloyd 1982; greedy k-means++ seeding, Arthur and Vassilvitskii 2007. The race on a sample is this package's,
-        for speed: restarts differ in the valley they end in, and a sample shows which is deep.
+        Lloyd 1982. The rest is this package's, for speed. A start is a small sample in three times as many groups,
+        merged as Ward 1963 does: more than every second one leads to the lowest valley known of real features, from
+        k-means++ (Arthur and Vassilvitskii 2007) fewer do.
     """
     if not len(points):
         raise DataError("there is nothing to cluster: no points; give at least one frame with one cell")
     centre = points.float().mean(dim=0)
     if not centre.isfinite().all():  # the mean shows every NaN and infinity
         raise DataError("cannot cluster points that are not all finite; check the features")
-    centred = points.float() - centre  # keeps the expanded squared distances exact far from the origin
-    sample = _draw_sample(centred, max(_RACE_POINTS, 256 * clusters), generator)
-    starts = torch.stack([_seed(sample, clusters, generator) for _ in range(restarts)])
+    centred = points.float() - centre  # keeps squared distances exact far from the origin
+    sample = _draw_sample(centred, _RACE_POINTS, generator)
+    starts = _starts(centred, clusters, _STARTS * restarts, generator)
     race = _descend(sample, starts, iterations, tolerance)
-    fine = _descend(centred, race.centroids[None], iterations, tolerance / 10)
-    centroids, assignment = _by_size(fine.centroids, _nearest(centred, fine.centroids[None])[1][0])
-    inertia = centred.sub_(centroids[assignment]).square_().sum().item()
-    return Clustering(centroids + centre, assignment, inertia, race.iterations + fine.iterations)
+    fine = _descend(centred, _valleys(race).to(centred.device), iterations, tolerance / 10)
+    best = fine.inertia.argmin()
+    centroids, assignment = _by_size(fine.centroids[best], fine.nearest[best])
+    return Clustering(centroids + centre, assignment, fine.inertia[best].item(), int(fine.steps[best]))
 
 
-@dataclass(frozen=True)
-class _Descent:
-    centroids: Tensor
-    inertia: float
-    iterations: int
+class Descents(NamedTuple):
+    """Where r descents ended."""
+
+    centroids: Float[Tensor, "r m c"]
+    nearest: Int64[Tensor, "r p"]
+    """Index of each point's nearest centroid."""
+    counts: Int64[Tensor, "r m"]
+    """Points of each centroid."""
+    inertia: Float[Tensor, " r"]
+    steps: Int64[Tensor, " r"]
+
+
+def descend(
+    points: Float[Tensor, "p c"], starts: Float[Tensor, "r m c"], iterations: int, tolerance: float
+) -> Descents:
+    """Move centroids to the mean of their points until that gains little, on the CPU by the compiled kernel.
+
+    Args:
+        points: What is grouped; best with mean 0.
+        starts: Where the m centroids of each of r descents begin.
+        iterations: Most steps of one descent, >= 0.
+        tolerance: A descent ends when a step lowers the inertia by no more than this fraction.
+
+    Returns:
+        The descents; a centroid without points stays where it is.
+    """
+    if points.device.type != "cpu":
+        return descend_plain(points, starts, iterations, tolerance)
+    from selfvos.ops.kernels import descent as kernel
+
+    arrays = points.contiguous().numpy(), starts.contiguous().numpy()
+    ends = kernel.descend(*arrays, iterations, tolerance, torch.get_num_threads())
+    return Descents(*(torch.from_numpy(array) for array in ends))
+
+
+def descend_plain(
+    points: Float[Tensor, "p c"], starts: Float[Tensor, "r m c"], iterations: int, tolerance: float
+) -> Descents:
+    """Move centroids as `descend` does, by torch alone, on any device; a descent goes on until all have ended."""
+    square = points.square().sum()
+    labels = torch.arange(starts.shape[1], device=points.device)[:, None]
+    centroids, step = starts, 0
+    previous = torch.full_like(starts[:, 0, 0], math.inf)
+    while True:
+        halves, nearest = _nearest(points, centroids)
+        inertia = (square + 2 * halves.sum(dim=1)).clamp_min(0)
+        members = (nearest[:, None] == labels).float()  # r m p
+        counts = members.sum(dim=2)
+        if step == iterations or (previous - inertia <= tolerance * inertia).all():
+            return Descents(centroids, nearest, counts.long(), inertia, torch.full_like(nearest[:, 0], step))
+        means = (members.flatten(0, 1) @ points).view_as(starts) / counts.clamp_min(1)[..., None]
+        centroids = means.where(counts[..., None] > 0, centroids)
+        previous, step = inertia, step + 1
+
+
+def _descend(points: Tensor, starts: Tensor, iterations: int, tolerance: float) -> Descents:
+    """Descend, and again from where empty centroids are moved to, as long as that may help."""
+    ends = descend(points, starts, iterations, tolerance)
+    for _ in range(_FAILURES - 1):
+        hungry = (ends.counts == 0).any(dim=1).nonzero()[:, 0].tolist()
+        if not hungry:
+            break
+        for run in hungry:
+            _fill_empty(ends.centroids[run], points, ends.nearest[run], ends.counts[run])
+        ends = descend(points, ends.centroids, iterations, tolerance)
+    return ends
 
 
 def _fit_on(t: int, config: ClusterConfig) -> Tensor:
@@ -192,68 +263,56 @@ def _points(features: Tensor, frames: Tensor, config: ClusterConfig) -> Tensor:
 
 
 def _draw_sample(points: Tensor, size: int, generator: torch.Generator) -> Tensor:
+    """Return about every n-th point, on the CPU."""
     if len(points) <= size:
-        return points
-    # Drawn, not every n-th: a stride that divides the width would see a few columns only.
-    drawn = torch.randperm(len(points), generator=generator, device=generator.device)[:size]
-    return points[drawn.to(points.device)]
+        return points.cpu()
+    # Cells close in order look alike: one from each stretch tells more than as many from anywhere. Which one is drawn:
+    # a fixed stride that divides the width would see a few columns only.
+    within = torch.rand(size, generator=generator, device=generator.device).cpu()
+    drawn = ((torch.arange(size) + within) * (len(points) / size)).long().clamp_max(len(points) - 1)
+    return points[drawn.to(points.device)].cpu()
 
 
-def _seed(points: Tensor, clusters: int, generator: torch.Generator) -> Tensor:
-    """Choose starting centroids among the points, each likely to be far from those before (greedy k-means++)."""
-    trials = 2 + int(math.log(clusters))
-    norms = points.square().sum(dim=1)
-    drawn = torch.randint(len(points), (1,), generator=generator).to(points.device)
-    chosen = [points[drawn]]
-    closest = _squared_distances(points[drawn], points, norms)[0]
-    for _ in range(clusters - 1):
-        # Drawn on the CPU: a running sum on a GPU is not the same from run to run.
-        ladder = closest.cpu().cumsum(dim=0)
-        height = torch.rand(trials, generator=generator) * ladder[-1]
-        drawn = torch.searchsorted(ladder, height, right=True).clamp_max(len(points) - 1).to(points.device)
-        after = torch.minimum(closest, _squared_distances(points[drawn], points, norms))
-        best = after.sum(dim=1).argmin()
-        closest = after[best]
-        chosen.append(points[drawn[best]][None])
-    return torch.cat(chosen)
+def _groups(clusters: int) -> int:
+    return 3 * clusters + 1
 
 
-def _descend(points: Tensor, starts: Tensor, iterations: int, tolerance: float) -> _Descent:
-    """Move centroids to the mean of their points until that gains little, from r starts at once; keep the best."""
-    square = points.square().sum()
-    labels = torch.arange(starts.shape[1], device=points.device)[:, None]
-    failures = torch.zeros_like(starts[..., 0])  # r m
-    previous = torch.full_like(failures[:, 0], math.inf)
-    over = torch.zeros_like(previous, dtype=torch.bool)
-    centroids, step = starts, 0
-    inertia = previous
-    for step in range(iterations + 1):
-        halves, nearest = _nearest(points, centroids)
-        inertia = (square + 2 * halves.sum(dim=1)).clamp_min(0)
-        members = (nearest[:, None] == labels).float()  # r m p
-        counts = members.sum(dim=2)
-        settled = (counts > 0) | (failures == _FAILURES)
-        over |= settled.all(dim=1) & (previous - inertia <= tolerance * inertia)
-        if step == iterations or over.all():
+def _starts(sample: Tensor, clusters: int, count: int, generator: torch.Generator) -> Tensor:
+    """Find centroids to start from, `count` times: few points in many groups, merged into as many as are wanted."""
+    from selfvos.ops.kernels import descent as kernel
+
+    groups = _groups(clusters)
+    size = (count, _GROUP_POINTS * groups)
+    drawn = torch.randint(len(sample), size, generator=generator, device=generator.device).cpu()
+    starts = []
+    for few in sample[drawn]:
+        ends = descend(few, few[None, :groups], _GROUP_STEPS, 0.0)
+        starts.append(torch.from_numpy(kernel.merge(ends.centroids[0].numpy(), ends.counts[0].numpy(), clusters)))
+    return torch.stack(starts)
+
+
+def _valleys(race: Descents) -> Tensor:
+    """Return the centroids of the descents that ended low, one for each valley."""
+    sizes = race.counts.sort(dim=1).values / race.nearest.shape[1]
+    kept: list[int] = []
+    for run in race.inertia.argsort(stable=True).tolist():
+        if race.inertia[run] > (1 + _NEAR_LOWEST) * race.inertia.min():
             break
-        centroids = (members.flatten(0, 1) @ points).view_as(starts) / counts.clamp_min(1)[..., None]
-        for run in (counts == 0).any(dim=1).nonzero()[:, 0].tolist():
-            _fill_empty(centroids[run], failures[run], points, nearest[run], counts[run])
-        previous = inertia.where(settled.all(dim=1), math.inf)
-    best = inertia.argmin()
-    return _Descent(centroids[best], inertia[best].item(), step)
+        alike = (sizes[kept] - sizes[run]).abs().amax(dim=1) < _SAME_VALLEY
+        if not (alike & (race.inertia[run] < (1 + _SAME_INERTIA) * race.inertia[kept])).any():
+            kept.append(run)
+    if _LOG is not None:
+        _LOG.append(len(kept))
+    return race.centroids[kept]
 
 
-def _fill_empty(centroids: Tensor, failures: Tensor, points: Tensor, nearest: Tensor, counts: Tensor) -> None:
-    """Move empty centroids, in place, to the farthest points of the largest cluster, or away when that fails often."""
+def _fill_empty(centroids: Tensor, points: Tensor, nearest: Tensor, counts: Tensor) -> None:
+    """Move empty centroids, in place, to the farthest points of the largest cluster."""
     largest = counts.argmax()
     distances = (points - centroids[largest]).square().sum(dim=1).where(nearest == largest, -1)
     farthest = distances.argsort(descending=True, stable=True)
     for turn, empty in enumerate((counts == 0).nonzero()[:, 0].tolist()):
-        failures[empty] = (failures[empty] + 1).clamp_max(_FAILURES)
         centroids[empty] = points[farthest[turn % len(points)]]
-        if failures[empty] == _FAILURES:
-            centroids[empty] = 10 * points.abs().max() + 1  # no point is nearest to it: it stays empty for good
 
 
 def _by_size(centroids: Tensor, assignment: Tensor) -> tuple[Tensor, Tensor]:
@@ -264,12 +323,6 @@ def _by_size(centroids: Tensor, assignment: Tensor) -> tuple[Tensor, Tensor]:
     rank = torch.zeros_like(counts)
     rank[order] = torch.arange(len(order), device=order.device)
     return centroids[order], rank[assignment]
-
-
-def _squared_distances(some: Tensor, points: Tensor, norms: Tensor) -> Tensor:
-    distances = torch.addmm(some.square().sum(dim=1, keepdim=True) + norms, some, points.T, alpha=-2)
-    # Twins must be at distance 0, or rounding errors would be drawn as far points.
-    return distances.where(distances > 1e-5 * norms.max(), 0)
 
 
 def _nearest(points: Tensor, centroids: Tensor) -> tuple[Tensor, Tensor]:
