@@ -16,7 +16,6 @@ _RACE_POINTS = 2048
 _STARTS = 2  # per restart: a start costs little, and ten pairs find what ten of scikit-learn's restarts find
 _GROUP_POINTS = 16
 _GROUP_STEPS = 3
-_LOG = []
 _SAME_INERTIA = 1e-3
 _SAME_VALLEY = 0.02  # of the inertia: closer descents end at the same centroids
 _NEAR_LOWEST = 8e-3  # of the inertia: a sample of real features seldom ranks valleys that are farther apart wrongly
@@ -301,8 +300,6 @@ def _valleys(race: Descents) -> Tensor:
         alike = (sizes[kept] - sizes[run]).abs().amax(dim=1) < _SAME_VALLEY
         if not (alike & (race.inertia[run] < (1 + _SAME_INERTIA) * race.inertia[kept])).any():
             kept.append(run)
-    if _LOG is not None:
-        _LOG.append(len(kept))
     return race.centroids[kept]
 
 
