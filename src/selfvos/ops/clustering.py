@@ -16,9 +16,9 @@ _RACE_POINTS = 2048
 _STARTS = 2  # per restart: a start costs little, and ten pairs find what ten of scikit-learn's restarts find
 _GROUP_POINTS = 16
 _GROUP_STEPS = 3
-_SAME_INERTIA = 1e-3
-_SAME_VALLEY = 0.02  # of the inertia: closer descents end at the same centroids
-_NEAR_LOWEST = 8e-3  # of the inertia: a sample of real features seldom ranks valleys that are farther apart wrongly
+_SAME_SIZES = 0.02  # of the points: ends of the race whose groups differ by less are in one valley, if also ...
+_SAME_INERTIA = 1e-4  # ... their inertias differ by less than this fraction
+_NEAR_LOWEST = 5e-3  # of the inertia: a sample seldom ranks valleys that are farther apart wrongly
 _FAILURES = 3
 _CHUNK_CELLS = 16384
 
@@ -297,7 +297,7 @@ def _valleys(race: Descents) -> Tensor:
     for run in race.inertia.argsort(stable=True).tolist():
         if race.inertia[run] > (1 + _NEAR_LOWEST) * race.inertia.min():
             break
-        alike = (sizes[kept] - sizes[run]).abs().amax(dim=1) < _SAME_VALLEY
+        alike = (sizes[kept] - sizes[run]).abs().amax(dim=1) < _SAME_SIZES
         if not (alike & (race.inertia[run] < (1 + _SAME_INERTIA) * race.inertia[kept])).any():
             kept.append(run)
     return race.centroids[kept]
