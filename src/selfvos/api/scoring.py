@@ -135,7 +135,7 @@ def score(
 
 
 def score_together(
-    results: Sequence[str | Path],
+    results: Sequence[str | Path] | Mapping[str, Path],
     benchmark: str,
     *,
     root: str | Path,
@@ -145,8 +145,8 @@ def score_together(
     """Score the masks of several methods, and set them against those of the first.
 
     Args:
-        results: Folders of the masks, at least two; see `score`. Results are named by the last part of their path, or
-            by more where that does not tell them apart.
+        results: Folders of the masks, at least two, by name or in a list; see `score`. Those of a list are named by
+            the last part of their path, or by more where that does not tell them apart.
         benchmark: Name of the protocol.
         root: Folder of the data set.
         out: Where ``comparison.md``, ``.csv``, ``.json`` and ``.html`` go; None writes nothing.
@@ -158,7 +158,7 @@ def score_together(
         UsageError: A folder is given twice, or there is only one.
     """
     videos = BENCHMARKS.get(benchmark)(Path(root))
-    folders = dict(zip(unique_names([Path(folder) for folder in results]), map(Path, results), strict=True))
+    folders = dict(results) if isinstance(results, Mapping) else _named([Path(folder) for folder in results])
     reports = {name: _report(videos, Path(root), folder, {}, _telling(watch, name)) for name, folder in folders.items()}
     comparison = compare(reports)
     if out is not None:
@@ -166,6 +166,10 @@ def score_together(
         comparison.write(out)
         write_text(Path(out) / "comparison.html", comparison_page(comparison, pictures))
     return comparison
+
+
+def _named(folders: list[Path]) -> dict[str, Path]:
+    return dict(zip(unique_names(folders), folders, strict=True))
 
 
 def _look_ahead(benchmark: Benchmark) -> int:

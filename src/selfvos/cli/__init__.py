@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from selfvos import __version__
-from selfvos.cli import catalogue, datasets, follow, learn, measure
+from selfvos.cli import catalogue, datasets, experiment, follow, learn, measure
 from selfvos.cli.console import err, out
 from selfvos.errors import SelfvosError
 
@@ -81,5 +81,6 @@ def _plain(text: str) -> str:
 
 for _command in (follow.demo, follow.track, learn.train, learn.convert, learn.cluster, measure.evaluate, measure.score):
     app.command()(_command)
+app.command()(experiment.compare)
 app.command("list")(catalogue.list_)
 app.add_typer(datasets.data, name="data")

@@ -39,7 +39,7 @@ class ColorizationConfig:
     feature: str = "base"
     """What the head works on: ``base``, ``key`` or a stage such as ``layer3``."""
     feature_channels: int = 512
-    """Channels of that feature."""
+    """Channels of that feature; a training takes what the network has, unless set."""
     head_width: int = 256
     """Channels between the layers of the head."""
 

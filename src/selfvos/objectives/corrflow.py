@@ -59,7 +59,7 @@ class CorrFlowConfig:
     feature: str = "base"
     """What the head works on: ``base``, ``key`` or a stage such as ``layer3``."""
     feature_channels: int = 512
-    """Channels of that feature."""
+    """Channels of that feature; a training takes what the network has, unless set."""
 
     def __post_init__(self) -> None:
         if self.frames < 2 or self.radius_px < 0 or self.anneal_steps < 1 or self.feature_channels < 1:

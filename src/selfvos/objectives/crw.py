@@ -48,7 +48,7 @@ class NodesConfig:
     cells_per_side: int = 8
     """Most rows and columns of nodes that the feature map is averaged to where nodes are cells."""
     feature_channels: int = 512
-    """Channels of the encoder's base feature."""
+    """Channels of the encoder's base feature; a training takes what the network has, unless set."""
     node_channels: int = 128
     """Channels of a node."""
     temperature: float = 0.05

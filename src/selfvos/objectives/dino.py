@@ -54,7 +54,7 @@ class DINOConfig:
     )
     """What part of the image a local view shows."""
     feature_channels: int = 512
-    """Channels of the encoder's base feature."""
+    """Channels of the encoder's base feature; a training takes what the network has, unless set."""
     hidden_channels: int = 2048
     """Channels of the head's hidden layers."""
     bottleneck_channels: int = 256

@@ -42,7 +42,7 @@ class MASTConfig:
     feature: str = "base"
     """What the head works on: ``base``, ``key`` or a stage such as ``layer3``."""
     feature_channels: int = 512
-    """Channels of that feature."""
+    """Channels of that feature; a training takes what the network has, unless set."""
 
     def __post_init__(self) -> None:
         check_odds(self.gap_odds)

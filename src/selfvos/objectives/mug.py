@@ -40,7 +40,7 @@ class MuGConfig:
     feature: str = "base"
     """What is learned: ``base``, ``key``, or a stage such as ``layer4``."""
     feature_channels: int = 512
-    """Channels of that feature; 256 for the base of a ResNet-18 that ends at stage 3."""
+    """Channels of that feature; a training takes what the network has, unless set."""
     global_channels: int = 128
     """Channels of a video's global feature."""
     temperature: float = 0.05

@@ -37,7 +37,7 @@ class VFSConfig:
     view: TransformConfig = field(default_factory=lambda: TransformConfig(min_scale=math.sqrt(0.2)))
     """How each frame is cropped and mirrored."""
     feature_channels: int = 512
-    """Channels of the encoder's base feature."""
+    """Channels of the encoder's base feature; a training takes what the network has, unless set."""
     projection_channels: int = 512
     """Channels of the projector's layers."""
     predictor_channels: int = 128

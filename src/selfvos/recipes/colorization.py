@@ -7,7 +7,7 @@ from selfvos.recipes.base import RECIPES
 from selfvos.recipes.crw import later_joint
 from selfvos.training.settings import ObjectiveSpec, OptimizerConfig, PhaseConfig, PseudoMaskConfig, TrainConfig
 
-_COLORIZATION = ObjectiveSpec(name="colorization", settings={"feature_channels": 256})
+_COLORIZATION = ObjectiveSpec(name="colorization")
 
 
 @RECIPES.register("colorization_resnet18")

@@ -7,7 +7,7 @@ from selfvos.recipes.base import RECIPES
 from selfvos.recipes.crw import later_joint
 from selfvos.training.settings import ObjectiveSpec, OptimizerConfig, PhaseConfig, PseudoMaskConfig, TrainConfig
 
-_CORRFLOW = ObjectiveSpec(name="corrflow", settings={"feature_channels": 256})
+_CORRFLOW = ObjectiveSpec(name="corrflow")
 
 
 @RECIPES.register("corrflow_resnet18")

@@ -7,7 +7,7 @@ from selfvos.recipes.base import RECIPES
 from selfvos.recipes.crw import later_joint
 from selfvos.training.settings import ObjectiveSpec, OptimizerConfig, PhaseConfig, PseudoMaskConfig, TrainConfig
 
-_LIIR = ObjectiveSpec(name="liir", settings={"feature_channels": 256})
+_LIIR = ObjectiveSpec(name="liir")
 
 
 @RECIPES.register("liir_resnet18")

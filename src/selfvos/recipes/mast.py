@@ -9,7 +9,7 @@ from selfvos.recipes.base import RECIPES
 from selfvos.recipes.crw import later_joint
 from selfvos.training.settings import ObjectiveSpec, OptimizerConfig, PhaseConfig, PseudoMaskConfig, TrainConfig
 
-_MAST = ObjectiveSpec(name="mast", settings={"feature_channels": 256})
+_MAST = ObjectiveSpec(name="mast")
 
 
 @RECIPES.register("mast_resnet18")

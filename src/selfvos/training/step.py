@@ -1,6 +1,8 @@
 """One forward pass of everything that a phase learns from."""
 
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -26,7 +28,7 @@ class TrainingStep(nn.Module):
         super().__init__()
         self.model = model
         self.specs = specs
-        self.objectives = nn.ModuleList(_make(spec) for spec in specs)
+        self.objectives = nn.ModuleList(_make(spec, model) for spec in specs)
         for objective in self._each():
             objective.attach(model)
 
@@ -71,9 +73,19 @@ def _alike(one: ObjectiveSpec, other: ObjectiveSpec) -> bool:
     return (one.name, one.settings) == (other.name, other.settings)
 
 
-def _make(spec: ObjectiveSpec) -> Objective:
+def _make(spec: ObjectiveSpec, model: Segmenter) -> Objective:
     kind = OBJECTIVES.get(spec.name)
     try:
-        return kind(from_dict(kind.Config, spec.settings))
+        return kind(_fitted(from_dict(kind.Config, spec.settings), spec, model))
     except UsageError as error:
         raise UsageError(f"objective {spec.name}: {error}") from error
+
+
+def _fitted(config: Any, spec: ObjectiveSpec, model: Segmenter) -> Any:
+    """Make heads as wide as the network's feature that they work on, unless the settings say how wide."""
+    encoder = model.encoder
+    widths = {"key": model.config.key_channels, "base": encoder.base_channels, **encoder.backbone.channels}
+    width = widths.get(getattr(config, "feature", "base"))
+    if not hasattr(config, "feature_channels") or "feature_channels" in spec.settings or width is None:
+        return config
+    return replace(config, feature_channels=width)

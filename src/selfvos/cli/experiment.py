@@ -1,0 +1,61 @@
+"""Commands of many runs: compare."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from selfvos.cli.console import Watcher, out, print_place
+from selfvos.cli.options import AsJson, Cache, Device, Root, Sets
+
+
+def compare(
+    systems: Annotated[
+        list[str], typer.Argument(help="Two or more of [NAME=]RECIPE_OR_WEIGHTS[+SETTING...][@PRESET].")
+    ],
+    benchmark: Annotated[str, typer.Option(help="Name of a protocol; see 'selfvos list benchmarks'.")],
+    root: Root,
+    folder: Annotated[Path, typer.Option("--out", help="Runs, masks, scores and the comparison go here.")],
+    videos: Annotated[
+        list[Path] | None, typer.Option("--videos", help="Unlabelled videos to train recipes on.")
+    ] = None,
+    steps: Annotated[int, typer.Option(min=0, help="Optimiser steps of every recipe; 0: each its own length.")] = 0,
+    sets: Sets = None,
+    track: Annotated[list[str] | None, typer.Option("--track", help="Change how all track: rounds=0.")] = None,
+    device: Device = "auto",
+    cache: Cache = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be trained, and stop.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train recipes alike, track with them and with weights alike, score all, and set them against the first.
+
+    What is done already is not done again: call it once more after an interruption, or with more systems.
+
+    Example: `selfvos compare random-resnet18@crw crw_resnet18@crw default@crw --steps 300 --videos videos/
+    --benchmark davis-2016-val --root DAVIS --out comparison`
+    """
+    from selfvos.experiments import compare as experiment
+    from selfvos.experiments.systems import parse
+
+    rows = [parse(text) for text in systems]
+    budget = experiment.Budget(
+        videos=tuple(videos or ()),
+        steps=steps,
+        train=tuple(sets or ()),
+        track=tuple(track or ()),
+        device=device,
+        cache=cache,
+    )
+    if dry_run:
+        for name, step in experiment.plan(rows, budget, folder).items():
+            out.print(f"{name}: {step.describe()}", highlight=False, soft_wrap=True)
+        return
+    with Watcher() as watcher:
+        outcome = experiment.compare(rows, benchmark, root=root, out=folder, budget=budget, watch=watcher.show)
+    if as_json:
+        print(json.dumps(outcome.to_dict(), indent=1))
+        return
+    typer.echo(outcome.table())
+    print_place(folder / "comparison.html", as_json)
+    out.print(f"figure: {folder / 'compare.png'}", highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,197 @@
+"""Any systems side by side: trained on the same videos, tracked and scored on the same benchmark."""
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from selfvos import api
+from selfvos.errors import DataError, Diverged, UsageError
+from selfvos.evaluation.comparison import Comparison
+from selfvos.evaluation.report import aligned, comma_separated, decimals, piped, plain
+from selfvos.experiments import plots, runs
+from selfvos.experiments.runs import Watch
+from selfvos.experiments.systems import System
+from selfvos.storage import write_text
+from selfvos.training.settings import TrainConfig
+from selfvos.types import nobody
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """What all systems of a comparison have in common."""
+
+    videos: tuple[Path, ...] = ()
+    """Folders of unlabelled videos; needed as soon as one system is a recipe."""
+    steps: int = 0
+    """Optimiser steps of every recipe; 0 leaves each its own length."""
+    train: tuple[str, ...] = ()
+    """Settings of every training, as in ``clips.crop_px=160``."""
+    track: tuple[str, ...] = ()
+    """Settings of every tracking, as in ``short_side_px=240``."""
+    device: str = "auto"
+    """``auto``, ``cpu``, ``cuda``, ``mps``."""
+    cache: Path | None = None
+    """Where decoded videos are kept; None: in the user's cache folder."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a comparison found."""
+
+    comparison: Comparison
+    """Scores by system, differences to the first one, per sequence."""
+    costs: Mapping[str, Mapping[str, Any]]
+    """By system: ``steps`` and ``minutes`` of its training, None where it was not trained here, and ``fps``."""
+    failed: Mapping[str, str]
+    """By system: why there is no score."""
+
+    def rows(self) -> list[list[str]]:
+        """Return the table, header first, the best system on top."""
+        overall = {name: report.overall for name, report in self.comparison.reports.items()}
+        columns = list(next(iter(overall.values())))
+        order = sorted(overall, key=lambda name: -overall[name][columns[0]])
+        found = {name: columns_of[self.comparison.column] for name, columns_of in self.comparison.differences.items()}
+        header = ["system", *columns, f"against {self.comparison.names[0]}", "steps", "minutes", "frames/s"]
+        body = [
+            [
+                name,
+                *(decimals(overall[name][column]) for column in columns),
+                str(found.get(name, "")),
+                _shown(self.costs[name]["steps"], ".0f"),
+                _shown(self.costs[name]["minutes"], ".1f"),
+                _shown(self.costs[name]["fps"], ".2f"),
+            ]
+            for name in order
+        ]
+        failures = [[name, *[""] * (len(header) - 2), why] for name, why in self.failed.items()]
+        return [header, *body, *failures]
+
+    def table(self) -> str:
+        """Return it as aligned text."""
+        return aligned(self.rows())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain values, ready for JSON."""
+        return plain({"costs": self.costs, "failed": self.failed, **self.comparison.to_dict()})
+
+
+def compare(
+    systems: Sequence[System],
+    benchmark: str,
+    *,
+    root: str | Path,
+    out: str | Path,
+    budget: Budget | None = None,
+    watch: Watch = nobody,
+) -> Outcome:
+    """Train what is to be trained, track and score everything, and set all against the first system.
+
+    What was finished by an earlier call with the same settings is not done again; a training that was interrupted
+    goes on. A system that fails is left out of the result, which says why; the others go on.
+
+    Args:
+        systems: At least two, with different names. Rows that share a recipe and its settings share one training.
+        benchmark: Name of a protocol that is scored here.
+        root: Folder of its data set.
+        out: ``runs/<training>`` and ``scores/<system>`` go below it, ``compare.{md,csv,json,png}`` and
+            ``comparison.html`` into it.
+        budget: What all have in common.
+        watch: Called with what is being done, how much of it is done, and how much there is.
+
+    Raises:
+        UsageError: Settings that do not fit, before anything is trained; fewer than two systems succeeded.
+    """
+    budget, root, out = budget or Budget(), Path(root), Path(out)
+    steps = plan(systems, budget, out)
+    failed: dict[str, str] = {}
+    for system in systems:
+        try:
+            _run(system, steps[system.name], benchmark, root, out, budget, watch)
+        except (DataError, Diverged) as error:
+            log.warning("%s: %s", system.name, error)
+            failed[system.name] = str(error)
+    done = [system.name for system in systems if system.name not in failed]
+    if len(done) < 2:
+        raise UsageError(f"nothing to compare: {'; '.join(f'{name}: {why}' for name, why in failed.items())}")
+    folders = {name: out / "scores" / name / "masks" for name in done}
+    comparison = api.score_together(folders, benchmark, root=root, out=out, watch=watch)
+    costs = {name: _costs(steps[name], out / "scores" / name) for name in done}
+    outcome = Outcome(comparison=comparison, costs=costs, failed=failed)
+    _write(outcome, out)
+    return outcome
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """What a comparison will do for one system."""
+
+    run: Path | None
+    """Folder of its training; None where it is not trained here."""
+    training: TrainConfig | None
+    """Settings of that training."""
+    done: bool
+    """Whether the training is complete."""
+
+    def describe(self) -> str:
+        """Return what is to be done, in a few words."""
+        if self.training is None:
+            return "weights at hand; track and score"
+        phases = [phase for phase in (self.training.warmup, self.training.joint) if phase.epochs]
+        budgeted = all(phase.steps_per_epoch for phase in phases)
+        steps = sum(phase.epochs * phase.steps_per_epoch for phase in phases)
+        length = f"{steps} steps" if budgeted else "its own length"
+        return f"{'trained already' if self.done else f'train ({length})'} in {self.run}; track and score"
+
+
+def plan(systems: Sequence[System], budget: Budget, out: Path) -> dict[str, Step]:
+    """Return what a comparison would train, by system.
+
+    Raises:
+        UsageError: Settings that do not fit, a name given twice, videos missing.
+    """
+    names = [system.name for system in systems]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice:
+        raise UsageError(f"two systems are called {twice}; name one of them, as in other={twice}")
+    if any(system.is_recipe for system in systems) and not budget.videos:
+        raise UsageError("there are recipes to train, but no videos; name a folder with --videos")
+    return {system.name: _step(system, budget, out) for system in systems}
+
+
+def _step(system: System, budget: Budget, out: Path) -> Step:
+    if not system.is_recipe:
+        return Step(run=None, training=None, done=True)
+    run = out / "runs" / "_".join([system.source, *system.train])
+    return Step(run=run, training=system.training(budget.train, budget.steps), done=runs.is_trained(run))
+
+
+def _run(system: System, step: Step, benchmark: str, root: Path, out: Path, budget: Budget, watch: Watch) -> None:
+    def telling(what: str, done: int, total: int) -> None:
+        watch(f"{system.name}: {what}", done, total)
+
+    if step.run and step.training:
+        runs.train_once(step.training, budget.videos, step.run, device=budget.device, cache=budget.cache, watch=telling)
+    model = api.load(step.run or system.source, device=budget.device)
+    tracking = system.tracking(model, budget.track)
+    runs.score_once(model, tracking, benchmark, root, out / "scores" / system.name, watch=telling)
+
+
+def _costs(step: Step, scores: Path) -> dict[str, Any]:
+    training = runs.training_cost(step.run) if step.run else {"steps": None, "minutes": None}
+    return {**training, "fps": runs.frames_per_second(scores)}
+
+
+def _shown(value: int | float | None, spec: str) -> str:
+    return "" if value is None else format(value, spec)
+
+
+def _write(outcome: Outcome, out: Path) -> None:
+    write_text(out / "compare.md", f"{outcome.comparison.first.title}\n\n{piped(outcome.rows())}\n")
+    write_text(out / "compare.csv", comma_separated(outcome.rows()))
+    write_text(out / "compare.json", json.dumps(outcome.to_dict(), indent=1) + "\n")
+    plots.against_costs(outcome.comparison, outcome.costs, out / "compare.png")
