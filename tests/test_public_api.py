@@ -4,7 +4,7 @@ import textwrap
 
 import pytest
 
-HEAVY = ("torch", "numba", "scipy", "av", "tensorboard", "sklearn")
+HEAVY = ("torch", "numba", "scipy", "av", "matplotlib", "tensorboard", "sklearn")
 
 
 def _python(program: str) -> subprocess.CompletedProcess[str]:
@@ -24,7 +24,9 @@ def test_importing_the_package_loads_nothing_heavy():
     assert (result.returncode, result.stdout) == (0, "[]\n"), result.stderr
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["track", "--help"], ["train", "--help"], ["score", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["track", "--help"], ["train", "--help"], ["score", "--help"], ["compare", "--help"]]
+)
 def test_help_is_printed_without_loading_anything_heavy(arguments):
     result = _python(
         f"""

@@ -5,12 +5,13 @@ from selfvos.api.clusters import cluster
 from selfvos.api.conversion import convert
 from selfvos.api.datasets import check_dataset, pack_results, validate_archive
 from selfvos.api.demo import demo
-from selfvos.api.learning import train
+from selfvos.api.learning import adapt, train
 from selfvos.api.scoring import evaluate, protocol_config, score, score_together
 from selfvos.api.tracking import track, track_config, track_to
 from selfvos.api.weights import load, pick_device
 
 __all__ = [
+    "adapt",
     "check_dataset",
     "cluster",
     "convert",

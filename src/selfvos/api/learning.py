@@ -5,7 +5,9 @@ from pathlib import Path
 
 from selfvos.api.weights import pick_device
 from selfvos.data.packs import Library, build_library, default_cache
+from selfvos.errors import UsageError
 from selfvos.models.segmenter import Segmenter
+from selfvos.recipes.adaptation import adaptation
 from selfvos.training.fit import Watch, fit
 from selfvos.training.settings import TrainConfig
 from selfvos.types import Progress, nobody
@@ -45,6 +47,50 @@ def train(
     """
     library = _library(videos, config, cache, packing)
     return fit(config, library, Path(out), device=pick_device(device), resume=resume, start=start, watch=watch)
+
+
+def adapt(
+    model: Segmenter,
+    *,
+    videos: str | Path | Sequence[str | Path],
+    out: str | Path,
+    config: TrainConfig | None = None,
+    resume: bool = False,
+    cache: str | Path | None = None,
+    watch: Watch = nobody,
+    packing: Progress = nobody,
+) -> Path:
+    """Go on learning without labels on one's own videos, and return the path of the adapted weights.
+
+    Args:
+        model: A loaded network; it is changed. Training runs where it lies.
+        videos: One video, several, or folders of them.
+        out: Folder of the run, as in `train`.
+        config: How; by default as `selfvos.recipes.adaptation` says.
+        resume: Go on from the latest checkpoint.
+        cache: Where decoded videos are kept.
+        watch: Called after every step with its losses.
+        packing: Called with videos decoded and videos in all.
+
+    Raises:
+        UsageError: The network has nothing to learn, or the folder holds another run.
+        DataError: No usable video.
+        Diverged: The loss stayed infinite.
+        Interrupted: Ctrl-C or SIGTERM, after a checkpoint.
+    """
+    if not model.encoder.backbone.learns:
+        raise UsageError(f"{model.config.backbone} has no weights that could adapt; name others with --weights")
+    return train(
+        config or adaptation(model),
+        videos=videos,
+        out=out,
+        resume=resume,
+        device=model.device.type,
+        cache=cache,
+        start=model,
+        watch=watch,
+        packing=packing,
+    )
 
 
 def _library(

@@ -79,8 +79,11 @@ def _plain(text: str) -> str:
     return text.replace("[", r"\[")
 
 
-for _command in (follow.demo, follow.track, learn.train, learn.convert, learn.cluster, measure.evaluate, measure.score):
+_COMMANDS = (
+    *(follow.demo, follow.track, learn.train, learn.adapt, learn.cluster, learn.convert),
+    *(measure.evaluate, measure.score, experiment.compare),
+)
+for _command in _COMMANDS:
     app.command()(_command)
-app.command()(experiment.compare)
 app.command("list")(catalogue.list_)
 app.add_typer(datasets.data, name="data")

@@ -42,13 +42,39 @@ def train(
             watch=lambda report: watcher.show(report.stage, report.done, report.total, report.losses.get("loss")),
             packing=lambda done, total: watcher.show("decoding videos", done, total),
         )
-    if as_json:
-        print(json.dumps({"weights": str(path), "metrics": str(folder / "metrics.jsonl")}))
-    else:
-        out.print(
-            f"weights: {path}\nuse them: selfvos track VIDEO --mask FIRST.png --weights {folder} --out DIR",
-            soft_wrap=True,
+    _print_weights(path, folder, as_json)
+
+
+def adapt(
+    videos: Annotated[list[Path], typer.Argument(help="One's own videos: files, frame folders, or folders of them.")],
+    folder: Annotated[Path, typer.Option("--out", help="Folder of the run.")],
+    weights: Weights = "default",
+    sets: Sets = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where the run stopped, exactly.")] = False,
+    device: Device = "auto",
+    cache: Cache = None,
+    as_json: AsJson = False,
+) -> None:
+    """Keep learning, without labels, on the very videos that are to be tracked.
+
+    Example: `selfvos adapt dance.mp4 --out runs/dance`, then `selfvos track dance.mp4 --weights runs/dance ...`
+    """
+    from selfvos import api, recipes
+    from selfvos.settings import override
+
+    model = api.load(weights, device=device)
+    with Watcher() as watcher:
+        path = api.adapt(
+            model,
+            videos=list(videos),
+            out=folder,
+            config=override(recipes.adaptation(model), sets or []),
+            resume=resume,
+            cache=cache,
+            watch=lambda report: watcher.show(report.stage, report.done, report.total, report.losses.get("loss")),
+            packing=lambda done, total: watcher.show("decoding videos", done, total),
         )
+    _print_weights(path, folder, as_json)
 
 
 def convert(
@@ -104,3 +130,13 @@ def cluster(
             progress=lambda done, total: watcher.show("clustering", done, total),
         )
     out.print(f"{len(sheets)} contact sheets and overlay videos in {folder}", soft_wrap=True)
+
+
+def _print_weights(path: Path, folder: Path, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({"weights": str(path), "metrics": str(folder / "metrics.jsonl")}))
+    else:
+        out.print(
+            f"weights: {path}\nuse them: selfvos track VIDEO --mask FIRST.png --weights {folder} --out DIR",
+            soft_wrap=True,
+        )
