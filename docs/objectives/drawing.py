@@ -39,11 +39,11 @@ class Scene(NamedTuple):
         """Return the features that stand for those of an objective."""
         return functional.normalize(self.model.encode_frame(frames).stages["layer3"], dim=1)
 
-    def nodes(self) -> Float[Tensor, "1 t 49 c"]:
-        """Return the patches of the clip's frames as nodes of a walk, 7 x 7 in a frame; no head, no jitter."""
-        patches = walks.cut_patches(self.clip[None], patch_px=SIDE // 4, step_px=SIDE // 8)
+    def nodes(self, *frames: int) -> Float[Tensor, "1 t 49 c"]:
+        """Return the patches of some of the clip's frames as nodes of a walk, 7 x 7 in each; no head, no jitter."""
+        patches = walks.cut_patches(self.clip[None, list(frames)], patch_px=SIDE // 4, step_px=SIDE // 8)
         means = self.model.encode_frame(patches.flatten(0, 3)).stages["layer3"].mean(dim=(2, 3))
-        return functional.normalize(means - means.mean(dim=0), dim=1).unflatten(0, (1, len(self.clip), -1))
+        return functional.normalize(means - means.mean(dim=0), dim=1).unflatten(0, (1, len(frames), -1))
 
 
 def demo_scene() -> Scene:
@@ -80,24 +80,24 @@ def sheet(*titles: str) -> tuple[Figure, Iterator[Axes]]:
 
 def photo(ax: Axes, rgb: Float[Tensor, "3 y x"]) -> None:
     """Show a picture."""
-    ax.imshow(rgb.movedim(0, -1).clamp(0, 1), extent=_EXTENT)
+    ax.imshow(rgb.movedim(0, -1).clamp(0, 1).numpy(), extent=_EXTENT)
 
 
 def heat(ax: Axes, rgb: Float[Tensor, "3 y x"], weights: Float[Tensor, "h w"], *, most: float | None = None) -> None:
     """Show a map of cells over its picture, from dark (0) to bright (`most`, or its largest value)."""
     photo(ax, grey(rgb) * 0.75)
-    ax.imshow(weights, extent=_EXTENT, vmax=most, **_SEEN_THROUGH)
+    ax.imshow(weights.numpy(), extent=_EXTENT, vmax=most, **_SEEN_THROUGH)
 
 
 def dots(ax: Axes, places: Float[Tensor, "n 2"], colour: object = MARK, size: float = 14) -> None:
     """Mark positions."""
-    ax.scatter(places[:, 0], places[:, 1], s=size, c=colour, edgecolors="white", linewidths=0.5)
+    ax.scatter(*places.T.numpy(), s=size, c=colour, edgecolors="white", linewidths=0.5)
 
 
 def box(ax: Axes, matrix: Float[Tensor, "2 3"], colour: str = MARK) -> None:
     """Draw the outline of a box."""
     corners = torch.tensor([[-1.0, -1], [1, -1], [1, 1], [-1, 1], [-1, -1]])
-    ax.plot(*cycles.move(matrix[None], corners)[0].T, color=colour, linewidth=1.8)
+    ax.plot(*cycles.move(matrix[None], corners)[0].T.numpy(), color=colour, linewidth=1.8)
 
 
 def place_colours(places: Float[Tensor, "n 2"]) -> Float[Tensor, "n 3"]:
@@ -124,19 +124,19 @@ def walker(ax: Axes, rgb: Float[Tensor, "3 y x"], log_probability: Float[Tensor,
     photo(ax, grey(rgb) * 0.75)
     grid = log_probability.exp().view(7, 7)
     # Nodes lie 32 pixels apart, the first one 32 pixels from the border.
-    ax.imshow(grid, extent=(-0.875, 0.875, 0.875, -0.875), **_SEEN_THROUGH)
+    ax.imshow(grid.numpy(), extent=(-0.875, 0.875, 0.875, -0.875), **_SEEN_THROUGH)
 
 
 def table(ax: Axes, values: Float[Tensor, "n n"]) -> None:
     """Show cosines of all pairs, from dark (-1) to bright (1)."""
-    ax.imshow(values, extent=_EXTENT, cmap="inferno", vmin=-1, vmax=1)
+    ax.imshow(values.numpy(), extent=_EXTENT, cmap="inferno", vmin=-1, vmax=1)
 
 
 def signed(ax: Axes, values: Float[Tensor, "y x"], most: float) -> None:
     """Show a channel from -`most` (violet) to `most` (orange)."""
-    ax.imshow(values, extent=_EXTENT, cmap="PuOr_r", vmin=-most, vmax=most)
+    ax.imshow(values.numpy(), extent=_EXTENT, cmap="PuOr_r", vmin=-most, vmax=most)
 
 
 def groups(ax: Axes, labels: Tensor) -> None:
     """Show each of up to ten labels in a colour of its own."""
-    ax.imshow(labels, extent=_EXTENT, cmap="tab10", vmin=0, vmax=9)
+    ax.imshow(labels.numpy(), extent=_EXTENT, cmap="tab10", vmin=0, vmax=9)

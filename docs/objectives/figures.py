@@ -177,14 +177,16 @@ def mug_(scene: Scene) -> Figure:
         on = next(ax)
         photo(on, scene.clip[t])
         moved = points[chosen] - cells[chosen]
-        on.quiver(*cells[chosen].T, *moved.T, angles="xy", scale_units="xy", scale=1, color=MARK, width=0.012)
+        on.quiver(
+            *cells[chosen].T.numpy(), *moved.T.numpy(), angles="xy", scale_units="xy", scale=1, color=MARK, width=0.012
+        )
     table(next(ax), whole @ whole.T)
     return figure
 
 
 def crw_(scene: Scene) -> Figure:
     """Follow one walker through the patches of three frames and back."""
-    nodes = scene.nodes()[:, ::2]
+    nodes = scene.nodes(0, 2, 4)
     there, back = walks.there_and_back(nodes, temperature=TAU * 5, edge_dropout=0.0, generator=seeded())
     out, home = walks.follow(*there), walks.follow(back[1], back[0])
     start = int(walks.come_home(out, home)[0].argmax())
@@ -241,7 +243,7 @@ def cltc_(scene: Scene) -> Figure:
 
 def jstg_(scene: Scene) -> Figure:
     """Step to neighbours before stepping in time."""
-    nodes, start = scene.nodes()[:, ::2], 16
+    nodes, start = scene.nodes(0, 2, 4), 16
     touching = jstg.adjacency(7, 7)
     relations = contrast.similarity(nodes[0], nodes[0], temperature=0.1)
     space = jstg.space_transition(relations, touching | torch.eye(49, dtype=torch.bool))
@@ -251,7 +253,7 @@ def jstg_(scene: Scene) -> Figure:
     photo(on, grey(scene.clip[0]))
     for one, other in touching.triu().nonzero().tolist():
         ends, width = centres[torch.tensor([one, other])], 8 * (space[0, one, other].exp() + space[0, other, one].exp())
-        on.plot(ends[:, 0], ends[:, 1], color=MARK, linewidth=float(width))
+        on.plot(*ends.T.numpy(), color=MARK, linewidth=float(width))
     for frame, way in ((0, space[:1]), (2, walks.follow(space[:1], there[0])), (2, there[0])):
         walker(next(ax), scene.clip[frame], way[0, start])
     return figure
@@ -311,7 +313,7 @@ def dul_(scene: Scene) -> Figure:
 
 def scr_(scene: Scene) -> Figure:
     """Go to each frame and straight back."""
-    steps = scr.complete_graph(scene.nodes(), temperature=TAU * 5, edge_dropout=0.0, generator=seeded())
+    steps = scr.complete_graph(scene.nodes(*range(5)), temperature=TAU * 5, edge_dropout=0.0, generator=seeded())
     figure, ax = sheet("frame 0", *(f"home from frame {number}" for number in FRAMES[1:]))
     photo(next(ax), scene.clip[0])
     for t in range(1, 5):
@@ -349,7 +351,7 @@ def l_long(scene: Scene) -> Figure:
     photo(on, scene.clip[0])
     dots(on, middle(frame)[cells], size=30)
     for i, cell in enumerate(cells):
-        on.annotate(str(i + 1), middle(frame)[cell] + 0.06, color="white", fontsize=9)
+        on.annotate(str(i + 1), (middle(frame)[cell] + 0.06).tolist(), color="white", fontsize=9)
         heat(next(ax), warp(scene.clip[4:], transform)[0], affinity[0, :, i].view(32, 32))
     return figure
 
