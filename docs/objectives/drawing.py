@@ -89,7 +89,7 @@ def heat(ax: Axes, rgb: Float[Tensor, "3 y x"], weights: Float[Tensor, "h w"], *
     ax.imshow(weights.numpy(), extent=_EXTENT, vmax=most, **_SEEN_THROUGH)
 
 
-def dots(ax: Axes, places: Float[Tensor, "n 2"], colour: object = MARK, size: float = 14) -> None:
+def dots(ax: Axes, places: Float[Tensor, "n 2"], colour: str | np.ndarray = MARK, size: float = 14) -> None:
     """Mark positions."""
     ax.scatter(*places.T.numpy(), s=size, c=colour, edgecolors="white", linewidths=0.5)
 

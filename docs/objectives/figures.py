@@ -351,7 +351,7 @@ def l_long(scene: Scene) -> Figure:
     photo(on, scene.clip[0])
     dots(on, middle(frame)[cells], size=30)
     for i, cell in enumerate(cells):
-        on.annotate(str(i + 1), (middle(frame)[cell] + 0.06).tolist(), color="white", fontsize=9)
+        on.annotate(str(i + 1), tuple((middle(frame)[cell] + 0.06).tolist()), color="white", fontsize=9)
         heat(next(ax), warp(scene.clip[4:], transform)[0], affinity[0, :, i].view(32, 32))
     return figure
 
