@@ -1,6 +1,8 @@
 """What the figures of the objectives' pages are drawn from and with: a scene, pictures, maps, marks."""
 
+import io
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import matplotlib as mpl
@@ -19,6 +21,7 @@ from selfvos.data.source import open_source, read_image
 from selfvos.models.segmenter import Segmenter
 from selfvos.ops import cycles, walks
 from selfvos.ops.colour import grey
+from selfvos.storage import write_bytes
 
 SIDE = 256
 FRAMES = (0, 4, 8, 12, 16)
@@ -140,3 +143,14 @@ def signed(ax: Axes, values: Float[Tensor, "y x"], most: float) -> None:
 def groups(ax: Axes, labels: Tensor) -> None:
     """Show each of up to ten labels in a colour of its own."""
     ax.imshow(labels.numpy(), extent=_EXTENT, cmap="tab10", vmin=0, vmax=9)
+
+
+def save(figure: Figure, path: Path) -> Path:
+    """Write a figure as PNG of 256 colours, which keeps it below 60 kB, and return its path."""
+    png, small = io.BytesIO(), io.BytesIO()
+    figure.savefig(png, dpi=90)
+    # The octree keeps the few pixels of a bright mark, which the median cut would paint grey.
+    few = Image.open(png).convert("RGB").quantize(method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    few.save(small, "png", optimize=True)
+    write_bytes(path, small.getvalue())
+    return path

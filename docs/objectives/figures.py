@@ -5,7 +5,6 @@ itself beside the encoder (a head, a regressor, an auto-encoder) is untrained he
 length and with a low temperature, stands for it. The walks' patches lose their common mean for the same reason.
 """
 
-import io
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +25,7 @@ from drawing import (
     patch_box,
     photo,
     place_colours,
+    save,
     seeded,
     sheet,
     signed,
@@ -33,7 +33,6 @@ from drawing import (
     walker,
 )
 from matplotlib.figure import Figure
-from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
@@ -44,7 +43,6 @@ from selfvos.ops.colour import AB_CENTRES, ab_bins, grey, lab_to_rgb, rgb_to_lab
 from selfvos.ops.propagation import carry, dense_affinity
 from selfvos.ops.pseudo_objects import ObjectChoice, choose_objects, clean
 from selfvos.ops.warp import TransformConfig, sample_transform, theta, warp, warp_unit
-from selfvos.storage import write_bytes
 
 TAU = 0.01
 
@@ -393,17 +391,8 @@ FIGURES: dict[str, Callable[[Scene], Figure]] = {
 
 @torch.inference_mode()
 def draw(folder: Path, scene: Scene) -> list[Path]:
-    """Write all figures as PNG of 256 colours, which keeps them below 60 kB, and return them."""
-    written = []
-    for name, figure in FIGURES.items():
-        png, small = io.BytesIO(), io.BytesIO()
-        figure(scene).savefig(png, dpi=90)
-        # The octree keeps the few pixels of a bright mark, which the median cut would paint grey.
-        few = Image.open(png).convert("RGB").quantize(method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
-        few.save(small, "png", optimize=True)
-        written.append(folder / f"{name}.png")
-        write_bytes(written[-1], small.getvalue())
-    return written
+    """Write all figures and return them."""
+    return [save(figure(scene), folder / f"{name}.png") for name, figure in FIGURES.items()]
 
 
 if __name__ == "__main__":
