@@ -85,6 +85,44 @@ def dinov2() -> Shapes:
     return shapes
 
 
+def dinov3(*, gated: bool = False) -> Shapes:
+    """Return the names and shapes of DINOv3's ViT-S as Hugging Face publishes it."""
+    shapes = Shapes({f"embeddings.{part}": (1, 1, 384) for part in ("cls_token", "mask_token")})
+    shapes["embeddings.register_tokens"] = (1, 4, 384)
+    shapes.conv("embeddings.patch_embeddings", 384, 3, 16, bias=True)
+    for number in range(12):
+        for part in "qkvo":
+            shapes.linear(f"layer.{number}.attention.{part}_proj", 384, 384)
+        del shapes[f"layer.{number}.attention.k_proj.bias"]
+        for part in ("norm1", "norm2"):
+            shapes.layer_norm(f"layer.{number}.{part}", 384)
+        for part in ("up_proj", "gate_proj") if gated else ("up_proj",):
+            shapes.linear(f"layer.{number}.mlp.{part}", 1536, 384)
+        shapes.linear(f"layer.{number}.mlp.down_proj", 384, 1536)
+        for part in (1, 2):
+            shapes[f"layer.{number}.layer_scale{part}.lambda1"] = (384,)
+    shapes.layer_norm("norm", 384)
+    return shapes
+
+
+def dinov3_file() -> Shapes:
+    """Return the names and shapes of DINOv3's ViT-S in its own file."""
+    shapes = Shapes({**vit(384, 16, 1), "storage_tokens": (1, 4, 384), "mask_token": (1, 384)})
+    del shapes["pos_embed"]
+    shapes["rope_embed.periods"] = (16,)
+    for number in range(12):
+        shapes[f"blocks.{number}.attn.qkv.bias_mask"] = (1152,)
+        shapes[f"blocks.{number}.ls1.gamma"] = shapes[f"blocks.{number}.ls2.gamma"] = (384,)
+    return shapes
+
+
+def huggingface(shapes: Shapes) -> Shapes:
+    """Rename our parts of a DINOv3 as Hugging Face does."""
+    pairs = (("patch_embed.proj", "embeddings.patch_embeddings"), (r"^(cls|register)_", r"embeddings.\1_"))
+    pairs += (("blocks", "layer"), ("attn", "attention"), (r"ls(\d).gamma", r"layer_scale\1.lambda1"))
+    return _renamed(shapes, (*pairs, ("fc1", "up_proj"), ("fc2", "down_proj")))
+
+
 def mmcv(shapes: Shapes) -> Shapes:
     """Rename torchvision's parts as convolution modules that hold their normalisation."""
     pairs = ((r"downsample\.0", "downsample.conv"), (r"downsample\.1", "downsample.bn"))
@@ -195,6 +233,7 @@ CASES: dict[str, tuple[str, Callable[[], Shapes], str, str]] = {
     "liir": ("liir", liir, "liir-resnet18", "feature_extraction."),
     "dino-vit": ("dino", lambda: vit(384, 16, 197), "vit-s16", ""),
     "dinov2": ("dinov2", dinov2, "dinov2-small", ""),
+    "dinov3": ("dinov3", dinov3, "dinov3-small", ""),
     "dino-resnet": ("dino", lambda: resnet(50), "resnet50", ""),
 }
 
@@ -210,7 +249,8 @@ def original(name: str, case: str) -> str:
     kind, _, _, prefix = CASES[case]
     if name.startswith("embedding."):
         return name.replace("embedding.", "post_convolution.")
-    rewrite = {"vfs": mmcv, "mast": numbered, "corrflow": numbered}.get(kind, lambda shapes: shapes)
+    rewrites = {"vfs": mmcv, "mast": numbered, "corrflow": numbered, "dinov3": huggingface}
+    rewrite = rewrites.get(kind, lambda shapes: shapes)
     return prefix + next(iter(rewrite(Shapes({name: ()}))))
 
 
@@ -258,21 +298,41 @@ def test_missing_extra_and_misshapen_tensors_are_listed(case):
 
 
 def _two_names(state: State, prefix: str) -> tuple[str, str]:
-    names = [name for name in state if re.search(r"(layer2|blocks\.2)\..*weight$", name) and name.startswith(prefix)]
+    names = [name for name in state if re.search(r"(layer\.?2|blocks\.2)\..*weight$", name) and name.startswith(prefix)]
     return names[0], names[1]
 
 
 def test_a_checkpoint_of_another_format_is_refused():
     with pytest.raises(WeightsMismatch, match="missing"):
         build(FORMATS.get("crw")(values(vit(384, 16, 197))), source="x")
-    for kind in ("dino", "dinov2", "dul", "timecycle"):
+    for kind in ("dino", "dinov2", "dinov3", "dul", "timecycle"):
         with pytest.raises(WeightsMismatch, match="another format"):
             FORMATS.get(kind)({"weight": torch.zeros(1)})
     for kind in ("dino", "dinov2"):
         with pytest.raises(WeightsMismatch, match="1024 channels"):
             FORMATS.get(kind)({"patch_embed.proj.weight": torch.zeros(1024, 3, 16, 16)})
+    large = {"cls_token": (1, 1, 1024), "register_tokens": (1, 4, 1024), "patch_embeddings.weight": (1024, 3, 16, 16)}
+    for shapes in (dinov3(gated=True), Shapes(large).under("embeddings.")):
+        with pytest.raises(WeightsMismatch, match="give ViT-S or ViT-B"):
+            FORMATS.get("dinov3")(values(shapes))
     with pytest.raises(UnknownName, match="did you mean 'crw'"):
         FORMATS.get("crv")
+
+
+def test_both_published_forms_of_dinov3_say_the_same():
+    state = values(dinov3_file())
+    found = FORMATS.get("dinov3")(state)
+    model, _ = build(found, source="theirs.pth")
+    attention = model.encoder.backbone.state_dict()
+    for number in range(12):
+        joined = [attention[f"blocks.{number}.attn.{part}_proj.weight"] for part in "qkv"]
+        assert torch.equal(torch.cat(joined), state[f"blocks.{number}.attn.qkv.weight"])
+        queries, _, answers = state[f"blocks.{number}.attn.qkv.bias"].chunk(3)
+        assert torch.equal(attention[f"blocks.{number}.attn.q_proj.bias"], queries)
+        assert torch.equal(attention[f"blocks.{number}.attn.v_proj.bias"], answers)
+    assert torch.equal(attention["register_tokens"], state["storage_tokens"])
+    assert found.tensors.keys() == converted("dinov3")[1].tensors.keys()
+    assert found.track == converted("dinov3")[1].track
 
 
 @torch.no_grad()

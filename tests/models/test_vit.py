@@ -93,6 +93,50 @@ def test_tokens_come_back_as_a_map_in_reading_order(small):
 
 
 @torch.no_grad()
+def test_dinov2_computes_what_transformers_does():
+    """The same weights through `Dinov2Model` of transformers, on pictures of the size that positions are for."""
+    transformers = pytest.importorskip("transformers", reason="needs the extra: pip install 'selfvos[backbones]'")
+    torch.manual_seed(0)
+    config = transformers.Dinov2Config(hidden_size=384, num_attention_heads=6, image_size=518, patch_size=14)
+    theirs, ours = (
+        transformers.Dinov2Model(config).eval(),
+        BACKBONES.get("dinov2-small")(stride=14, last_stage=4).eval(),
+    )
+    state = ours.state_dict()
+    for weight in state.values():
+        weight.copy_(0.5 + torch.rand_like(weight) if weight.ndim == 1 else torch.randn_like(weight) / 20)
+    for name, weight in theirs.state_dict(keep_vars=True).items():
+        if "mask_token" not in name:
+            weight.copy_(_published_as(name, state))
+    pixels = torch.rand(1, 3, 518, 518)
+    expected = theirs(pixels).last_hidden_state[:, 1:].mT.unflatten(2, (37, 37))
+    torch.testing.assert_close(ours(pixels)["block12"], expected, atol=1e-3, rtol=1e-3)
+
+
+def _published_as(name: str, state: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Return our tensor for a name of transformers, whose releases call the parts of attention differently."""
+    for theirs, ours in (
+        ("embeddings.patch_embeddings.projection", "patch_embed.proj"),
+        ("embeddings.position_embeddings", "pos_embed"),
+        ("embeddings.", ""),
+        ("encoder.layer.", "blocks."),
+        ("layernorm.", "norm."),
+        ("lambda1", "gamma"),
+        ("layer_scale", "ls"),
+        ("attention.attention.", "attn."),
+        ("attention.output.dense", "attn.proj"),
+        ("attention.o_proj", "attn.proj"),
+        ("attention.", "attn."),
+    ):
+        name = name.replace(theirs, ours)
+    for place, part in enumerate(("query", "key", "value")):
+        for wanted in (f"attn.{part}.", f"attn.{part[0]}_proj."):
+            if wanted in name:
+                return state[name.replace(wanted, "attn.qkv.")].chunk(3)[place]
+    return state[name]
+
+
+@torch.no_grad()
 def test_positions_are_the_learned_ones_where_the_grid_is_and_stretched_elsewhere():
     body = VisionTransformer(64, 8)
     torch.testing.assert_close(body.patch_positions(28, 28), body.pos_embed[:, 1:])

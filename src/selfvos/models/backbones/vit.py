@@ -146,6 +146,19 @@ class VisionTransformer(Backbone):
         return F.interpolate(grid, size=(h, w), mode="bicubic", align_corners=False).flatten(2).mT
 
 
+def require_patch(patch_px: int, *, stride: int, last_stage: int) -> None:
+    """Refuse settings that a transformer with patches of `patch_px` cannot follow.
+
+    Raises:
+        UsageError: The stride is not the patch, or residual stages were to be left out.
+    """
+    if stride != patch_px or last_stage != _LAST_STAGE:
+        raise UsageError(
+            f"this transformer has stride {patch_px} and no residual stages: set stride to {patch_px}, "
+            f"leave last_stage at {_LAST_STAGE}; asked for stride {stride}, stage {last_stage}"
+        )
+
+
 @dataclass(frozen=True)
 class ViTFactory(BackboneFactory):
     """One width and patch size of the family."""
@@ -157,11 +170,7 @@ class ViTFactory(BackboneFactory):
 
     def __call__(self, *, stride: int, last_stage: int) -> VisionTransformer:
         """Make the network; the stride is the patch, and there are no residual stages to leave out."""
-        if stride != self.patch_px or last_stage != _LAST_STAGE:
-            raise UsageError(
-                f"this transformer has stride {self.patch_px} and no residual stages: set stride to {self.patch_px}, "
-                f"leave last_stage at {_LAST_STAGE}; asked for stride {stride}, stage {last_stage}"
-            )
+        require_patch(self.patch_px, stride=stride, last_stage=last_stage)
         return VisionTransformer(self.channels, self.patch_px, trained_px=self.trained_px, scaled=self.scaled)
 
 
