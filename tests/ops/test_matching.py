@@ -181,7 +181,7 @@ def test_sketches_change_nothing_to_the_bit(monkeypatch, noise, config):
     ],
 )
 def test_sketches_are_made_where_they_pay(cells, channels, config, worth):
-    reach = np.broadcast_to(matching._window_reach(config, 60, 107), (4, 60))
+    reach = np.broadcast_to(matching.window_reach(config, 60, 107), (4, 60))
     assert matching._is_worth_sketching(cells, channels, reach) is worth
 
 
