@@ -54,3 +54,36 @@ def test_the_nearest_label_keeps_ids_and_halves():
     np.testing.assert_array_equal(framing.nearest(np.arange(24).reshape(6, 4)), np.arange(24).reshape(6, 4))
     large = np.repeat(np.repeat(small, 6, axis=0), 6, axis=1)  # 18 by 12
     np.testing.assert_array_equal(framing.nearest(large), np.repeat(np.repeat(small, 2, axis=0), 2, axis=1))
+
+
+@pytest.mark.parametrize(
+    ("native", "config", "resized", "padded"),
+    [
+        ((480, 854), TrackConfig(long_side_multiple=64), (480, 832), (480, 832)),
+        ((1920, 1080), TrackConfig(long_side_multiple=64, short_side_px=480), (832, 480), (832, 480)),
+        ((480, 854), TrackConfig(long_side_multiple=64, short_side_px=560), (560, 960), (560, 960)),
+        ((45, 48), TrackConfig(long_side_multiple=64, short_side_px=480), (480, 512), (480, 512)),
+        ((480, 854), TrackConfig(short_side_px=960, fit="stretch"), (960, 1712), (960, 1712)),
+        ((101, 50), TrackConfig(short_side_px=None), (101, 50), (112, 64)),
+        ((101, 50), TrackConfig(short_side_px=None, fit="stretch"), (112, 64), (112, 64)),
+    ],
+)
+def test_sizes_by_other_rules(native, config, resized, padded):
+    framing = Framing.fit(native, config, 16)
+    assert (framing.resized, framing.padded) == (resized, padded)
+
+
+def test_cells_take_their_labels_from_the_pixels_at_their_centres_or_corners():
+    framing = Framing.fit((20, 12), TrackConfig(short_side_px=24), 8)  # twice as large, padded by 8 rows
+    assert framing.padded == (40, 24)
+    assert framing.places(8, "subsample")[0].tolist() == [0, 4, 8, 12, 16]
+    assert framing.places(8, "nearest")[1].tolist() == [2, 6, 10]
+    assert framing.places(8, "bilinear")[1].tolist() == [1.5, 5.5, 9.5]
+    padded = Framing.fit((9, 16), TrackConfig(short_side_px=None), 8)
+    assert padded.places(8, "nearest")[0].tolist() == [4, 8]  # the second cell is centred in the padding
+
+
+def test_frames_are_stretched_to_the_stride():
+    framing = Framing.fit((20, 30), TrackConfig(short_side_px=None, fit="stretch"), 16)
+    rgb = np.full((20, 30, 3), 51, dtype=np.uint8)
+    torch.testing.assert_close(framing.frame(rgb, CPU), torch.full((1, 3, 32, 32), 0.2))

@@ -107,7 +107,7 @@ def label_map_plain(
 
 
 def _grid(
-    maps: Tensor, stride: float, resized: tuple[int, int], native: tuple[int, int], up: Up = "bilinear"
+    maps: Tensor, stride: float, resized: tuple[int, int], native: tuple[int, int], up: Up
 ) -> tuple[Float64[np.ndarray, " y"], Float64[np.ndarray, " x"]]:
     """Return where each native row and column lies among those of the maps."""
     rows, columns = (
@@ -116,7 +116,7 @@ def _grid(
     return rows, columns
 
 
-def _places(cells: int, scale: float, count: int, up: Up) -> Float64[np.ndarray, " count"]:
+def _places(cells: int, scale: float, count: int, up: Up = "bilinear") -> Float64[np.ndarray, " count"]:
     places = (np.arange(count) + 0.5) * scale
     return (places - 0.5 if up == "bilinear" else np.floor(places)).clip(0, cells - 1)
 

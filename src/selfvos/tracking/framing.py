@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from selfvos.tracking.settings import TrackConfig
 
 Ids = Integer[np.ndarray, "y x"]
-Places = Float64[np.ndarray, " n"]
+Places = Float64[np.ndarray, "_"]
 """Rows or columns, between pixels."""
 
 

@@ -238,7 +238,7 @@ class Tracker:
         maps, stride = (seen.coarse, self._eye.stride) if seen.fine is None else (seen.fine, 1)
         size = framing.native if self.config.decide_at == "native" else framing.resized
         shown = maps[0]
-        if labels.min_max != "never":
+        if labels.min_max == "shown":
             shown = stretch_shown(shown, labels, stride=float(stride), resized=framing.resized, size=size)
         found = label_map(shown, stride=float(stride), resized=framing.resized, native=size, up=labels.up)
         if labels.hard:
