@@ -130,7 +130,7 @@ class _MovedWindow:
         shares = _spread(weight, self.centre)
         carried = torch.zeros_like(values)
         for share, (cells, inside) in zip(shares, _neighbours(self.centre, len(shares)), strict=True):
-            carried += share * inside * values.flatten(1)[:, cells]
+            carried += share * inside * values.flatten(1).index_select(1, cells.flatten()).view_as(values)
         return carried
 
 
@@ -180,11 +180,10 @@ def find_centres(
 def _moved_scores(
     target: Float[Tensor, "c h w"], frame: Float[Tensor, "c h w"], centre: Float[Tensor, "2 h w"], config: AttendConfig
 ) -> Float[Tensor, "k h w"]:
-    side = 2 * config.radius_cells + 1
-    queries, keys = target.movedim(0, 2) / config.temperature, frame.flatten(1).T.contiguous()
+    queries, keys = (target / config.temperature).flatten(1).T.contiguous(), frame.flatten(1).T.contiguous()
     corners = [
-        torch.einsum("hwc,hwc->hw", queries, keys[cells]) * inside
-        for cells, inside in _neighbours(centre, (side + 1) ** 2)
+        torch.linalg.vecdot(queries, keys.index_select(0, cells.flatten())).view_as(cells) * inside
+        for cells, inside in _neighbours(centre, (2 * config.radius_cells + 2) ** 2)
     ]
     scores = _blend(torch.stack(corners), centre)
     return scores.masked_fill(~_on_map(centre, config.radius_cells), -math.inf)

@@ -44,6 +44,9 @@ class LabelConfig:
     """Factor on all channels but the background's, > 0."""
 
     def __post_init__(self) -> None:
+        _require("down", self.down, ("area", "bilinear", "nearest", "subsample"))
+        _require("up", self.up, ("bilinear", "nearest"))
+        _require("min_max", self.min_max, ("never", "shown", "carried"))
         if self.hard and self.down not in ("nearest", "subsample"):
             raise UsageError(f"hard labels go down by 'nearest' or 'subsample', got {self.down!r}")
         if not (self.object_gain > 0 and math.isfinite(self.object_gain)):
@@ -59,7 +62,7 @@ class TrackConfig:
     last: int = 20
     """Latest frames remembered besides the pinned ones."""
     pinned: tuple[int, ...] = (0,)
-    """Frames remembered for ever, by number, as are all with a given mask; if empty, even these are not."""
+    """Frames remembered for ever, by number; so are those with a given mask, unless this is empty."""
     offsets: tuple[int, ...] | None = None
     """Which of the latest frames are matched against, as frames back from the new one; None: all of them."""
     pad_start: bool = False
@@ -118,6 +121,7 @@ class TrackConfig:
             raise UsageError("pad_start with match.per_frame goes with an infinite match.radius_cells")
 
     def _check_size(self) -> None:
+        _require("fit", self.fit, ("pad", "stretch"))
         if self.short_side_px is not None and self.short_side_px < 16:
             raise UsageError(f"short_side_px must be at least 16, got {self.short_side_px}")
         if self.size_px is not None and min(self.size_px) < 16:
@@ -127,3 +131,8 @@ class TrackConfig:
             raise UsageError(f"long_side_multiple and feature_scale must be at least 1, got {found}")
         if self.labels.hard and self.decide_at != "native":
             raise UsageError("hard labels are decided at native size: set decide_at to 'native'")
+
+
+def _require(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise UsageError(f"{name} must be one of {', '.join(known)}; got {value!r}")
