@@ -144,6 +144,23 @@ def test_evaluate_and_score_agree(run, tmp_path):
     assert "alpha_1" in text
 
 
+@pytest.mark.parametrize("preset", ["uvc", "mast"])
+def test_evaluate_with_the_settings_of_a_published_method(run, tmp_path, preset):
+    root = davis(tmp_path / "DAVIS")
+    settings = ["--preset", preset, "--set", "feature=patch", "--set", "short_side_px=64"]
+    arguments = ["evaluate", "lab-patches", "davis-2016-val", "--root", root, "--out", tmp_path / "out"]
+    status, _, err = run(*arguments, *settings)
+    assert status == 0, err
+    report = (tmp_path / "out" / "report.json").read_text()
+    provenance = json.loads(report, parse_constant=pytest.fail)["provenance"]  # Infinity is no JSON
+    assert provenance["track.unit_length"] == "False"
+    assert provenance["track.labels.down"] == {"uvc": "nearest", "mast": "subsample"}[preset]
+    status, _, err = run(*arguments, "--preset", preset)
+    assert status == 2
+    assert err.count("\n") == 1
+    assert "unknown feature" in err
+
+
 def test_list_knows_every_kind(run):
     for kind, name in {
         "recipes": "mask_vos_resnet18_tiny",

@@ -73,3 +73,11 @@ def test_maps_at_native_size_are_what_the_arg_max_is_taken_of():
     np.testing.assert_array_equal(
         native_maps(maps, stride=8.0, **sizes).argmax(dim=0), label_map(maps, stride=8.0, **sizes).channel
     )
+
+
+def test_the_nearest_cell_may_give_its_label_to_a_pixel():
+    maps = torch.rand(3, 5, 4, generator=torch.Generator().manual_seed(0))
+    sizes = {"stride": 8.0, "resized": (40, 30), "native": (40, 30)}
+    blocks = maps.repeat_interleave(8, dim=1).repeat_interleave(8, dim=2)[:, :40, :30]
+    assert torch.equal(native_maps(maps, up="nearest", **sizes), blocks)
+    np.testing.assert_array_equal(label_map(maps, up="nearest", **sizes).channel, blocks.argmax(dim=0))

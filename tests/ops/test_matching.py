@@ -50,11 +50,20 @@ def define(query, memory, permanent, config):
 
 def define_frame_by_frame(query, memory, permanent, config):
     n, h, w, _ = memory.shape
-    once = replace(config, per_frame=False)
+    once = replace(config, per_frame=False, normalise="kept")
     found = [define(query, memory[[i]], permanent[[i]], once) for i in range(n)]
     index = [(one.index + i * h * w).where(one.score > -math.inf, 0) for i, one in enumerate(found)]
     weight = torch.cat([one.weight for one in found], dim=1) / n
+    if config.normalise == "frame":
+        whole = torch.einsum("yxc,nuvc->yxnuv", query.double(), memory.double()).reshape(h * w, n, -1)
+        share = (whole / config.temperature).softmax(dim=2)
+        best = torch.cat([one.index for one in found], dim=1).view(h * w, n, -1)
+        weight = share.gather(2, best).where(found_scores(found) > -math.inf, 0).flatten(1) / n
     return Matches(torch.cat(index, dim=1), weight, torch.cat([one.score for one in found], dim=1))
+
+
+def found_scores(found):
+    return torch.stack([one.score for one in found], dim=1)
 
 
 def assert_same(found, wanted, atol=1e-6):
@@ -88,6 +97,19 @@ def random_unit(*shape, seed=0):
 
 def flags(*values):
     return torch.tensor(values, dtype=torch.bool)
+
+
+@BOTH
+@pytest.mark.parametrize("size", [(3, 3), (20, 24)])
+def test_weights_may_be_shares_of_a_whole_frame(matcher, size):
+    config = MatchConfig(top_k=12, radius_cells=math.inf, temperature=0.3, per_frame=True, normalise="frame")
+    query, memory = random_unit(*size, 16), random_unit(3, *size, 16, seed=1)
+    found = matcher(query, memory, flags(True, False, False), config)
+    assert_same_but_for_near_ties(found, define(query, memory, flags(True, False, False), config))
+    wanted = define(query, memory, flags(True, False, False), config).weight
+    torch.testing.assert_close(found.weight.double(), wanted, atol=1e-5, rtol=0)
+    kept_all = size == (3, 3)
+    assert torch.allclose(found.weight.sum(dim=1), torch.ones(len(found.weight))) == kept_all
 
 
 # Whole numbers multiply exactly in every order, so ties are true ties for every implementation.
@@ -181,7 +203,7 @@ def test_sketches_change_nothing_to_the_bit(monkeypatch, noise, config):
     ],
 )
 def test_sketches_are_made_where_they_pay(cells, channels, config, worth):
-    reach = np.broadcast_to(matching._window_reach(config, 60, 107), (4, 60))
+    reach = np.broadcast_to(matching.window_reach(config, 60, 107), (4, 60))
     assert matching._is_worth_sketching(cells, channels, reach) is worth
 
 

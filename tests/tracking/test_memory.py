@@ -79,3 +79,48 @@ def test_size_does_not_grow_with_the_video():
     for number in range(6, 50):
         memory.write(entry(number))
     assert memory.keys.untyped_storage().nbytes() == before
+
+
+def kept(frames, **settings):
+    """Return the ages of what is lent after so many frames, oldest first, and check that keys go with them."""
+    memory = Memory(**settings)
+    for number in range(frames):
+        memory.keep(entry(number), given=number == 0)
+    assert remembered(memory) == [frames - age for age in memory.ages]
+    assert memory.labels[:, 0].reshape(-1, 6)[:, 0].tolist() == remembered(memory)
+    assert memory.values(0)[:, 0].reshape(-1, 6)[:, 0].tolist() == remembered(memory)
+    assert len(memory.permanent) == len(memory.ages)
+    return sorted(remembered(memory))
+
+
+@pytest.mark.parametrize(
+    ("frames", "lent"),
+    [
+        (1, [0]),
+        (2, [0, 1]),
+        (4, [0, 1, 3]),
+        (6, [0, 1, 3, 5]),
+        (7, [0, 2, 4, 5, 6]),
+        (9, [0, 4, 5, 6, 8]),
+    ],
+)
+def test_only_some_of_the_latest_frames_are_lent(frames, lent):
+    wanted = sorted({i for i in (0, 5, frames - 1, frames - 3, frames - 5) if 0 <= i < frames})
+    assert kept(frames, last=5, pinned=(0, 5), offsets=(1, 3, 5)) == wanted
+    assert wanted == lent
+
+
+@pytest.mark.parametrize("frames", [1, 2, 5])
+def test_with_nothing_pinned_the_latest_are_all_there_is(frames):
+    assert kept(frames, last=1, pinned=()) == [frames - 1]
+
+
+def test_room_for_more_of_the_latest():
+    memory = Memory(last=3)
+    memory.keep(entry(0))
+    assert memory.missing == 3
+    for number in range(1, 6):
+        memory.keep(entry(number))
+    assert memory.missing == 0
+    memory.forget_recent()
+    assert (memory.missing, memory.ages) == (3, [6])

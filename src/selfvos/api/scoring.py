@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import json
+import math
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -295,5 +296,6 @@ def _flat(settings: Mapping[str, object], prefix: str = "track") -> dict[str, st
         if isinstance(value, dict):
             flat.update(_flat(value, f"{prefix}.{name}"))
         else:
-            flat[f"{prefix}.{name}"] = value if isinstance(value, float) else str(value)
+            # JSON has no infinity, which lifts the window of matching.
+            flat[f"{prefix}.{name}"] = value if isinstance(value, float) and math.isfinite(value) else str(value)
     return flat

@@ -1,6 +1,6 @@
 """From soft masks on a coarse grid to one label for every pixel of the video."""
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -21,8 +21,17 @@ class LabelMap(NamedTuple):
     """Largest of each channel's values over its pixels; 0 where it has none."""
 
 
+Up = Literal["bilinear", "nearest"]
+"""How pixels get their values from cells."""
+
+
 def label_map(
-    maps: Float[Tensor, "o1 h w"], *, stride: float, resized: tuple[int, int], native: tuple[int, int]
+    maps: Float[Tensor, "o1 h w"],
+    *,
+    stride: float,
+    resized: tuple[int, int],
+    native: tuple[int, int],
+    up: Up = "bilinear",
 ) -> LabelMap:
     """Interpolate soft masks to the native size and take the strongest channel of every pixel.
 
@@ -33,12 +42,13 @@ def label_map(
         stride: Pixels of the resized frame per cell of `maps`.
         resized: Height and width that the frame was resized to; what `maps` covers beyond is padding.
         native: Height and width of the result.
+        up: Whether pixels between cell centres get a mixture, or the value of the cell that they lie in.
 
     Source:
         Label propagation: arg max after bilinear interpolation (cell centres kept) to native size. Departure: where
         the frame was resized, one interpolation leads from cells to native pixels, not two in a row.
     """
-    rows, columns = _grid(maps, stride, resized, native)
+    rows, columns = _grid(maps, stride, resized, native, up)
     if maps.device.type != "cpu":
         return label_map_plain(maps, rows, columns)
     # Compiled code is loaded when the first mask is made, not whenever this module is imported.
@@ -49,13 +59,30 @@ def label_map(
 
 
 def native_maps(
-    maps: Float[Tensor, "o h w"], *, stride: float, resized: tuple[int, int], native: tuple[int, int]
+    maps: Float[Tensor, "o h w"],
+    *,
+    stride: float,
+    resized: tuple[int, int],
+    native: tuple[int, int],
+    up: Up = "bilinear",
 ) -> Float[Tensor, "o y x"]:
     """Interpolate soft maps to the native size, as `label_map` does before it takes the strongest.
 
     For arguments see there; any channels will do.
     """
-    rows, columns = _grid(maps, stride, resized, native)
+    return at_places(maps, *_grid(maps, stride, resized, native, up))
+
+
+def at_places(
+    maps: Float[Tensor, "o h w"], rows: Float64[np.ndarray, " y"], columns: Float64[np.ndarray, " x"]
+) -> Float[Tensor, "o y x"]:
+    """Interpolate maps, bilinear, at the crossings of rows and columns.
+
+    Args:
+        maps: Any channels.
+        rows: Between 0 and h - 1.
+        columns: Between 0 and w - 1.
+    """
     return _lerp(_lerp(maps.float(), rows, dim=1), columns, dim=2)
 
 
@@ -69,7 +96,7 @@ def label_map_plain(
         rows: Where each pixel row lies among the rows of `maps`, in [0, h - 1].
         columns: Where each pixel column lies among the columns of `maps`, in [0, w - 1].
     """
-    picture = _lerp(_lerp(maps.float(), rows, dim=1), columns, dim=2)
+    picture = at_places(maps, rows, columns)
     best, channel = picture.max(dim=0)
     flat, values = channel.flatten(), best.flatten().double()
     pixels = torch.bincount(flat, minlength=len(maps)).double()
@@ -80,17 +107,18 @@ def label_map_plain(
 
 
 def _grid(
-    maps: Tensor, stride: float, resized: tuple[int, int], native: tuple[int, int]
+    maps: Tensor, stride: float, resized: tuple[int, int], native: tuple[int, int], up: Up
 ) -> tuple[Float64[np.ndarray, " y"], Float64[np.ndarray, " x"]]:
     """Return where each native row and column lies among those of the maps."""
     rows, columns = (
-        _places(cells, r / (n * stride), n) for cells, r, n in zip(maps.shape[1:], resized, native, strict=True)
+        _places(cells, r / (n * stride), n, up) for cells, r, n in zip(maps.shape[1:], resized, native, strict=True)
     )
     return rows, columns
 
 
-def _places(cells: int, scale: float, count: int) -> Float64[np.ndarray, " count"]:
-    return ((np.arange(count) + 0.5) * scale - 0.5).clip(0, cells - 1)
+def _places(cells: int, scale: float, count: int, up: Up = "bilinear") -> Float64[np.ndarray, " count"]:
+    places = (np.arange(count) + 0.5) * scale
+    return (places - 0.5 if up == "bilinear" else np.floor(places)).clip(0, cells - 1)
 
 
 def _lerp(maps: Tensor, places: np.ndarray, dim: int) -> Tensor:

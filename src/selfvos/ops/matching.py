@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32, Int64
+from jaxtyping import Bool, Float, Float32, Int64, Integer
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -41,6 +41,8 @@ class MatchConfig:
     """Permanent frames are matched everywhere; False restricts them to the window as well."""
     per_frame: bool = False
     """Keep top_k cells of every memory frame, weighted by a softmax of their own, and average over the frames."""
+    normalise: Literal["kept", "frame"] = "kept"
+    """The softmax runs over the kept cells, or over all cells of a frame, of which the kept ones have their share."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.top_k <= 64:
@@ -51,6 +53,10 @@ class MatchConfig:
             raise UsageError(f"window must be 'circle' or 'square', got {self.window!r}")
         if not (self.temperature > 0 and math.isfinite(self.temperature)):
             raise UsageError(f"temperature must be > 0 and finite, got {self.temperature}")
+        if self.normalise not in ("kept", "frame"):
+            raise UsageError(f"normalise must be 'kept' or 'frame', got {self.normalise!r}")
+        if self.normalise == "frame" and not (self.per_frame and self.radius_cells == math.inf):
+            raise UsageError("normalise 'frame' goes with per_frame and an infinite radius_cells; or set 'kept'")
 
 
 class Matches(NamedTuple):
@@ -62,7 +68,7 @@ class Matches(NamedTuple):
     index: Int64[Tensor, "m k"]  # pyright: ignore[reportIncompatibleMethodOverride]
     """Frame-major flat cell number (frame * h + row) * w + column; 0 where unused."""
     weight: Float[Tensor, "m k"]
-    """Softmax of the kept scores over the temperature, `per_frame` divided by the number of frames; 0 where unused."""
+    """Softmax of the scores over the temperature, `per_frame` divided by the number of frames; 0 where unused."""
     score: Float[Tensor, "m k"]
     """Dot products, descending; -inf where unused, that is where fewer than k cells may be matched."""
 
@@ -101,8 +107,8 @@ def match(
     Source:
         Label propagation as in Jabri et al. 2020 (arXiv:2006.14613) and its successors. Departures: exactly k
         cells are kept among ties; a short memory is used as it is, not padded with copies of the first frame.
-        `per_frame` follows the public test scripts of Li et al. 2019 (arXiv:1909.11895) and Wang et al. 2019
-        (arXiv:1903.07593).
+        `per_frame` and `normalise` follow the public test scripts of Li et al. 2019 (arXiv:1909.11895) and Wang et
+        al. 2019 (arXiv:1903.07593).
     """
     _check(query, memory, permanent)
     if query.device.type == "cuda" and (kernel := gpu_kernels(query.device, query.dtype)):
@@ -121,7 +127,7 @@ def _match_on_cpu(
     config: MatchConfig,
 ) -> Matches:
     h, w, c = query.shape
-    reach = np.where(_is_free(permanent, config).numpy()[:, None], w - 1, _window_reach(config, h, w))
+    reach = np.where(_is_free(permanent, config).numpy()[:, None], w - 1, window_reach(config, h, w))
     missing = -c % kernel.CHANNEL_STEP
     if missing:
         query, memory = F.pad(query, (0, missing)), F.pad(memory, (0, missing))
@@ -144,7 +150,7 @@ def _match_on_gpu(
     config: MatchConfig,
 ) -> Matches:
     h, w, _ = query.shape
-    window = torch.from_numpy(_window_reach(config, h, w)).to(query.device)
+    window = torch.from_numpy(window_reach(config, h, w)).to(query.device)
     reach = torch.where(_is_free(permanent, config)[:, None], w - 1, window)
 
     def search(frames: slice) -> tuple[Tensor, Tensor]:
@@ -185,9 +191,23 @@ def _collect(
     # Every memory cell lies in some window, and what is not a number comes first: the best scores tell of all.
     if not score[..., 0].isfinite().all():
         raise DataError(_describe_broken(query, memory))
-    weight = (score / config.temperature).softmax(dim=2) / len(parts)
+    scaled = score / config.temperature
+    if config.normalise == "kept":
+        weight = scaled.softmax(dim=2) / len(parts)
+    else:
+        weight = (scaled - _frame_totals(query, memory, config.temperature)[..., None]).exp() / len(parts)
     index = index.masked_fill(score == -math.inf, 0)
     return Matches(index.flatten(1), weight.flatten(1), score.flatten(1))
+
+
+def _frame_totals(
+    query: Float[Tensor, "h w c"], memory: Float[Tensor, "n h w c"], temperature: float
+) -> Float[Tensor, "m n"]:
+    """Return the logarithm of the summed exponentials of all scores that a query cell has in a memory frame."""
+    precise = torch.promote_types(query.dtype, torch.float32)
+    cells, keys = query.flatten(0, 1).to(precise) / temperature, memory.flatten(1, 2).to(precise)
+    parts = cells.split(max(1, _CHUNK // keys.shape[1]))
+    return torch.stack([torch.cat([(part @ key.mT).logsumexp(dim=1) for part in parts]) for key in keys], dim=1)
 
 
 def _search_plainly(
@@ -205,7 +225,7 @@ def _search_plainly(
         for x in range(0, w, _TILE):
             tile = query[y : y + _TILE, x : x + _TILE].to(precise)
             merged = score.new_empty(tile.shape[:2].numel(), 0), index.new_empty(tile.shape[:2].numel(), 0)
-            for frames, reach in ((~free, _window_reach(config, h, w)), (free, everywhere)):
+            for frames, reach in ((~free, window_reach(config, h, w)), (free, everywhere)):
                 for found in _match_tile(tile, (y, x), memory, frames.nonzero()[:, 0], reach):
                     kept = _keep(*found, config.top_k)
                     merged = _keep(*_by_index(*merged, *kept), config.top_k)
@@ -296,7 +316,7 @@ def _main_axes(query: Float32[np.ndarray, "h w c"], count: int) -> Float32[np.nd
     return axes.T.contiguous().numpy()
 
 
-def _window_reach(config: MatchConfig, h: int, w: int) -> np.ndarray:
+def window_reach(config: MatchConfig, h: int, w: int) -> Integer[np.ndarray, " h"]:
     """Return the farthest column distance inside the window at each row distance 0..h-1, -1 for none."""
     y, x = np.ogrid[:h, :w]
     far = np.sqrt(y * y + x * x) >= config.radius_cells if config.window == "circle" else None

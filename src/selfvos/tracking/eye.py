@@ -25,24 +25,26 @@ class Eye:
             config: Says how large frames are, what is matched, and in what precision to compute.
 
         Raises:
-            UsageError: The network has no such feature.
+            UsageError: The network has no such feature, or not in that way.
         """
         known = ["key", *model.encoder.backbone.channels]
         if config.feature not in known:
-            raise UsageError(f"unknown feature {config.feature!r}; this network has {', '.join(known)}")
+            hint = f"this network has {', '.join(known)}"
+            raise UsageError(f"unknown feature {config.feature!r}; {hint}: choose a preset for it, or set feature")
+        if config.feature == "key" and (config.feature_scale != 1 or not config.unit_length):
+            raise UsageError("the key is matched as it is: set feature_scale to 1 and unit_length to true")
+        if model.stride % config.feature_scale:
+            raise UsageError(f"feature_scale must divide the stride {model.stride}, got {config.feature_scale}")
         self.precision = decide(config.precision, model.device)
         """``float32`` or ``bfloat16``: what the visual encoder computes in."""
         self.model = for_inference(model)
+        self.stride = model.stride // config.feature_scale
+        """Pixels per cell that is matched."""
         self._config = config
 
     def fit(self, frame: UInt8[np.ndarray, "y x 3"]) -> Framing:
         """Return the sizes of the video that a frame belongs to."""
-        return Framing.fit(
-            (frame.shape[0], frame.shape[1]),
-            short_side_px=self._config.short_side_px,
-            size_px=self._config.size_px,
-            stride=self.model.stride,
-        )
+        return Framing.fit((frame.shape[0], frame.shape[1]), self._config, self.model.stride)
 
     def look(
         self, frame: UInt8[np.ndarray, "y x 3"], framing: Framing
@@ -55,8 +57,12 @@ class Eye:
         return image, FrameFeatures(key=features.key, base=features.base.float(), stages=stages)
 
     def key(self, features: FrameFeatures) -> Float[Tensor, "h w c"]:
-        """Return what is matched, of unit length in every cell."""
-        name = self._config.feature
+        """Return what is matched."""
+        config = self._config
+        key = features.key if config.feature == "key" else features.stages[config.feature]
+        if config.feature_scale != 1:
+            key = F.interpolate(key, scale_factor=config.feature_scale, mode="bilinear", align_corners=False)
         # A stage is cut out as it is and only brought to unit length, as label propagation does.
-        key = features.key if name == "key" else F.normalize(features.stages[name], dim=1)
+        if config.feature != "key" and config.unit_length:
+            key = F.normalize(key, dim=1)
         return key[0].permute(1, 2, 0).contiguous()

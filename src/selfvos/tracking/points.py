@@ -11,11 +11,10 @@ from torch.nn import functional as F
 from selfvos.errors import DataError, UsageError
 from selfvos.models.segmenter import Segmenter
 from selfvos.ops.label_map import native_maps
-from selfvos.ops.matching import match
-from selfvos.ops.propagation import read
 from selfvos.tracking.eye import Eye
 from selfvos.tracking.framing import Framing
-from selfvos.tracking.memory import Entry, Memory
+from selfvos.tracking.labels import carry, empty_memory
+from selfvos.tracking.memory import Entry
 from selfvos.tracking.settings import TrackConfig
 from selfvos.tracking.tracker import recommended
 
@@ -51,7 +50,7 @@ class PointTracker:
         self.precision = self._eye.precision
         """``float32`` or ``bfloat16``: what the visual encoder computes in."""
         self._framing: Framing | None = None
-        self._memory = Memory(self.config.last)
+        self._memory = empty_memory(self.config)
 
     @torch.inference_mode()
     def start(self, frame: UInt8[np.ndarray, "y x 3"], points: Points) -> Points:
@@ -73,8 +72,8 @@ class PointTracker:
         seen = drawn.flatten(1).sum(dim=1).cpu().numpy() > 0
         if not seen.any():
             raise DataError("none of the points lies in the first frame; give their x and y in its pixels")
-        self._framing, self._memory = framing, Memory(self.config.last)
-        self._memory.pin(Entry(key=key, labels=drawn.flatten(1).T, values=None))
+        self._framing, self._memory = framing, empty_memory(self.config)
+        self._memory.keep(Entry(key=key, labels=drawn.flatten(1).T, values=None), given=True)
         return np.where(seen[:, None], points, np.nan)
 
     @torch.inference_mode()
@@ -98,8 +97,8 @@ class PointTracker:
             came, needed = (f"{y}x{x}" for y, x in (frame.shape[:2], framing.native))
             raise DataError(f"frame is {came} (height x width), the first one was {needed}; start a new video")
         key = self._look(frame, framing)
-        labels = read(self._memory.labels, match(key, self._memory.keys, self._memory.permanent, self.config.match))
-        self._memory.write(Entry(key=key, labels=labels, values=None))
+        labels = carry(key, self._memory, self.config)
+        self._memory.keep(Entry(key=key, labels=labels, values=None))
         return self._read_out(labels.T.unflatten(1, key.shape[:2]), framing)
 
     def _look(self, frame: UInt8[np.ndarray, "y x 3"], framing: Framing) -> Float[Tensor, "h w c"]:
@@ -116,14 +115,14 @@ class PointTracker:
     def _read_out(self, maps: Float[Tensor, "j h w"], framing: Framing) -> Points:
         if self.config.points.grid == "cells":
             return read_points(maps, self.config.points.top) * self._cell_px(framing)
-        stride = float(self._eye.model.stride)
+        stride = float(self._eye.stride)
         maps = native_maps(maps, stride=stride, resized=framing.resized, native=framing.native)
         return read_points(maps, self.config.points.top)
 
     def _cell_px(self, framing: Framing) -> Float64[np.ndarray, "2"]:
         """Return the width and height of a feature cell in native pixels."""
         (height, width), (tall, wide) = framing.native, framing.resized
-        return np.array([width / wide, height / tall]) * self._eye.model.stride
+        return np.array([width / wide, height / tall]) * self._eye.stride
 
 
 def draw_points(points: Points, size: tuple[int, int], sigma: float) -> Float[Tensor, "j y x"]:

@@ -1,10 +1,10 @@
 """Frame in, mask out."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Float, Integer, UInt8
+from jaxtyping import Bool, Float, Integer, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -12,12 +12,13 @@ from selfvos.errors import MaskMismatch, UsageError
 from selfvos.models.segmenter import Segmenter
 from selfvos.ops import masks as mask_ops
 from selfvos.ops.label_map import LabelMap, label_map
-from selfvos.ops.matching import Matches, match
+from selfvos.ops.matching import Matches
 from selfvos.ops.propagation import read
 from selfvos.settings import from_dict
 from selfvos.tracking.eye import Eye
 from selfvos.tracking.framing import Framing
-from selfvos.tracking.memory import Entry, Memory
+from selfvos.tracking.labels import carry, draw_cells, empty_memory, find, harden, settle, stretch_shown
+from selfvos.tracking.memory import Entry
 from selfvos.tracking.refinement import embed, refine
 from selfvos.tracking.settings import TrackConfig
 from selfvos.types import FrameFeatures, MaskContext, ObjectState
@@ -49,6 +50,7 @@ class Tracker:
         Mask-VOS, inference: memory of the first and the last N frames, one restricted top-k affinity shared by
         all objects, warped labels as coarse masks, R rounds of V and D. Departures: the coarse labels of frames
         before the memory is full are not padded with copies of the first frame; see also `Framing`.
+        Label propagation of other methods is the same without V and D, by their settings: see `presets`.
     """
 
     def __init__(self, model: Segmenter, config: TrackConfig | None = None) -> None:
@@ -69,7 +71,7 @@ class Tracker:
         self.precision = self._eye.precision
         """``float32`` or ``bfloat16``: what the visual encoder computes in."""
         self._framing: Framing | None = None
-        self._memory = Memory(self.config.last)
+        self._memory = empty_memory(self.config)
         self._ids: list[int] = []
         self._latest: _Seen | None = None
         self._states: tuple[ObjectState, ...] = ()
@@ -97,7 +99,7 @@ class Tracker:
         self._check(mask)
         if not mask.any():
             raise MaskMismatch("the first mask is empty; draw at least one object")
-        self._memory, self._ids, self._latest = Memory(self.config.last), [], None
+        self._memory, self._ids, self._latest = empty_memory(self.config), [], None
         image, features = self._eye.look(frame, self._framing)
         self._learn_ids(mask)
         self._accept(self._given(image, features, mask))
@@ -181,15 +183,25 @@ class Tracker:
     def _draw(self, key: Tensor, context: MaskContext | None, mask: Ids) -> _Seen:
         objects = self._started().objects(mask, self._ids, key.device)
         drawn = _with_background(objects)
-        return _Seen(key, context, mask_ops.to_cells(drawn, self._model.stride), drawn, pinned=True)
+        cells = self._drawn_cells(mask, key.device)
+        coarse = mask_ops.to_cells(drawn, self._eye.stride) if cells is None else _with_background(cells)
+        return _Seen(key, context, coarse, drawn, pinned=True)
+
+    def _drawn_cells(self, mask: Ids, device: torch.device) -> Float[Tensor, "1 o h w"] | None:
+        """Return the objects' labels of single places; None where a cell gets the mean of its pixels."""
+        framing, how = self._started(), self.config.labels.down
+        if how == "area":
+            return None
+        return draw_cells(framing.drawn(mask, self._ids, device), framing, self._eye.stride, how)
 
     def _follow(self, image: Tensor, features: FrameFeatures) -> _Seen:
         key = self._eye.key(features)
         h, w, _ = key.shape
-        matches = match(key, self._memory.keys, self._memory.permanent, self.config.match)
-        coarse = read(self._memory.labels, matches).T.reshape(1, -1, h, w)
         if not self.config.rounds:
-            return _Seen(key, None, coarse, None, pinned=False)
+            carried = carry(key, self._memory, self.config).T.reshape(-1, h, w)
+            return _Seen(key, None, settle(carried, self.config.labels)[None], None, pinned=False)
+        matches = find(key, self._memory, self.config)
+        coarse = read(self._memory.labels, matches).T.reshape(1, -1, h, w)
         context = self._model.prepare_masks(image, features)
         start = mask_ops.to_pixels(coarse, self._model.stride)
         fine = refine(self._model, context, lambda part: self._values(part, matches, (h, w)), start, self.config.rounds)
@@ -200,44 +212,46 @@ class Tracker:
         return values.unflatten(2, grid)[None]
 
     def _insert(self, seen: _Seen, mask: Ids) -> _Seen:
-        before = len(self._ids)
         self._learn_ids(mask)
-        fine = mask_ops.to_pixels(seen.coarse, self._model.stride) if seen.fine is None else seen.fine
-        tracked = F.pad(fine[:, 1:], (0, 0, 0, 0, 0, len(self._ids) - before))
-        drawn = self._started().objects(mask, self._ids, tracked.device)
-        # A drawn pixel belongs to what was drawn; an id that was drawn is nowhere else.
-        named = torch.tensor([i in mask for i in self._ids], device=tracked.device).view(1, -1, 1, 1)
-        free = 1 - drawn.sum(dim=1, keepdim=True).clamp(0, 1)
-        objects = torch.where(named, drawn, tracked * free)
-        drawn = _with_background(objects)
-        return _Seen(seen.key, seen.context, mask_ops.to_cells(drawn, self._model.stride), drawn, pinned=True)
+        fine = mask_ops.to_pixels(seen.coarse, self._eye.stride) if seen.fine is None else seen.fine
+        named = torch.tensor([i in mask for i in self._ids], device=fine.device).view(1, -1, 1, 1)
+        drawn = _drawn_over(fine, self._started().objects(mask, self._ids, fine.device), named)
+        cells = self._drawn_cells(mask, fine.device)
+        coarse = mask_ops.to_cells(drawn, self._eye.stride) if cells is None else _drawn_over(seen.coarse, cells, named)
+        return _Seen(seen.key, seen.context, coarse, drawn, pinned=True)
 
     def _remember(self) -> None:
         seen = self._latest
         if seen is None:
             return
         labels = seen.coarse
-        if seen.fine is not None and self.config.remember == "decoded":
+        if seen.fine is not None and not seen.pinned and self.config.remember == "decoded":
             labels = mask_ops.to_cells(seen.fine, self._model.stride)
         values = None
         if seen.context is not None and seen.fine is not None:
             values = embed(self._model, seen.context, seen.fine)
         entry = Entry(key=seen.key, labels=labels[0].flatten(1).T, values=values)
-        (self._memory.pin if seen.pinned else self._memory.write)(entry)
+        self._memory.keep(entry, given=seen.pinned)
 
     def _accept(self, seen: _Seen) -> LabelMap:
-        self._latest = seen
-        framing = self._started()
-        maps, stride = (seen.coarse, self._model.stride) if seen.fine is None else (seen.fine, 1)
+        framing, labels = self._started(), self.config.labels
+        maps, stride = (seen.coarse, self._eye.stride) if seen.fine is None else (seen.fine, 1)
         size = framing.native if self.config.decide_at == "native" else framing.resized
-        found = label_map(maps[0], stride=float(stride), resized=framing.resized, native=size)
+        shown = maps[0]
+        if labels.min_max == "shown":
+            shown = stretch_shown(shown, labels, stride=float(stride), resized=framing.resized, size=size)
+        found = label_map(shown, stride=float(stride), resized=framing.resized, native=size, up=labels.up)
+        if labels.hard:
+            coarse = harden(found.channel, len(self._ids) + 1, framing, self._eye.stride, labels)
+            seen = replace(seen, coarse=coarse.to(seen.coarse.device))
+        self._latest = seen
         self._states = tuple(self._state(found, o) for o in range(len(self._ids)))
         return found if size == framing.native else found._replace(channel=framing.nearest(found.channel))
 
     def _state(self, found: LabelMap, o: int) -> ObjectState:
         pixels, total, peak = (float(numbers[o + 1]) for numbers in found[1:])
         lost = pixels == 0 or peak <= self.config.lost_below
-        return ObjectState(id=self._ids[o], confidence=0.0 if lost else total / pixels, lost=lost)
+        return ObjectState(id=self._ids[o], confidence=0.0 if lost else min(total / pixels, 1.0), lost=lost)
 
     def _read_out(self, found: LabelMap, given: Ids | None) -> Ids:
         shown = [0, *(0 if state.lost else state.id for state in self._states)]
@@ -267,6 +281,15 @@ def recommended(model: Segmenter) -> TrackConfig:
 
 def _with_background(objects: Float[Tensor, "1 o y x"]) -> Float[Tensor, "1 o1 y x"]:
     return torch.cat([(1 - objects.sum(dim=1, keepdim=True)).clamp(0, 1), objects], dim=1)
+
+
+def _drawn_over(
+    tracked: Float[Tensor, "1 p1 y x"], drawn: Float[Tensor, "1 o y x"], named: Bool[Tensor, "1 o 1 1"]
+) -> Float[Tensor, "1 o1 y x"]:
+    """Put what was drawn over what was tracked: an id that was drawn is nowhere else."""
+    objects = F.pad(tracked[:, 1:], (0, 0, 0, 0, 0, drawn.shape[1] + 1 - tracked.shape[1]))
+    free = 1 - drawn.sum(dim=1, keepdim=True).clamp(0, 1)
+    return _with_background(torch.where(named, drawn, objects * free))
 
 
 def _size(shape: np.ndarray | tuple[int, ...]) -> str:

@@ -83,7 +83,7 @@ def kernel(request):
 
 def find(kernel, query, memory, permanent, config, **options):
     h, w = query.shape[:2]
-    window = torch.from_numpy(matching._window_reach(config, h, w))
+    window = torch.from_numpy(matching.window_reach(config, h, w))
     reach = torch.where(matching._is_free(permanent, config)[:, None], w - 1, window)
     return kernel("window_topk", query, memory, reach, config.top_k, **options)
 

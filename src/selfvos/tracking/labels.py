@@ -1,0 +1,90 @@
+"""What label propagation remembers of a mask, carries to a frame, and shows of it."""
+
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int32
+from torch import Tensor
+
+from selfvos.ops.copies import repeat_first
+from selfvos.ops.label_map import at_places, native_maps
+from selfvos.ops.matching import Matches, match
+from selfvos.ops.propagation import read
+from selfvos.ops.window_attention import attend
+from selfvos.tracking.framing import Framing
+from selfvos.tracking.memory import Memory
+from selfvos.tracking.settings import LabelConfig, TrackConfig
+
+
+def empty_memory(config: TrackConfig) -> Memory:
+    """Return a memory for a new video."""
+    return Memory(config.last, pinned=config.pinned, offsets=config.offsets)
+
+
+def find(key: Float[Tensor, "h w c"], memory: Memory, config: TrackConfig) -> Matches:
+    """Match a frame with what is remembered."""
+    matches = match(key, memory.keys, memory.permanent, config.match)
+    if config.pad_start and memory.missing:
+        return repeat_first(matches, memory.missing, (key.shape[0], key.shape[1]), config.match)
+    return matches
+
+
+def carry(key: Float[Tensor, "h w c"], memory: Memory, config: TrackConfig) -> Float[Tensor, "m o"]:
+    """Carry the labels that are remembered to a frame."""
+    if config.attend is not None:
+        return attend(key, memory.keys, memory.labels, memory.ages, config.attend)
+    return read(memory.labels, find(key, memory, config))
+
+
+def settle(carried: Float[Tensor, "o1 h w"], config: LabelConfig) -> Float[Tensor, "o1 h w"]:
+    """Return what is shown and remembered of carried labels, background first."""
+    if config.object_gain != 1:
+        carried = torch.cat([carried[:1], carried[1:] * config.object_gain])
+    return _stretch(carried, carried) if config.min_max == "carried" else carried
+
+
+def stretch_shown(
+    maps: Float[Tensor, "o1 h w"],
+    config: LabelConfig,
+    *,
+    stride: float,
+    resized: tuple[int, int],
+    size: tuple[int, int],
+) -> Float[Tensor, "o1 h w"]:
+    """Stretch each channel so that its picture runs from 0 to 1; for arguments see `label_map`.
+
+    Source:
+        Public test code of UVC, DINO and VFS: pixels are stretched, not cells. Interpolation does not mind which.
+    """
+    return _stretch(maps, native_maps(maps, stride=stride, resized=resized, native=size, up=config.up))
+
+
+def draw_cells(
+    drawn: Float[Tensor, "1 o y x"], framing: Framing, stride: int, how: Literal["bilinear", "nearest", "subsample"]
+) -> Float[Tensor, "1 o h w"]:
+    """Return the labels of cells, each taken from one place of a mask at native size."""
+    return at_places(drawn[0], *framing.places(stride, how))[None]
+
+
+def harden(
+    channel: Int32[np.ndarray, "y x"], channels: int, framing: Framing, stride: int, config: LabelConfig
+) -> Float[Tensor, "1 o1 h w"]:
+    """Return the channel that one pixel of each cell got, as labels.
+
+    Args:
+        channel: At native size.
+        channels: How many there are.
+        framing: Sizes of the video.
+        stride: Pixels of the padded frame per cell.
+        config: Says which pixel.
+    """
+    assert config.down in ("nearest", "subsample"), "hard labels come from single pixels"
+    rows, columns = (place.astype(np.int64) for place in framing.places(stride, config.down))
+    picked = torch.from_numpy(channel[rows[:, None], columns])
+    return (picked == torch.arange(channels)[:, None, None]).float()[None]
+
+
+def _stretch(maps: Float[Tensor, "o h w"], picture: Float[Tensor, "o y x"]) -> Float[Tensor, "o h w"]:
+    low, high = picture.amin(dim=(1, 2), keepdim=True), picture.amax(dim=(1, 2), keepdim=True)
+    return torch.where(high > low, (maps - low) / (high - low), 0.0)
