@@ -1,4 +1,4 @@
-"""ResNet-18 and ResNet-50 with a fine grid: output stride 8 (or 4) instead of 32."""
+"""ResNet-18 and ResNet-50 with a fine grid: output stride 8 (or 4, or 16) instead of 32."""
 
 from dataclasses import dataclass
 
@@ -58,7 +58,8 @@ class ResNet(Backbone):
 
     Source:
         He et al. 2016. Departures, as in CRW and Mask-VOS: every convolution of layer3 and layer4 has
-        stride 1, without dilation (stride 8); at stride 4, those of layer2 as well. The classifier is left out.
+        stride 1, without dilation (stride 8); at stride 4, those of layer2 as well, at stride 16 those of layer4
+        alone. The classifier is left out.
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class ResNet(Backbone):
         self.channels, self.strides = {}, {}
         inputs, reached = 64, 4
         for number, depth in enumerate(depths[:last_stage], start=1):
-            step = 2 if number == 2 and stride == 8 else 1
+            step = 2 if number > 1 and reached < stride else 1
             width = 64 * 2 ** (number - 1)
             first = block(inputs, width, step)
             inputs, reached = width * block.expansion, reached * step
@@ -134,16 +135,16 @@ class ResNetFactory(BackboneFactory):
     body: type[ResNet] = ResNet
 
     def __call__(self, *, stride: int, last_stage: int) -> ResNet:
-        """Make the network; stride 4 or 8, last stage 3 or 4."""
-        if stride not in (4, 8) or last_stage not in (3, 4):
+        """Make the network; stride 4, 8 or 16, last stage 3 or 4."""
+        if stride not in (4, 8, 16) or last_stage not in (3, 4):
             raise UsageError(
-                f"a ResNet has stride 4 or 8 and ends at stage 3 or 4; asked for stride {stride}, stage {last_stage}"
+                f"a ResNet has stride 4, 8 or 16 and ends at stage 3 or 4; asked for stride {stride}, stage {last_stage}"
             )
         return self.body(self.block, self.depths, stride=stride, last_stage=last_stage)
 
 
-BACKBONES.register("resnet18", about="ResNet-18 at stride 8 or 4")(ResNetFactory(BasicBlock, (2, 2, 2, 2)))
-BACKBONES.register("resnet50", about="ResNet-50 at stride 8 or 4")(ResNetFactory(Bottleneck, (3, 4, 6, 3)))
+BACKBONES.register("resnet18", about="ResNet-18 at stride 8, 4 or 16")(ResNetFactory(BasicBlock, (2, 2, 2, 2)))
+BACKBONES.register("resnet50", about="ResNet-50 at stride 8, 4 or 16")(ResNetFactory(Bottleneck, (3, 4, 6, 3)))
 BACKBONES.register("resnet18-reflect", about="ResNet-18 with mirrored borders, as CRW's weights want it")(
     ResNetFactory(BasicBlock, (2, 2, 2, 2), ReflectResNet)
 )
