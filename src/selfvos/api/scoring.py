@@ -30,7 +30,7 @@ from selfvos.settings import from_dict, to_dict
 from selfvos.storage import write_text
 from selfvos.tracking.points import PointTracker
 from selfvos.tracking.settings import TrackConfig
-from selfvos.tracking.tracker import Tracker, recommended
+from selfvos.tracking.system import MaskTracker, make_tracker, recommended
 from selfvos.types import Frame, Progress, nobody
 
 
@@ -70,23 +70,26 @@ def evaluate(
     out = Path(out)
     total = _look_ahead(videos)
     results = _remove_old(videos, out)
-    done, precision = 0, ""
+    done, precision, mark = 0, "", ""
     for video in videos.videos:
         overlay = out / "overlays" / f"{video.name}.mp4" if overlays else None
         if isinstance(video, PointVideo):
             tracker = PointTracker(model, config)
             steps = _follow_points(tracker, video, results)
         else:
-            tracker = Tracker(model, config)
+            tracker = make_tracker(model, config)
+            mark = tracker.mark
             steps = _follow_masks(tracker, video, results, overlay)
         precision = tracker.precision
         for _ in steps:
             done += 1
             watch(video.name, done, total)
     settings = {"weights": digest(model.state_dict()), **_flat(to_dict(config)), "track.precision": precision}
+    if mark:
+        settings = {"mark": mark, **settings}
     if not videos.scored_here:
         return _archive(videos, out, settings, lambda done, total: watch("packing", done, total or 0))
-    report = _report(videos, Path(root), results, settings, _telling(watch, "scoring"))
+    report = _report(videos, Path(root), results, settings, _telling(watch, "scoring")).marked(mark)
     _write(report, videos, results, out)
     return report
 
@@ -178,7 +181,7 @@ def _look_ahead(benchmark: Benchmark) -> int:
     return total
 
 
-def _follow_masks(tracker: Tracker, video: LabelledVideo, results: Path, overlay: Path | None) -> Iterator[None]:
+def _follow_masks(tracker: MaskTracker, video: LabelledVideo, results: Path, overlay: Path | None) -> Iterator[None]:
     names, required = _tracked_frames(video), set(video.required)
     masks = {names.index(name): video.given_mask(name) for name in video.given}
     with ResultFolder(results / video.name, overlay_video=overlay) as folder:

@@ -2,10 +2,10 @@
 
 from selfvos.ops.matching import MatchConfig
 from selfvos.registry import Registry
-from selfvos.tracking.settings import TrackConfig
+from selfvos.tracking.settings import SystemSpec, TrackConfig
 
 PRESETS: Registry[TrackConfig] = Registry("preset", "selfvos.tracking")
-"""All remember the first and the last 20 frames and match the top 10 within a circle of radius 12."""
+"""All but the supervised ones remember the first and the last 20 frames and match the top 10 within a circle of radius 12."""
 
 _VFS = MatchConfig(temperature=0.07, exempt_permanent=False)
 
@@ -15,4 +15,7 @@ PRESETS.register("crw", about="CRW: layer3, first frame matched everywhere")(Tra
 PRESETS.register("dul", about="DUL: layer4, first frame matched everywhere")(TrackConfig(rounds=0, feature="layer4"))
 PRESETS.register("vfs", about="VFS: layer3, temperature 0.07, first frame restricted too")(
     TrackConfig(rounds=0, feature="layer3", match=_VFS)
+)
+PRESETS.register("osvos", about="supervised: OSVOS, each object's first mask fine-tunes a network (slow start)")(
+    TrackConfig(rounds=0, system=SystemSpec(name="osvos"))
 )

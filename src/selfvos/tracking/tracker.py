@@ -21,8 +21,6 @@ from selfvos.tracking.settings import TrackConfig
 from selfvos.tracking.system import MEMORY, SYSTEMS, recommended, system_name
 from selfvos.types import FrameFeatures, MaskContext, ObjectState
 
-__all__ = ["Ids", "Tracker", "recommended"]
-
 
 @dataclass(frozen=True)
 class _Seen:
