@@ -32,9 +32,9 @@ def overlap(a, b):
 
 
 @pytest.fixture(scope="module")
-def model():
+def model(tiny_resnet):
     torch.manual_seed(0)
-    return Segmenter(SegmenterConfig(backbone="resnet18", last_stage=3, key_channels=8, mask_path="none")).eval()
+    return Segmenter(SegmenterConfig(backbone=tiny_resnet, last_stage=3, key_channels=8, mask_path="none")).eval()
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def config(**settings):
 
 
 def test_follows_a_blob_from_an_untrained_encoder(model):
-    tracker = make_tracker(model, config(steps=30, lr=1e-3, head_lr=1e-2))
+    tracker = make_tracker(model, config(steps=60, lr=3e-3, head_lr=3e-3))
     tracker.start(*draw({1: (16, 16)}))
     for step in range(1, 4):
         frame, mask = draw({1: (16 + 6 * step, 16 + 8 * step)})

@@ -21,7 +21,7 @@ class SegmenterConfig:
     backbone: str = "resnet18"
     """Name of the visual backbone."""
     stride: int = 8
-    """Pixels per feature cell: 8, or 4 for finer features at four times the cost, or 16; for a transformer, its patch."""
+    """Pixels per feature cell: 8, 4 for finer features at four times the cost, or 16; for a transformer, its patch."""
     last_stage: int = 4
     """Deepest residual stage kept: 4, or 3 for a quarter of the cost; a network without such stages wants 4."""
     key_channels: int = 128

@@ -5,7 +5,7 @@ from selfvos.registry import Registry
 from selfvos.tracking.settings import SystemSpec, TrackConfig
 
 PRESETS: Registry[TrackConfig] = Registry("preset", "selfvos.tracking")
-"""All but the supervised ones remember the first and the last 20 frames and match the top 10 within a circle of radius 12."""
+"""All but the supervised ones remember the first and last 20 frames and match the top 10 within a radius of 12."""
 
 _VFS = MatchConfig(temperature=0.07, exempt_permanent=False)
 

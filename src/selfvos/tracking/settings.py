@@ -41,7 +41,7 @@ class TrackConfig:
     """Settings of the tracker; the defaults are the paper's."""
 
     system: SystemSpec = field(default_factory=SystemSpec)
-    """What follows objects; supervised systems take sizes and `lost_below` from here, and have settings of their own."""
+    """What follows objects; from the rest, supervised systems take sizes, `last`, `precision` and `lost_below`."""
     rounds: int = 3
     """Refinement rounds R; 0 is pure label propagation."""
     last: int = 20

@@ -20,10 +20,15 @@ MEMORY = "memory"
 class MaskTracker(Protocol):
     """Frame in, mask out, whatever the system."""
 
-    mark: str
-    """What sets its results apart wherever they are shown, such as that it is supervised; empty where nothing does."""
-    precision: str
-    """``float32`` or ``bfloat16``: what the visual encoder computes in."""
+    @property
+    def mark(self) -> str:
+        """What sets its results apart wherever they are shown: that it is supervised; empty where nothing does."""
+        ...
+
+    @property
+    def precision(self) -> str:
+        """``float32`` or ``bfloat16``: what the visual encoder computes in."""
+        ...
 
     @property
     def objects(self) -> tuple[ObjectState, ...]:

@@ -1,6 +1,7 @@
 """ResNet-18 and ResNet-50 with a fine grid: output stride 8 (or 4, or 16) instead of 32."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -62,18 +63,21 @@ class ResNet(Backbone):
         alone. The classifier is left out.
     """
 
+    stem_channels: ClassVar[int] = 64
+    """Channels after the first convolution; each stage is twice as wide as the one before."""
+
     def __init__(
         self, block: type[BasicBlock] | type[Bottleneck], depths: tuple[int, ...], *, stride: int, last_stage: int
     ) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
-        self.bn1 = nn.BatchNorm2d(64)
+        self.conv1 = nn.Conv2d(3, self.stem_channels, 7, 2, 3, bias=False)
+        self.bn1 = nn.BatchNorm2d(self.stem_channels)
         self.maxpool = nn.MaxPool2d(3, 2, 1)
         self.channels, self.strides = {}, {}
-        inputs, reached = 64, 4
+        inputs, reached = self.stem_channels, 4
         for number, depth in enumerate(depths[:last_stage], start=1):
             step = 2 if number > 1 and reached < stride else 1
-            width = 64 * 2 ** (number - 1)
+            width = self.stem_channels * 2 ** (number - 1)
             first = block(inputs, width, step)
             inputs, reached = width * block.expansion, reached * step
             name = f"layer{number}"
@@ -138,7 +142,7 @@ class ResNetFactory(BackboneFactory):
         """Make the network; stride 4, 8 or 16, last stage 3 or 4."""
         if stride not in (4, 8, 16) or last_stage not in (3, 4):
             raise UsageError(
-                f"a ResNet has stride 4, 8 or 16 and ends at stage 3 or 4; asked for stride {stride}, stage {last_stage}"
+                f"a ResNet has stride 4, 8 or 16 and ends at stage 3 or 4; asked for {stride} and {last_stage}"
             )
         return self.body(self.block, self.depths, stride=stride, last_stage=last_stage)
 
