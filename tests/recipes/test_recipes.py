@@ -40,12 +40,12 @@ def library(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", RECIPES.names())
-def test_both_phases_of_every_recipe_run(name, library, tmp_path):
+def test_both_phases_of_every_recipe_run(name, library, tmp_path, tiny_resnet):
     # The paper's V and D are large to write down; its own recipes are enough to run them.
     recipe = RECIPES.get(name)()
     slim = ["model.mask_path=slim"] if recipe.model.mask_path == "full" and name != "mask_vos_resnet18" else []
-    large = ["clips.crop_px=128"] if recipe.model.stride == 16 else []
-    config = override(recipe, [*SMALL, *slim, *large])
+    coarse = ["clips.crop_px=128", f"model.backbone={tiny_resnet}"] if recipe.model.stride == 16 else []
+    config = override(recipe, [*SMALL, *slim, *coarse])
     fit(config, library, tmp_path, device=torch.device("cpu"))
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [line["phase"] for line in lines] == ["warmup", "joint"]

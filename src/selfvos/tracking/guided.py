@@ -46,8 +46,8 @@ class GuidedTracker(ABC):
     @property
     def mark(self) -> str:
         """What results are marked with wherever they are shown."""
-        labels = self._model.notes.get("labels", "pseudo masks")
-        return f"supervised system {self.name}, trained on {labels}"
+        learned = "true" if self._model.notes.get("recipe", {}).get("true_masks") else "pseudo"
+        return f"supervised system {self.name}, trained on {learned} masks"
 
     @property
     def objects(self) -> tuple[ObjectState, ...]:

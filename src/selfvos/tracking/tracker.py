@@ -47,9 +47,6 @@ class Tracker:
         before the memory is full are not padded with copies of the first frame; see also `Framing`.
     """
 
-    mark = ""
-    """What sets results apart wherever they are shown; nothing here."""
-
     def __init__(self, model: Segmenter, config: TrackConfig | None = None) -> None:
         """Make a tracker.
 
@@ -72,6 +69,11 @@ class Tracker:
         self._roster: Roster | None = None
         self._memory = Memory(self.config.last)
         self._latest: _Seen | None = None
+
+    @property
+    def mark(self) -> str:
+        """What sets results apart wherever they are shown: nothing, unless the weights learned from true masks."""
+        return "supervised: trained on true masks" if self._model.notes.get("recipe", {}).get("true_masks") else ""
 
     @property
     def objects(self) -> tuple[ObjectState, ...]:
