@@ -33,6 +33,8 @@ from selfvos.tracking.settings import TrackConfig
 from selfvos.tracking.system import MaskTracker, make_tracker, recommended
 from selfvos.types import Frame, Progress, nobody
 
+_MARK = "mark"
+
 
 def evaluate(
     model: Segmenter,
@@ -86,10 +88,11 @@ def evaluate(
             watch(video.name, done, total)
     settings = {"weights": digest(model.state_dict()), **_flat(to_dict(config)), "track.precision": precision}
     if mark:
-        settings = {"mark": mark, **settings}
+        settings = {_MARK: mark, **settings}
     if not videos.scored_here:
         return _archive(videos, out, settings, lambda done, total: watch("packing", done, total or 0))
-    report = _report(videos, Path(root), results, settings, _telling(watch, "scoring")).marked(mark)
+    report = _report(videos, Path(root), results, settings, _telling(watch, "scoring"))
+    report = replace(report, note=_join(mark, report.note))
     _write(report, videos, results, out)
     return report
 
@@ -149,7 +152,7 @@ def score_together(
 
     Args:
         results: Folders of the masks, at least two; see `score`. Results are named by the last part of their path, or
-            by more where that does not tell them apart.
+            by more where that does not tell them apart; those of a supervised system that `evaluate` ran are marked.
         benchmark: Name of the protocol.
         root: Folder of the data set.
         out: Where ``comparison.md``, ``.csv``, ``.json`` and ``.html`` go; None writes nothing.
@@ -161,7 +164,8 @@ def score_together(
         UsageError: A folder is given twice, or there is only one.
     """
     videos = BENCHMARKS.get(benchmark)(Path(root))
-    folders = dict(zip(unique_names([Path(folder) for folder in results]), map(Path, results), strict=True))
+    named = zip(unique_names([Path(folder) for folder in results]), map(Path, results), strict=True)
+    folders = {_marked_name(name, folder): folder for name, folder in named}
     reports = {name: _report(videos, Path(root), folder, {}, _telling(watch, name)) for name, folder in folders.items()}
     comparison = compare(reports)
     if out is not None:
@@ -253,9 +257,24 @@ def _archive_path(benchmark: Benchmark, out: Path) -> Path:
 
 def _archive(benchmark: Benchmark, out: Path, settings: dict[str, str | float], progress: Progress) -> Archive:
     archive = pack(out / "masks", benchmark, _archive_path(benchmark, out), progress=progress)
+    archive = replace(archive, note=_join(str(settings.get(_MARK, "")), archive.note))
     content = {**archive.to_dict(), "provenance": _provenance(settings)}
     write_text(out / "report.json", json.dumps(content, indent=1) + "\n")
     return archive
+
+
+def _join(*notes: str) -> str:
+    return "; ".join(filter(None, notes))
+
+
+def _marked_name(name: str, results: Path) -> str:
+    """Return the name of a result, marked where the report that `evaluate` wrote beside it is."""
+    try:
+        report = json.loads((results.parent / "report.json").read_text(encoding="utf-8"))
+        return f"{name} (supervised)" if "supervised" in report["provenance"][_MARK] else name
+    except (OSError, ValueError, KeyError, TypeError):
+        # Results of another program: nobody marked them.
+        return name
 
 
 def _provenance(settings: dict[str, str | float]) -> dict[str, str | float]:

@@ -95,10 +95,6 @@ class Report:
         """Provenance in a line: hashes by their first digits, without the settings of single parts."""
         return ", ".join(f"{name} {str(value)[:12]}" for name, value in self.provenance.items() if "." not in name)
 
-    def marked(self, mark: str) -> "Report":
-        """Return the report with a mark in its note, such as that the system is supervised; none leaves it as it is."""
-        return replace(self, note="; ".join(filter(None, [mark, self.note])))
-
     def with_attributes(self, attributes: Mapping[str, Sequence[str]]) -> "Report":
         """Return the report with scores by attribute.
 
