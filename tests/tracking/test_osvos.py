@@ -71,9 +71,16 @@ def test_follows_two_blobs_by_one_network_each(followed):
     assert overlap(result == 700, mask == 700) > 0.8
 
 
-def test_has_the_interface_of_the_tracker(followed):
+def test_has_the_interface_of_the_tracker(followed, colour_model):
     tracker, first, result, mask = followed
     assert isinstance(tracker, MaskTracker)
+    own = make_tracker(colour_model, TrackConfig(rounds=0, short_side_px=SIZE))
+    assert isinstance(own, MaskTracker)
+    assert own.mark == ""
+    assert own.start(*draw({1: (16, 16), 700: (46, 44)})).dtype == first.dtype
+    other = own.step(draw({1: (28, 24), 700: (40, 30)})[0])
+    assert (type(other), other.dtype, other.shape) == (type(result), result.dtype, result.shape)
+    assert [state.id for state in own.objects] == [state.id for state in tracker.objects]
     assert first.dtype == result.dtype == np.uint16
     assert result.shape == mask.shape
     assert [state.id for state in tracker.objects] == [1, 700]

@@ -133,6 +133,8 @@ def test_what_does_not_go_together_is_refused(system, tiny_resnet):
     model = build(system, tiny_resnet).eval()
     with pytest.raises(UsageError, match="make_tracker"):
         Tracker(model)
+    with pytest.raises(UsageError, match="set rounds to 0"):
+        Tracker(model, TrackConfig(system=SystemSpec(name="memory")))
     Tracker(model, TrackConfig(rounds=0))  # label propagation needs no mask path
     with pytest.raises(UsageError, match="l_seg.*memory"):
         TrainingStep(model, (ObjectiveSpec(name="l_seg"),))

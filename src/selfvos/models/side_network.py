@@ -34,7 +34,7 @@ class SideNetwork(nn.Module):
         """Return the object's logits for RGB frames in [0, 1]."""
         stages = self.backbone(self.backbone.prepare(frames))
         seen = [side(stages[name]) for name, side in self.sides.items()]
-        size = max((tuple(x.shape[-2:]) for x in seen), default=(1, 1))
+        size = max(tuple(x.shape[-2:]) for x in seen)
         fused = self.fuse(torch.cat([_resize(x, size) for x in seen], dim=1))
         return _resize(fused, (frames.shape[-2], frames.shape[-1]))
 

@@ -55,13 +55,16 @@ class Tracker:
             config: Settings; by default those that the weights recommend, or else the paper's.
 
         Raises:
-            UsageError: Refinement is asked of weights without a mask path, or the feature does not exist.
+            UsageError: Refinement is asked of weights without a mask path, the feature does not exist, or settings
+                or weights ask for another system.
         """
         self.config = config or recommended(model)
         if self.config.rounds and model.mask_path is None:
             raise UsageError("these weights have no mask path (V and D): set rounds to 0 for label propagation")
         if (system := system_name(model, self.config)) != MEMORY:
             raise UsageError(f"these settings or weights ask for {system!r}: call selfvos.make_tracker, not Tracker")
+        if self.config.rounds and model.mask_path and model.mask_path.system != MEMORY:
+            raise UsageError(f"mask path {model.config.mask_path!r} refines nothing here: set rounds to 0")
         self._eye = Eye(model, self.config)
         self._model = self._eye.model
         self.precision = self._eye.precision
