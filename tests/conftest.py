@@ -16,6 +16,21 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+@pytest.fixture(scope="module")
+def tiny_resnet():
+    """Name of a ResNet so narrow that it learns within a test; it is listed nowhere else."""
+    from selfvos.models.backbones.base import BACKBONES
+    from selfvos.models.backbones.resnet import BasicBlock, ResNet, ResNetFactory
+
+    class TinyResNet(ResNet):
+        stem_channels = 8
+
+    BACKBONES.names()  # before anything is added, so that the rest is there too
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(BACKBONES._things, "resnet-tiny", ResNetFactory(BasicBlock, (1, 1, 1, 1), TinyResNet))
+        yield "resnet-tiny"
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Folder of real videos beside the checkout; tests that need it skip where it is absent."""

@@ -168,6 +168,7 @@ def test_list_knows_every_kind(run):
         "backbones": "resnet50",
         "benchmarks": "davis-2017-val",
         "presets": "crw",
+        "systems": "stm",
         "weights": "default",
     }.items():
         status, text, _ = run("list", kind, "--json")

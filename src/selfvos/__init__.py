@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from selfvos.api import train as train
     from selfvos.evaluation.report import Report as Report
     from selfvos.tracking.settings import TrackConfig as TrackConfig
+    from selfvos.tracking.system import make_tracker as make_tracker
     from selfvos.tracking.tracker import Tracker as Tracker
 
 __version__ = "0.1.0"
@@ -26,10 +27,11 @@ _HOMES = {
     "evaluate": "selfvos.api",
     "score": "selfvos.api",
     "Tracker": "selfvos.tracking.tracker",
+    "make_tracker": "selfvos.tracking.system",
     "TrackConfig": "selfvos.tracking.settings",
     "Report": "selfvos.evaluation.report",
 }
-__all__ = ["Report", "TrackConfig", "Tracker", "evaluate", "load", "recipes", "score", "track", "train"]
+__all__ = ["Report", "TrackConfig", "Tracker", "evaluate", "load", "make_tracker", "recipes", "score", "track", "train"]
 
 
 def __getattr__(name: str) -> Any:

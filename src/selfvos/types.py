@@ -48,8 +48,8 @@ class MaskContext:
     frame: Float[Tensor, "b p y2 x2"]
     """The frame as V sees it: pixels, or cells of a projection of them."""
     base: Float[Tensor, "b d h w"]
-    skip8: Float[Tensor, "b e h w"]
-    """Skip at the feature stride."""
+    skip8: Float[Tensor, "b e y8 x8"]
+    """Skip at stride 8, or at the feature stride where that is finer."""
     skip4: Float[Tensor, "b f y4 x4"]
     """Skip at stride 4."""
 

@@ -32,7 +32,7 @@ def test_state_dict_names_are_those_of_published_weights():
     assert {"layer1.0.conv3.weight", "layer1.0.downsample.0.weight", "layer3.5.bn3.weight"} <= deep
 
 
-@pytest.mark.parametrize(("stride", "last_stage"), [(16, 4), (8, 2)])
+@pytest.mark.parametrize(("stride", "last_stage"), [(32, 4), (8, 2)])
 def test_other_strides_and_depths_are_refused(stride, last_stage):
     with pytest.raises(UsageError, match="stride"):
         BACKBONES.get("resnet18")(stride=stride, last_stage=last_stage)

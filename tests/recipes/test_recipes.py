@@ -40,15 +40,17 @@ def library(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", RECIPES.names())
-def test_both_phases_of_every_recipe_run(name, library, tmp_path):
+def test_both_phases_of_every_recipe_run(name, library, tmp_path, tiny_resnet):
     # The paper's V and D are large to write down; its own recipes are enough to run them.
-    slim = [] if name == "mask_vos_resnet18" else ["model.mask_path=slim"]
-    config = override(RECIPES.get(name)(), [*SMALL, *slim])
+    recipe = RECIPES.get(name)()
+    slim = ["model.mask_path=slim"] if recipe.model.mask_path == "full" and name != "mask_vos_resnet18" else []
+    coarse = ["clips.crop_px=128", f"model.backbone={tiny_resnet}"] if recipe.model.stride == 16 else []
+    config = override(recipe, [*SMALL, *slim, *coarse])
     fit(config, library, tmp_path, device=torch.device("cpu"))
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [line["phase"] for line in lines] == ["warmup", "joint"]
     assert all(np.isfinite(line["loss"]) for line in lines)
-    assert "l_seg" in lines[1]
+    assert {"l_seg", "stm", "rgmp"} & lines[1].keys()
 
 
 @pytest.mark.parametrize("name", RECIPES.names())

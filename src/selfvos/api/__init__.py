@@ -9,6 +9,7 @@ from selfvos.api.learning import adapt, train
 from selfvos.api.scoring import evaluate, protocol_config, score, score_together
 from selfvos.api.tracking import track, track_config, track_to
 from selfvos.api.weights import load, pick_device
+from selfvos.tracking.system import make_tracker
 
 __all__ = [
     "adapt",
@@ -18,6 +19,7 @@ __all__ = [
     "demo",
     "evaluate",
     "load",
+    "make_tracker",
     "names",
     "pack_results",
     "pick_device",

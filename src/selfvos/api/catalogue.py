@@ -9,11 +9,12 @@ from selfvos.objectives.base import OBJECTIVES
 from selfvos.recipes import RECIPES
 from selfvos.registry import Registry
 from selfvos.tracking.presets import PRESETS
+from selfvos.tracking.system import SYSTEMS
 from selfvos.training.settings import TrainConfig
 
 
 def names(kind: str) -> dict[str, str]:
-    """Return what there is of a kind (recipes, objectives, backbones, benchmarks, presets, formats, weights).
+    """Return what there is of a kind (recipes, objectives, backbones, benchmarks, presets, systems, formats, weights).
 
     Raises:
         UsageError: No such kind.
@@ -24,6 +25,7 @@ def names(kind: str) -> dict[str, str]:
         "backbones": BACKBONES,
         "benchmarks": BENCHMARKS,
         "presets": PRESETS,
+        "systems": SYSTEMS,
         "formats": FORMATS,
     }
     if kind == "weights":

@@ -31,8 +31,10 @@ from selfvos.settings import from_dict, to_dict
 from selfvos.storage import write_text
 from selfvos.tracking.points import PointTracker
 from selfvos.tracking.settings import TrackConfig
-from selfvos.tracking.tracker import Tracker, recommended
+from selfvos.tracking.system import MaskTracker, make_tracker, recommended
 from selfvos.types import Frame, Progress, nobody
+
+_MARK = "mark"
 
 
 def evaluate(
@@ -71,23 +73,27 @@ def evaluate(
     out = Path(out)
     total = _look_ahead(videos)
     results = _remove_old(videos, out)
-    done, precision = 0, ""
+    done, precision, mark = 0, "", ""
     for video in videos.videos:
         overlay = out / "overlays" / f"{video.name}.mp4" if overlays else None
         if isinstance(video, PointVideo):
             tracker = PointTracker(model, config)
             steps = _follow_points(tracker, video, results)
         else:
-            tracker = Tracker(model, config)
+            tracker = make_tracker(model, config)
+            mark = tracker.mark
             steps = _follow_masks(tracker, video, results, overlay)
         precision = tracker.precision
         for _ in steps:
             done += 1
             watch(video.name, done, total)
     settings = {"weights": digest(model.state_dict()), **_flat(to_dict(config)), "track.precision": precision}
+    if mark:
+        settings = {_MARK: mark, **settings}
     if not videos.scored_here:
         return _archive(videos, out, settings, lambda done, total: watch("packing", done, total or 0))
     report = _report(videos, Path(root), results, settings, _telling(watch, "scoring"))
+    report = replace(report, note=_join(mark, report.note))
     _write(report, videos, results, out)
     return report
 
@@ -147,7 +153,8 @@ def score_together(
 
     Args:
         results: Folders of the masks, at least two, by name or in a list; see `score`. Those of a list are named by
-            the last part of their path, or by more where that does not tell them apart.
+            the last part of their path, or by more where that does not tell them apart. Those of a supervised system
+            that `evaluate` ran are marked.
         benchmark: Name of the protocol.
         root: Folder of the data set.
         out: Where ``comparison.md``, ``.csv``, ``.json`` and ``.html`` go; None writes nothing.
@@ -160,6 +167,7 @@ def score_together(
     """
     videos = BENCHMARKS.get(benchmark)(Path(root))
     folders = dict(results) if isinstance(results, Mapping) else _named([Path(folder) for folder in results])
+    folders = {_marked_name(name, folder): folder for name, folder in folders.items()}
     reports = {name: _report(videos, Path(root), folder, {}, _telling(watch, name)) for name, folder in folders.items()}
     comparison = compare(reports)
     if out is not None:
@@ -183,7 +191,7 @@ def _look_ahead(benchmark: Benchmark) -> int:
     return total
 
 
-def _follow_masks(tracker: Tracker, video: LabelledVideo, results: Path, overlay: Path | None) -> Iterator[None]:
+def _follow_masks(tracker: MaskTracker, video: LabelledVideo, results: Path, overlay: Path | None) -> Iterator[None]:
     names, required = _tracked_frames(video), set(video.required)
     masks = {names.index(name): video.given_mask(name) for name in video.given}
     with ResultFolder(results / video.name, overlay_video=overlay) as folder:
@@ -255,9 +263,24 @@ def _archive_path(benchmark: Benchmark, out: Path) -> Path:
 
 def _archive(benchmark: Benchmark, out: Path, settings: dict[str, str | float], progress: Progress) -> Archive:
     archive = pack(out / "masks", benchmark, _archive_path(benchmark, out), progress=progress)
+    archive = replace(archive, note=_join(str(settings.get(_MARK, "")), archive.note))
     content = {**archive.to_dict(), "provenance": _provenance(settings)}
     write_text(out / "report.json", json.dumps(content, indent=1) + "\n")
     return archive
+
+
+def _join(*notes: str) -> str:
+    return "; ".join(filter(None, notes))
+
+
+def _marked_name(name: str, results: Path) -> str:
+    """Return the name of a result, marked where the report that `evaluate` wrote beside it is."""
+    try:
+        report = json.loads((results.parent / "report.json").read_text(encoding="utf-8"))
+        return f"{name} (supervised)" if "supervised" in report["provenance"][_MARK] else name
+    except (OSError, ValueError, KeyError, TypeError):
+        # Results of another program: nobody marked them.
+        return name
 
 
 def _provenance(settings: dict[str, str | float]) -> dict[str, str | float]:

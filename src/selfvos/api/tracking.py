@@ -13,7 +13,7 @@ from selfvos.errors import MaskMismatch
 from selfvos.models.segmenter import Segmenter
 from selfvos.tracking.presets import PRESETS
 from selfvos.tracking.settings import TrackConfig
-from selfvos.tracking.tracker import Tracker, recommended
+from selfvos.tracking.system import MaskTracker, make_tracker, recommended
 from selfvos.types import Frame, Tracked
 
 Masks = Mapping[int, np.ndarray | str | Path]
@@ -45,7 +45,7 @@ def track(
         BrokenVideo: No frame can be read.
         MaskMismatch: A mask does not fit its frame, or its ids cannot be told.
     """
-    return follow(Tracker(model, config), _frames(open_source(video)), {**(masks or {}), 0: first_mask})
+    return follow(make_tracker(model, config), _frames(open_source(video)), {**(masks or {}), 0: first_mask})
 
 
 def track_to(
@@ -64,7 +64,7 @@ def track_to(
     the frame rate of a video file, and at `fps` for pictures and arrays, which have none.
     """
     source = open_source(video, fps=fps)
-    results = follow(Tracker(model, config), _frames(source), {**(masks or {}), 0: first_mask})
+    results = follow(make_tracker(model, config), _frames(source), {**(masks or {}), 0: first_mask})
     out = Path(out)
 
     def writing() -> Iterator[Tracked]:
@@ -85,7 +85,7 @@ def track_config(model: Segmenter, preset_name: str | None) -> TrackConfig:
     return recommended(model) if preset_name is None else PRESETS.get(preset_name)
 
 
-def follow(tracker: Tracker, frames: Iterable[Frame], masks: Masks) -> Iterator[Tracked]:
+def follow(tracker: MaskTracker, frames: Iterable[Frame], masks: Masks) -> Iterator[Tracked]:
     """Run a tracker over frames; `masks` holds the first frame's mask under 0, and any later ones.
 
     Raises:

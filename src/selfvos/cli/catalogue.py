@@ -11,7 +11,7 @@ from selfvos.cli.options import AsJson
 
 def list_(
     kind: Annotated[
-        str, typer.Argument(help="recipes, objectives, backbones, benchmarks, presets, formats or weights.")
+        str, typer.Argument(help="recipes, objectives, backbones, benchmarks, presets, systems, formats or weights.")
     ],
     as_json: AsJson = False,
 ) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Int32, UInt8
 from torch import Tensor
 
 from selfvos.data.packs import Library
@@ -65,8 +65,8 @@ class RawClip:
 
     frames: UInt8[np.ndarray, "t y x 3"]
     index: tuple[int, ...]
-    maps: UInt8[np.ndarray, "t h w"] | None
-    """Cluster maps of the whole frames, at any resolution."""
+    maps: UInt8[np.ndarray, "t h w"] | Int32[np.ndarray, "t h w"] | None
+    """Cluster maps of the whole frames, at any resolution; negative where nothing can be an object."""
 
 
 def stretches(library: Library, config: ClipConfig) -> list[Stretch]:
@@ -100,7 +100,9 @@ def plan_batch(usable: Sequence[Stretch], config: ClipConfig, *, seed: int, step
     return plans
 
 
-def load_clip(library: Library, plan: ClipPlan, maps: UInt8[np.ndarray, "t h w"] | None = None) -> RawClip:
+def load_clip(
+    library: Library, plan: ClipPlan, maps: UInt8[np.ndarray, "t h w"] | Int32[np.ndarray, "t h w"] | None = None
+) -> RawClip:
     """Decode the frames of one planned clip; `maps` are the cluster maps of these frames."""
     pack = library.packs[plan.video]
     return RawClip(frames=np.stack([pack.frame(i) for i in plan.frames]), index=plan.frames, maps=maps)

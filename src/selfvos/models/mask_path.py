@@ -1,6 +1,7 @@
 """What every pair of a frame-mask encoder V and a decoder D offers."""
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -15,6 +16,10 @@ class MaskPath(nn.Module, ABC):
 
     value_channels: int
     """Channels of a mask embedding."""
+    system: ClassVar[str] = "memory"
+    """Name of the tracking system that it is made for; only objectives of that system train it."""
+    strides: ClassVar[tuple[int, ...]] = (4, 8)
+    """Pixels per feature cell of the backbones that it goes with."""
 
     @abstractmethod
     def prepare(self, frames: Float[Tensor, "b 3 y x"], features: FrameFeatures) -> MaskContext:

@@ -21,13 +21,13 @@ class SegmenterConfig:
     backbone: str = "resnet18"
     """Name of the visual backbone."""
     stride: int = 8
-    """Pixels per feature cell: 8, or 4 for finer features at four times the cost; for a transformer, its patch."""
+    """Pixels per feature cell: 8, 4 for finer features at four times the cost, or 16; for a transformer, its patch."""
     last_stage: int = 4
     """Deepest residual stage kept: 4, or 3 for a quarter of the cost; a network without such stages wants 4."""
     key_channels: int = 128
     """Channels of the key that matching is trained on."""
     mask_path: str = "full"
-    """Pair of V and D: ``full`` (the paper's), ``slim`` (for CPUs), or ``none``."""
+    """Pair of V and D: ``full`` (the paper's), ``slim`` (for CPUs), ``stm`` or ``rgmp`` (to compare), or ``none``."""
 
     def __post_init__(self) -> None:
         if self.key_channels < 1:
@@ -55,6 +55,9 @@ class Segmenter(nn.Module):
             kind = MASK_PATHS.get(config.mask_path)
             if not {"layer1", "layer2"} <= backbone.channels.keys():
                 raise UsageError(f"mask path {config.mask_path!r} needs a ResNet; with {config.backbone!r} use 'none'")
+            if config.stride not in kind.strides:
+                known = " or ".join(map(str, kind.strides))
+                raise UsageError(f"mask path {config.mask_path!r} needs stride {known}, got {config.stride}")
             self.mask_path = kind(config.backbone, backbone, self.encoder.base_channels)  # pyright: ignore[reportCallIssue]
 
     @property

@@ -42,6 +42,8 @@ class Objective(nn.Module, ABC):
     """Its settings: a frozen dataclass whose fields all have defaults."""
     needs_masks: ClassVar[bool] = False
     """Whether it learns from pseudo masks."""
+    system: ClassVar[str] = "memory"
+    """Tracking system whose mask path it trains, where it trains one."""
 
     def __init__(self, config: Any) -> None:
         super().__init__()

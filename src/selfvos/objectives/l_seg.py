@@ -47,11 +47,34 @@ def segmentation_loss(
     Source:
         Mask-VOS, L_seg as in the released code, without its disabled bootstrapping.
     """
-    competing = logits.float().masked_fill(~present[:, :, None, None], -30.0)
-    log_probability = mask_ops.log_aggregate(competing)
-    loss = -log_probability.gather(1, labels[:, None])[:, 0].mean(dim=(1, 2))
+    loss = -compete(logits, present).gather(1, labels[:, None])[:, 0].mean(dim=(1, 2))
     counts = present.any(dim=1).float()
     return (loss * counts).sum() / counts.sum().clamp_min(1)
+
+
+def compete(logits: Float[Tensor, "b o y x"], present: Bool[Tensor, "b o"]) -> Float[Tensor, "b o1 y x"]:
+    """Return log-probabilities after soft aggregation, background first; objects that are not present take no part."""
+    return mask_ops.log_aggregate(logits.float().masked_fill(~present[:, :, None, None], -30.0))
+
+
+def clip_labels(clip: EncodedClip, name: str, *, frames: int, objects: int) -> Int64[Tensor, "b t y x"]:
+    """Return the labels of a clip's first frames, those above `objects` as background.
+
+    Args:
+        clip: What is learned from.
+        name: Of the objective, for messages.
+        frames: How many frames are used.
+        objects: Largest label.
+
+    Raises:
+        ValueError: Too few frames, or no masks.
+    """
+    masks = clip.clip.masks
+    if clip.frames.shape[1] < frames:
+        raise ValueError(f"{name} needs clips of at least {frames} frames, got {clip.frames.shape[1]}")
+    if masks is None:
+        raise ValueError(f"{name} learns from pseudo masks, and this clip has none")
+    return masks[:, :frames].where(masks[:, :frames] <= objects, 0)
 
 
 @OBJECTIVES.register("l_seg")
@@ -70,14 +93,9 @@ class LSeg(Objective):
 
     def forward(self, clip: EncodedClip, generator: torch.Generator) -> LossTerms:  # noqa: ARG002
         """Return the mean loss over predicted frames and rounds, and the accuracy of the last one's pixels."""
-        masks = clip.clip.masks
         used = self.config.frames
-        if clip.frames.shape[1] < used:
-            raise ValueError(f"l_seg needs clips of at least {used} frames, got {clip.frames.shape[1]}")
-        if masks is None:
-            raise ValueError("l_seg learns from pseudo masks, and this clip has none")
-        labels = masks[:, :used].where(masks[:, :used] <= self.config.objects, 0)
-        present = _present(labels[:, 0], self.config.objects)
+        labels = clip_labels(clip, "l_seg", frames=used, objects=self.config.objects)
+        present = present_objects(labels[:, 0], self.config.objects)
         memory = _Memory(self.config.temperature)
         losses: list[Tensor] = []
         for t in range(used):
@@ -133,5 +151,6 @@ class _Memory:
         return values.mT.unflatten(-1, (h, w)), coarse[..., 0].unflatten(-1, (h, w))
 
 
-def _present(first: Int64[Tensor, "b y x"], objects: int) -> Bool[Tensor, "b o"]:
+def present_objects(first: Int64[Tensor, "b y x"], objects: int) -> Bool[Tensor, "b o"]:
+    """Return which of the labels 1..`objects` each clip's first frame shows."""
     return torch.stack([(first == o).flatten(1).any(dim=1) for o in range(1, objects + 1)], dim=1)

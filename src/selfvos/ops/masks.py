@@ -47,3 +47,23 @@ def to_cells(masks: Float[Tensor, "b o y x"], stride: int) -> Float[Tensor, "b o
 def to_pixels(masks: Float[Tensor, "b o h w"], stride: int) -> Float[Tensor, "b o y x"]:
     """Interpolate cell values to pixels, bilinear, cell centres kept."""
     return F.interpolate(masks, scale_factor=stride, mode="bilinear", align_corners=False)
+
+
+def balanced_cross_entropy(logits: Float[Tensor, "b 1 y x"], mask: Float[Tensor, "b 1 y x"]) -> Float[Tensor, ""]:
+    """Score one object's logits so that object and background count alike, whatever their sizes.
+
+    Args:
+        logits: Of the object.
+        mask: In [0, 1].
+
+    Returns:
+        Mean over pixels, in nats: at logits of 0, twice the share of the object times that of the background, log 2
+        times; 0 where a picture holds only one of the two.
+
+    Source:
+        OSVOS, public code: (N-/N) of the object's loss plus (N+/N) of the background's. Departure: the mean of
+        pixels, not their sum; soft pixels count on both sides.
+    """
+    share = mask.mean(dim=(1, 2, 3), keepdim=True)
+    loss = (1 - share) * mask * F.softplus(-logits) + share * (1 - mask) * F.softplus(logits)
+    return loss.mean()

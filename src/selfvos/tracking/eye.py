@@ -51,10 +51,14 @@ class Eye:
     ) -> tuple[Float[Tensor, "1 3 y2 x2"], FrameFeatures]:
         """Return a frame as the network sees it, and what it says of it."""
         image = framing.frame(frame, self.model.device)
+        return image, self.features(image)
+
+    def features(self, image: Float[Tensor, "1 3 y x"]) -> FrameFeatures:
+        """Return what the network says of a frame that is resized and padded."""
         with autocast(self.precision, image.device):
             features = self.model.encode_frame(image)
         stages = {name: stage.float() for name, stage in features.stages.items()}
-        return image, FrameFeatures(key=features.key, base=features.base.float(), stages=stages)
+        return FrameFeatures(key=features.key, base=features.base.float(), stages=stages)
 
     def key(self, features: FrameFeatures) -> Float[Tensor, "h w c"]:
         """Return what is matched."""

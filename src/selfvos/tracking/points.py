@@ -16,7 +16,7 @@ from selfvos.tracking.framing import Framing
 from selfvos.tracking.labels import carry, empty_memory
 from selfvos.tracking.memory import Entry
 from selfvos.tracking.settings import TrackConfig
-from selfvos.tracking.tracker import recommended
+from selfvos.tracking.system import recommended
 
 Points = Float64[np.ndarray, "j 2"]
 """Place (x, y) of each point in pixels of the video, 0-based; NaN where it is missing."""

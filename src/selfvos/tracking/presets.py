@@ -11,7 +11,7 @@ from dataclasses import replace
 from selfvos.ops.matching import MatchConfig
 from selfvos.ops.window_attention import AttendConfig
 from selfvos.registry import Registry
-from selfvos.tracking.settings import LabelConfig, TrackConfig
+from selfvos.tracking.settings import LabelConfig, SystemSpec, TrackConfig
 
 PRESETS: Registry[TrackConfig] = Registry("preset", "selfvos.tracking")
 """The last frames of a preset are remembered besides the first one, where nothing else is said."""
@@ -183,4 +183,9 @@ _preset(
     "SMTC at twice the rows and columns: top 28 in a circle of 35",
     # That features are interpolated, not patches taken at half the distance, is inferred [I].
     replace(_SMTC, feature_scale=2, match=replace(_SMTC.match, top_k=28, radius_cells=35.0)),
+)
+_preset(
+    "osvos",
+    "supervised: OSVOS, each object's first mask fine-tunes a network (slow start)",
+    TrackConfig(rounds=0, system=SystemSpec(name="osvos")),
 )

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from selfvos.errors import UsageError
 from selfvos.ops.label_map import Up
@@ -54,9 +54,21 @@ class LabelConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SystemSpec:
+    """Which system follows objects."""
+
+    name: str = "auto"
+    """``memory`` (selfvos' own), ``osvos``, ``stm`` or ``rgmp``; ``auto``: the one that the weights were made for."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """Fields of the system's own settings that differ from their defaults."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrackConfig:
     """Settings of the tracker; the defaults are the paper's."""
 
+    system: SystemSpec = field(default_factory=SystemSpec)
+    """What follows objects; from the rest, supervised systems take sizes, `last`, `precision` and `lost_below`."""
     rounds: int = 3
     """Refinement rounds R; 0 is pure label propagation."""
     last: int = 20

@@ -4,28 +4,23 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Integer, UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
-from torch.nn import functional as F
 
-from selfvos.errors import MaskMismatch, UsageError
+from selfvos.errors import UsageError
 from selfvos.models.segmenter import Segmenter
 from selfvos.ops import masks as mask_ops
-from selfvos.ops.label_map import LabelMap, label_map
+from selfvos.ops.label_map import LabelMap
 from selfvos.ops.matching import Matches
 from selfvos.ops.propagation import read
-from selfvos.settings import from_dict
 from selfvos.tracking.eye import Eye
-from selfvos.tracking.framing import Framing
-from selfvos.tracking.labels import carry, draw_cells, empty_memory, find, harden, settle, stretch_shown
+from selfvos.tracking.labels import carry, empty_memory, find, harden, settle
 from selfvos.tracking.memory import Entry
 from selfvos.tracking.refinement import embed, refine
+from selfvos.tracking.roster import Ids, Roster
 from selfvos.tracking.settings import TrackConfig
+from selfvos.tracking.system import MEMORY, SYSTEMS, recommended, system_name
 from selfvos.types import FrameFeatures, MaskContext, ObjectState
-
-Ids = Integer[np.ndarray, "y2 x2"]
-"""A mask given by a caller; whether it has the size of its frame is checked at run time, with a message."""
-_MAX_ID = 65535
 
 
 @dataclass(frozen=True)
@@ -40,6 +35,7 @@ class _Seen:
     pinned: bool
 
 
+@SYSTEMS.register(MEMORY, about="memory of past frames, matching, and rounds of V and D: selfvos' own")
 class Tracker:
     """Follows any number of objects through a video of any length, one frame at a time.
 
@@ -61,25 +57,33 @@ class Tracker:
             config: Settings; by default those that the weights recommend, or else the paper's.
 
         Raises:
-            UsageError: Refinement is asked of weights without a mask path, or the feature does not exist.
+            UsageError: Refinement is asked of weights without a mask path, the feature does not exist, or settings
+                or weights ask for another system.
         """
         self.config = config or recommended(model)
         if self.config.rounds and model.mask_path is None:
             raise UsageError("these weights have no mask path (V and D): set rounds to 0 for label propagation")
+        if (system := system_name(model, self.config)) != MEMORY:
+            raise UsageError(f"these settings or weights ask for {system!r}: call selfvos.make_tracker, not Tracker")
+        if self.config.rounds and model.mask_path and model.mask_path.system != MEMORY:
+            raise UsageError(f"mask path {model.config.mask_path!r} refines nothing here: set rounds to 0")
         self._eye = Eye(model, self.config)
         self._model = self._eye.model
         self.precision = self._eye.precision
         """``float32`` or ``bfloat16``: what the visual encoder computes in."""
-        self._framing: Framing | None = None
+        self._roster: Roster | None = None
         self._memory = empty_memory(self.config)
-        self._ids: list[int] = []
         self._latest: _Seen | None = None
-        self._states: tuple[ObjectState, ...] = ()
+
+    @property
+    def mark(self) -> str:
+        """What sets results apart wherever they are shown: nothing, unless the weights learned from true masks."""
+        return "supervised: trained on true masks" if self._model.notes.get("recipe", {}).get("true_masks") else ""
 
     @property
     def objects(self) -> tuple[ObjectState, ...]:
         """State of every object in the latest frame, in the order in which they were given."""
-        return self._states
+        return self._roster.states if self._roster else ()
 
     @torch.inference_mode()
     def start(self, frame: UInt8[np.ndarray, "y x 3"], mask: Ids) -> Ids:
@@ -95,15 +99,11 @@ class Tracker:
         Raises:
             MaskMismatch: The mask has another size than the frame, or no object.
         """
-        self._framing = self._eye.fit(frame)
-        self._check(mask)
-        if not mask.any():
-            raise MaskMismatch("the first mask is empty; draw at least one object")
-        self._memory, self._ids, self._latest = empty_memory(self.config), [], None
-        image, features = self._eye.look(frame, self._framing)
-        self._learn_ids(mask)
+        self._roster = Roster(self._eye.fit(frame), self.config, mask)
+        self._memory, self._latest = empty_memory(self.config), None
+        image, features = self._eye.look(frame, self._roster.framing)
         self._accept(self._given(image, features, mask))
-        return self._as_ids(mask)
+        return self._roster.as_ids(mask)
 
     @torch.inference_mode()
     def step(self, frame: UInt8[np.ndarray, "y x 3"], mask: Ids | None = None) -> Ids:
@@ -121,16 +121,15 @@ class Tracker:
             UsageError: `start` has not been called.
             MaskMismatch: Frame or mask have another size than the first frame.
         """
-        framing = self._started()
-        if frame.shape[:2] != framing.native:
-            raise MaskMismatch(f"frame is {_size(frame)}, the first one was {_size(framing.native)}; start a new video")
+        roster = self._started()
+        roster.check_frame(frame)
         if mask is not None:
-            self._check(mask)
+            roster.check(mask)
         self._remember()
-        seen = self._follow(*self._eye.look(frame, framing))
+        seen = self._follow(*self._eye.look(frame, roster.framing))
         if mask is not None and mask.any():
             seen = self._insert(seen, mask)
-        return self._read_out(self._accept(seen), mask)
+        return roster.read_out(self._accept(seen), mask)
 
     @torch.inference_mode()
     def correct(self, mask: Ids) -> Ids:
@@ -149,50 +148,34 @@ class Tracker:
             UsageError: There is no frame to correct.
             MaskMismatch: Another size than the frame's.
         """
-        self._started()
-        self._check(mask)
+        roster = self._started()
+        roster.check(mask)
         if self._latest is None:
             raise UsageError("no frame to correct yet; call start first")
         self._memory.forget_recent()
-        self._learn_ids(mask)
+        self._make_room(roster.enrol(mask))
         self._accept(self._draw(self._latest.key, self._latest.context, mask))
-        return self._as_ids(mask)
+        return roster.as_ids(mask)
 
-    def _started(self) -> Framing:
-        if self._framing is None:
+    def _started(self) -> Roster:
+        if self._roster is None:
             raise UsageError("the tracker has no first mask yet; call start(frame, mask) before")
-        return self._framing
+        return self._roster
 
-    def _check(self, mask: Ids) -> None:
-        native = self._started().native
-        if mask.shape != native:
-            raise MaskMismatch(f"mask is {_size(mask)}, frame is {_size(native)}; draw it on the frame itself")
-        if mask.min() < 0 or mask.max() > _MAX_ID:
-            raise MaskMismatch(f"object ids must be in 0..{_MAX_ID}, got {mask.min()}..{mask.max()}")
-
-    def _learn_ids(self, mask: Ids) -> None:
-        new = [int(i) for i in np.unique(mask) if i != 0 and int(i) not in self._ids]
+    def _make_room(self, new: int) -> None:
         if new and len(self._memory):
-            self._memory.add_objects(len(new))
-        self._ids += new
+            self._memory.add_objects(new)
 
     def _given(self, image: Tensor, features: FrameFeatures, mask: Ids) -> _Seen:
         context = self._model.prepare_masks(image, features) if self.config.rounds else None
         return self._draw(self._eye.key(features), context, mask)
 
     def _draw(self, key: Tensor, context: MaskContext | None, mask: Ids) -> _Seen:
-        objects = self._started().objects(mask, self._ids, key.device)
-        drawn = _with_background(objects)
-        cells = self._drawn_cells(mask, key.device)
-        coarse = mask_ops.to_cells(drawn, self._eye.stride) if cells is None else _with_background(cells)
+        roster = self._started()
+        drawn = roster.draw(mask, key.device)
+        cells = roster.draw_cells(mask, self._eye.stride, key.device)
+        coarse = mask_ops.to_cells(drawn, self._eye.stride) if cells is None else cells
         return _Seen(key, context, coarse, drawn, pinned=True)
-
-    def _drawn_cells(self, mask: Ids, device: torch.device) -> Float[Tensor, "1 o h w"] | None:
-        """Return the objects' labels of single places; None where a cell gets the mean of its pixels."""
-        framing, how = self._started(), self.config.labels.down
-        if how == "area":
-            return None
-        return draw_cells(framing.drawn(mask, self._ids, device), framing, self._eye.stride, how)
 
     def _follow(self, image: Tensor, features: FrameFeatures) -> _Seen:
         key = self._eye.key(features)
@@ -212,12 +195,13 @@ class Tracker:
         return values.unflatten(2, grid)[None]
 
     def _insert(self, seen: _Seen, mask: Ids) -> _Seen:
-        self._learn_ids(mask)
+        roster = self._started()
+        before = len(roster.ids)
         fine = mask_ops.to_pixels(seen.coarse, self._eye.stride) if seen.fine is None else seen.fine
-        named = torch.tensor([i in mask for i in self._ids], device=fine.device).view(1, -1, 1, 1)
-        drawn = _drawn_over(fine, self._started().objects(mask, self._ids, fine.device), named)
-        cells = self._drawn_cells(mask, fine.device)
-        coarse = mask_ops.to_cells(drawn, self._eye.stride) if cells is None else _drawn_over(seen.coarse, cells, named)
+        drawn = roster.insert(fine, mask)
+        self._make_room(len(roster.ids) - before)
+        cells = roster.draw_cells(mask, self._eye.stride, fine.device)
+        coarse = mask_ops.to_cells(drawn, self._eye.stride) if cells is None else roster.over(seen.coarse, cells, mask)
         return _Seen(seen.key, seen.context, coarse, drawn, pinned=True)
 
     def _remember(self) -> None:
@@ -234,64 +218,11 @@ class Tracker:
         self._memory.keep(entry, given=seen.pinned)
 
     def _accept(self, seen: _Seen) -> LabelMap:
-        framing, labels = self._started(), self.config.labels
+        roster = self._started()
         maps, stride = (seen.coarse, self._eye.stride) if seen.fine is None else (seen.fine, 1)
-        size = framing.native if self.config.decide_at == "native" else framing.resized
-        shown = maps[0]
-        if labels.min_max == "shown":
-            shown = stretch_shown(shown, labels, stride=float(stride), resized=framing.resized, size=size)
-        found = label_map(shown, stride=float(stride), resized=framing.resized, native=size, up=labels.up)
-        if labels.hard:
-            coarse = harden(found.channel, len(self._ids) + 1, framing, self._eye.stride, labels)
-            seen = replace(seen, coarse=coarse.to(seen.coarse.device))
+        found = roster.decide(maps[0], stride)
+        if self.config.labels.hard:
+            cells = harden(found.channel, len(roster.ids) + 1, roster.framing, self._eye.stride, self.config.labels)
+            seen = replace(seen, coarse=cells.to(seen.coarse.device))
         self._latest = seen
-        self._states = tuple(self._state(found, o) for o in range(len(self._ids)))
-        return found if size == framing.native else found._replace(channel=framing.nearest(found.channel))
-
-    def _state(self, found: LabelMap, o: int) -> ObjectState:
-        pixels, total, peak = (float(numbers[o + 1]) for numbers in found[1:])
-        lost = pixels == 0 or peak <= self.config.lost_below
-        return ObjectState(id=self._ids[o], confidence=0.0 if lost else min(total / pixels, 1.0), lost=lost)
-
-    def _read_out(self, found: LabelMap, given: Ids | None) -> Ids:
-        shown = [0, *(0 if state.lost else state.id for state in self._states)]
-        ids = np.asarray(shown, self._dtype())[found.channel]
-        if given is not None:
-            ids = np.where(np.isin(ids, np.unique(given[given > 0])), 0, ids)
-            ids = np.where(given > 0, given, ids)
-        return self._as_ids(ids)
-
-    def _as_ids(self, mask: Ids) -> Ids:
-        return mask.astype(self._dtype())
-
-    def _dtype(self) -> type[np.uint8] | type[np.uint16]:
-        return np.uint8 if max(self._ids, default=0) <= 255 else np.uint16
-
-
-def recommended(model: Segmenter) -> TrackConfig:
-    """Return the settings that a network's weights were chosen with, or the paper's where they say nothing.
-
-    A network without V and D gets label propagation.
-    """
-    config = from_dict(TrackConfig, model.notes.get("track", {}))
-    if model.mask_path is None and config.rounds:
-        return from_dict(TrackConfig, {**model.notes.get("track", {}), "rounds": 0})
-    return config
-
-
-def _with_background(objects: Float[Tensor, "1 o y x"]) -> Float[Tensor, "1 o1 y x"]:
-    return torch.cat([(1 - objects.sum(dim=1, keepdim=True)).clamp(0, 1), objects], dim=1)
-
-
-def _drawn_over(
-    tracked: Float[Tensor, "1 p1 y x"], drawn: Float[Tensor, "1 o y x"], named: Bool[Tensor, "1 o 1 1"]
-) -> Float[Tensor, "1 o1 y x"]:
-    """Put what was drawn over what was tracked: an id that was drawn is nowhere else."""
-    objects = F.pad(tracked[:, 1:], (0, 0, 0, 0, 0, drawn.shape[1] + 1 - tracked.shape[1]))
-    free = 1 - drawn.sum(dim=1, keepdim=True).clamp(0, 1)
-    return _with_background(torch.where(named, drawn, objects * free))
-
-
-def _size(shape: np.ndarray | tuple[int, ...]) -> str:
-    y, x = (shape.shape if isinstance(shape, np.ndarray) else shape)[:2]
-    return f"{y}x{x} (height x width)"
+        return found

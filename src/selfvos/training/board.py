@@ -13,7 +13,7 @@ from selfvos.data.overlay import overlay
 from selfvos.models.segmenter import Segmenter
 from selfvos.ops.propagation import dense_affinity
 from selfvos.tracking.settings import TrackConfig
-from selfvos.tracking.tracker import Tracker
+from selfvos.tracking.system import make_tracker
 from selfvos.types import Clip
 
 _CLIPS = 4
@@ -75,7 +75,7 @@ def _row(model: Segmenter, clip: Clip, i: int) -> UInt8[np.ndarray, "y x 3"]:
 
 
 def _track(model: Segmenter, first: np.ndarray, second: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    tracker = Tracker(model, TrackConfig(rounds=1 if model.mask_path else 0, short_side_px=min(first.shape[:2])))
+    tracker = make_tracker(model, TrackConfig(rounds=1 if model.mask_path else 0, short_side_px=min(first.shape[:2])))
     tracker.start(first, mask)
     return tracker.step(second)
 

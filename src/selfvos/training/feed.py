@@ -9,6 +9,7 @@ from selfvos.data.clips import ClipConfig, RawClip, Stretch, load_clip, plan_bat
 from selfvos.data.packs import Library
 from selfvos.training.distributed import World
 from selfvos.training.pseudo_masks import PseudoMasks
+from selfvos.training.true_masks import TrueMasks
 
 _AHEAD = 4
 _THREADS = 8
@@ -24,7 +25,7 @@ class Feed:
     seed: int
     batch: int
     world: World
-    masks: PseudoMasks | None = None
+    masks: PseudoMasks | TrueMasks | None = None
 
     def batches(self, steps: range) -> Iterator[list[RawClip]]:
         """Yield this process's clips of each step, decoded by threads a few steps ahead."""

@@ -31,6 +31,7 @@ from selfvos.training.optimiser import make_optimizer, rate_factor, set_rates
 from selfvos.training.pseudo_masks import PseudoMasks, refresh
 from selfvos.training.settings import PhaseConfig, TrainConfig
 from selfvos.training.step import TrainingStep
+from selfvos.training.true_masks import TrueMasks, find_true_masks
 from selfvos.types import Clip, nobody
 
 log = logging.getLogger(__name__)
@@ -206,7 +207,9 @@ class _Trainer:
             module.inherit(self._pending["objectives"], getattr(self.config, left).objectives)
         self._pending = {}
 
-    def _refresh(self, round: int, module: TrainingStep, optimizer: torch.optim.Optimizer) -> PseudoMasks:
+    def _refresh(self, round: int, module: TrainingStep, optimizer: torch.optim.Optimizer) -> PseudoMasks | TrueMasks:
+        if self.config.true_masks:
+            return find_true_masks(Path(self.config.true_masks), self.library, self.usable)
         if self.position.phase == "joint" and self.position.step:
             # Clustering takes long: an interruption there must not cost the steps before it.
             self._save(module, optimizer)

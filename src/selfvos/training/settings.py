@@ -102,6 +102,8 @@ class TrainConfig:
     """Correspondence and mask embedding."""
     pseudo_masks: PseudoMaskConfig = field(default_factory=PseudoMaskConfig)
     """Clustering between the epochs of the joint phase."""
+    true_masks: str = ""
+    """Folder of ``<video>/*.png``, a mask for every frame, learned from in place of clusters: a supervised run."""
     seed: int = 32
     """Everything random follows from it."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"

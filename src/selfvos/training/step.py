@@ -23,13 +23,14 @@ class TrainingStep(nn.Module):
         """Make the objectives.
 
         Raises:
-            UsageError: An objective does not exist or refuses its settings.
+            UsageError: An objective does not exist, refuses its settings, or does not go with the mask path.
         """
         super().__init__()
         self.model = model
         self.specs = specs
         self.objectives = nn.ModuleList(_make(spec, model) for spec in specs)
-        for objective in self._each():
+        for spec, objective in zip(specs, self._each(), strict=True):
+            _check(spec, objective, model)
             objective.attach(model)
 
     def after_step(self) -> None:
@@ -71,6 +72,15 @@ class TrainingStep(nn.Module):
 
 def _alike(one: ObjectiveSpec, other: ObjectiveSpec) -> bool:
     return (one.name, one.settings) == (other.name, other.settings)
+
+
+def _check(spec: ObjectiveSpec, objective: Objective, model: Segmenter) -> None:
+    system = model.mask_path.system if model.mask_path else objective.system
+    if objective.needs_masks and objective.system != system:
+        raise UsageError(
+            f"objective {spec.name} trains the networks of {objective.system!r}, and mask path "
+            f"{model.config.mask_path!r} belongs to {system!r}; change joint.objectives or model.mask_path"
+        )
 
 
 def _make(spec: ObjectiveSpec, model: Segmenter) -> Objective:

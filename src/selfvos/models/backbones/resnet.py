@@ -1,6 +1,7 @@
-"""ResNet-18 and ResNet-50 with a fine grid: output stride 8 (or 4) instead of 32."""
+"""ResNet-18 and ResNet-50 with a fine grid: output stride 8 (or 4, or 16) instead of 32."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -58,21 +59,25 @@ class ResNet(Backbone):
 
     Source:
         He et al. 2016. Departures, as in CRW and Mask-VOS: every convolution of layer3 and layer4 has
-        stride 1, without dilation (stride 8); at stride 4, those of layer2 as well. The classifier is left out.
+        stride 1, without dilation (stride 8); at stride 4, those of layer2 as well, at stride 16 those of layer4
+        alone. The classifier is left out.
     """
+
+    stem_channels: ClassVar[int] = 64
+    """Channels after the first convolution; each stage is twice as wide as the one before."""
 
     def __init__(
         self, block: type[BasicBlock] | type[Bottleneck], depths: tuple[int, ...], *, stride: int, last_stage: int
     ) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
-        self.bn1 = nn.BatchNorm2d(64)
+        self.conv1 = nn.Conv2d(3, self.stem_channels, 7, 2, 3, bias=False)
+        self.bn1 = nn.BatchNorm2d(self.stem_channels)
         self.maxpool = nn.MaxPool2d(3, 2, 1)
         self.channels, self.strides = {}, {}
-        inputs, reached = 64, 4
+        inputs, reached = self.stem_channels, 4
         for number, depth in enumerate(depths[:last_stage], start=1):
-            step = 2 if number == 2 and stride == 8 else 1
-            width = 64 * 2 ** (number - 1)
+            step = 2 if number > 1 and reached < stride else 1
+            width = self.stem_channels * 2 ** (number - 1)
             first = block(inputs, width, step)
             inputs, reached = width * block.expansion, reached * step
             name = f"layer{number}"
@@ -134,16 +139,16 @@ class ResNetFactory(BackboneFactory):
     body: type[ResNet] = ResNet
 
     def __call__(self, *, stride: int, last_stage: int) -> ResNet:
-        """Make the network; stride 4 or 8, last stage 3 or 4."""
-        if stride not in (4, 8) or last_stage not in (3, 4):
+        """Make the network; stride 4, 8 or 16, last stage 3 or 4."""
+        if stride not in (4, 8, 16) or last_stage not in (3, 4):
             raise UsageError(
-                f"a ResNet has stride 4 or 8 and ends at stage 3 or 4; asked for stride {stride}, stage {last_stage}"
+                f"a ResNet has stride 4, 8 or 16 and ends at stage 3 or 4; asked for {stride} and {last_stage}"
             )
         return self.body(self.block, self.depths, stride=stride, last_stage=last_stage)
 
 
-BACKBONES.register("resnet18", about="ResNet-18 at stride 8 or 4")(ResNetFactory(BasicBlock, (2, 2, 2, 2)))
-BACKBONES.register("resnet50", about="ResNet-50 at stride 8 or 4")(ResNetFactory(Bottleneck, (3, 4, 6, 3)))
+BACKBONES.register("resnet18", about="ResNet-18 at stride 8, 4 or 16")(ResNetFactory(BasicBlock, (2, 2, 2, 2)))
+BACKBONES.register("resnet50", about="ResNet-50 at stride 8, 4 or 16")(ResNetFactory(Bottleneck, (3, 4, 6, 3)))
 BACKBONES.register("resnet18-reflect", about="ResNet-18 with mirrored borders, as CRW's weights want it")(
     ResNetFactory(BasicBlock, (2, 2, 2, 2), ReflectResNet)
 )

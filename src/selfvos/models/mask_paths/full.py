@@ -5,9 +5,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from selfvos.models.backbones.base import BACKBONES, Backbone
+from selfvos.models.backbones.base import Backbone
 from selfvos.models.blocks import CBAM, ResBlock
 from selfvos.models.mask_path import MASK_PATHS, MaskPath, fold_objects, repeat_objects
+from selfvos.models.masked_body import masked_body, take_over
 from selfvos.types import FrameFeatures, MaskContext
 
 _VALUE = 512
@@ -25,10 +26,7 @@ class FrameMaskEncoder(nn.Module):
 
     def __init__(self, backbone_name: str, stride: int, base_channels: int) -> None:
         super().__init__()
-        self.body = BACKBONES.get(backbone_name)(stride=stride, last_stage=3)
-        stem = nn.Conv2d(4, 64, 7, 2, 3)
-        nn.init.kaiming_normal_(stem.weight, mode="fan_out", nonlinearity="relu")
-        self.body.conv1 = stem
+        self.body = masked_body(backbone_name, stride=stride, last_stage=3, masks=1)
         width = self.body.channels["layer3"]
         self.narrow = nn.Conv2d(width, 512, 1) if width > 512 else nn.Identity()
         self.block1 = ResBlock(min(width, 512) + base_channels, _VALUE)
@@ -106,16 +104,7 @@ class FullMaskPath(MaskPath):
 
     def start_from(self, backbone: Backbone) -> None:
         """Copy the trained backbone into V; the mask's input channel starts at zero."""
-        weights = {
-            name: tensor for name, tensor in backbone.state_dict().items() if not name.startswith(("conv1.", "layer4."))
-        }
-        self.encoder.body.load_state_dict(weights, strict=False)
-        body = self.encoder.body
-        with torch.no_grad():
-            stem = body.get_parameter("conv1.weight")
-            stem[:, :3] = backbone.get_parameter("conv1.weight")
-            stem[:, 3] = 0
-            body.get_parameter("conv1.bias").zero_()
+        take_over(self.encoder.body, backbone)
 
 
 def _reduce(inputs: int, outputs: int) -> nn.Sequential:

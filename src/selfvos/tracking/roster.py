@@ -1,0 +1,145 @@
+"""The objects of one video: their ids as drawn, and how they turn into maps and back."""
+
+import numpy as np
+import torch
+from jaxtyping import Float, Integer, UInt8
+from torch import Tensor
+from torch.nn import functional as F
+
+from selfvos.errors import MaskMismatch
+from selfvos.ops.label_map import LabelMap, label_map
+from selfvos.tracking.framing import Framing
+from selfvos.tracking.labels import draw_cells, stretch_shown
+from selfvos.tracking.settings import TrackConfig
+from selfvos.types import ObjectState
+
+Ids = Integer[np.ndarray, "y2 x2"]
+"""A mask given by a caller; whether it has the size of its frame is checked at run time, with a message."""
+_MAX_ID = 65535
+
+
+class Roster:
+    """Knows the ids of a video in the order in which they came, and how each object does in the latest frame."""
+
+    def __init__(self, framing: Framing, config: TrackConfig, mask: Ids) -> None:
+        """Enrol the objects of a video's first mask.
+
+        Args:
+            framing: Sizes of the video.
+            config: Says where pixels are decided and when an object is lost.
+            mask: Object ids, 0 for background.
+
+        Raises:
+            MaskMismatch: The mask has another size than the frame, or no object.
+        """
+        self.framing = framing
+        self.ids: list[int] = []
+        self.states: tuple[ObjectState, ...] = ()
+        self._config = config
+        self.check(mask)
+        if not mask.any():
+            raise MaskMismatch("the first mask is empty; draw at least one object")
+        self.enrol(mask)
+
+    def check_frame(self, frame: UInt8[np.ndarray, "y x 3"]) -> None:
+        """Raise `MaskMismatch` where a frame has another size than the first."""
+        native = self.framing.native
+        if frame.shape[:2] != native:
+            raise MaskMismatch(f"frame is {_size(frame)}, the first one was {_size(native)}; start a new video")
+
+    def check(self, mask: Ids) -> None:
+        """Raise `MaskMismatch` where a mask does not fit the video, or an id is out of range."""
+        native = self.framing.native
+        if mask.shape != native:
+            raise MaskMismatch(f"mask is {_size(mask)}, frame is {_size(native)}; draw it on the frame itself")
+        if mask.min() < 0 or mask.max() > _MAX_ID:
+            raise MaskMismatch(f"object ids must be in 0..{_MAX_ID}, got {mask.min()}..{mask.max()}")
+
+    def enrol(self, mask: Ids) -> int:
+        """Add the ids of a mask that were not known; return how many."""
+        new = [int(i) for i in np.unique(mask) if i != 0 and int(i) not in self.ids]
+        self.ids += new
+        return len(new)
+
+    def named(self, mask: Ids) -> list[int]:
+        """Return the places in the roster of the objects that a mask shows."""
+        shown = set(np.unique(mask).tolist())
+        return [place for place, i in enumerate(self.ids) if i in shown]
+
+    def draw(self, mask: Ids, device: torch.device) -> Float[Tensor, "1 o1 y x"]:
+        """Return a drawn mask as maps of the padded frame, background first."""
+        return _with_background(self.framing.objects(mask, self.ids, device))
+
+    def draw_cells(self, mask: Ids, stride: int, device: torch.device) -> Float[Tensor, "1 o1 h w"] | None:
+        """Return the labels of cells, each of a single place of a drawn mask, background first.
+
+        None where a cell gets the mean of its pixels.
+        """
+        how = self._config.labels.down
+        if how == "area":
+            return None
+        drawn = self.framing.drawn(mask, self.ids, device)
+        return _with_background(draw_cells(drawn, self.framing, stride, how))
+
+    def insert(self, soft: Float[Tensor, "1 o1 y x"], mask: Ids) -> Float[Tensor, "1 p1 y x"]:
+        """Enrol what a mask shows and put it into what was tracked; see `over`."""
+        self.enrol(mask)
+        return self.over(soft, self.draw(mask, soft.device), mask)
+
+    def over(
+        self, tracked: Float[Tensor, "1 o1 y x"], drawn: Float[Tensor, "1 p1 y x"], mask: Ids
+    ) -> Float[Tensor, "1 p1 y x"]:
+        """Put what was drawn over what was tracked, where fewer objects may be known.
+
+        A drawn pixel belongs to what was drawn; an id that was drawn is nowhere else.
+        """
+        objects = F.pad(tracked[:, 1:], (0, 0, 0, 0, 0, drawn.shape[1] - tracked.shape[1]))
+        shown = torch.zeros(len(self.ids), dtype=torch.bool, device=tracked.device)
+        shown[self.named(mask)] = True
+        free = 1 - drawn[:, 1:].sum(dim=1, keepdim=True).clamp(0, 1)
+        return _with_background(torch.where(shown.view(1, -1, 1, 1), drawn[:, 1:], objects * free))
+
+    def decide(self, maps: Float[Tensor, "o1 h w"], stride: int) -> LabelMap:
+        """Give every pixel of the video to the strongest channel, and note how each object does.
+
+        Args:
+            maps: Soft masks of the padded frame, background first.
+            stride: Pixels of the padded frame per cell of the maps.
+        """
+        framing, labels = self.framing, self._config.labels
+        size = framing.native if self._config.decide_at == "native" else framing.resized
+        if labels.min_max == "shown":
+            maps = stretch_shown(maps, labels, stride=float(stride), resized=framing.resized, size=size)
+        found = label_map(maps, stride=float(stride), resized=framing.resized, native=size, up=labels.up)
+        self.states = tuple(self._state(found, o) for o in range(len(self.ids)))
+        return found if size == framing.native else found._replace(channel=framing.nearest(found.channel))
+
+    def read_out(self, found: LabelMap, given: Ids | None) -> Ids:
+        """Return the ids of a decided frame; pixels of a given mask are as given."""
+        shown = [0, *(0 if state.lost else state.id for state in self.states)]
+        ids = np.asarray(shown, self._dtype())[found.channel]
+        if given is not None:
+            ids = np.where(np.isin(ids, np.unique(given[given > 0])), 0, ids)
+            ids = np.where(given > 0, given, ids)
+        return self.as_ids(ids)
+
+    def as_ids(self, mask: Ids) -> Ids:
+        """Return a mask in the type of all results: uint8, or uint16 when an id is above 255."""
+        return mask.astype(self._dtype())
+
+    def _state(self, found: LabelMap, o: int) -> ObjectState:
+        pixels, total, peak = (float(numbers[o + 1]) for numbers in found[1:])
+        lost = pixels == 0 or peak <= self._config.lost_below
+        return ObjectState(id=self.ids[o], confidence=0.0 if lost else min(total / pixels, 1.0), lost=lost)
+
+    def _dtype(self) -> type[np.uint8] | type[np.uint16]:
+        return np.uint8 if max(self.ids, default=0) <= 255 else np.uint16
+
+
+def _with_background(objects: Float[Tensor, "1 o y x"]) -> Float[Tensor, "1 o1 y x"]:
+    return torch.cat([(1 - objects.sum(dim=1, keepdim=True)).clamp(0, 1), objects], dim=1)
+
+
+def _size(shape: np.ndarray | tuple[int, ...]) -> str:
+    y, x = (shape.shape if isinstance(shape, np.ndarray) else shape)[:2]
+    return f"{y}x{x} (height x width)"
