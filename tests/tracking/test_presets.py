@@ -65,7 +65,7 @@ def model():
 
 
 def test_every_preset_has_its_row():
-    assert set(PRESETS.names()) == {"mask-vos", *ROWS}
+    assert set(PRESETS.names()) == {"mask-vos", "osvos", *ROWS}
     assert all(PRESETS.described().values())
 
 
@@ -122,7 +122,7 @@ def test_nothing_but_the_previous_frame_is_remembered_for_corrflow(model):
 
 
 def test_a_feature_that_weights_lack_is_named(model):
-    for name in set(PRESETS.names()) - {"mask-vos", "mask-vos-propagation", "timecycle"}:
+    for name in set(PRESETS.names()) - {"mask-vos", "mask-vos-propagation", "osvos", "timecycle"}:
         feature = PRESETS.get(name).feature
         with pytest.raises(
             UsageError, match=f"unknown feature '{feature}'; this network has key, patch: choose a preset"
