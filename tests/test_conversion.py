@@ -5,6 +5,9 @@ from selfvos.api.conversion import convert
 from selfvos.api.weights import load
 from selfvos.errors import UnknownName, UsageError, WeightsMismatch
 from selfvos.models.backbones.base import BACKBONES
+from selfvos.settings import to_dict
+from selfvos.tracking.presets import PRESETS
+from selfvos.tracking.system import recommended
 
 
 @pytest.fixture(scope="module")
@@ -23,9 +26,10 @@ def test_a_published_checkpoint_becomes_weights_that_load_and_say_how_to_track(c
     published = torch.load(checkpoint, weights_only=True)["model"]
     for name, tensor in model.encoder.backbone.state_dict().items():
         assert torch.equal(tensor, published[f"encoder.model.{name}"])
+    assert recommended(model) == PRESETS.get("crw")
     assert model.notes == {
         "format": "crw",
-        "track": {"feature": "layer3", "rounds": 0},
+        "track": to_dict(PRESETS.get("crw")),
         "untrained": ["encoder.key_head"],
     }
 

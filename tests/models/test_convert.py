@@ -10,9 +10,9 @@ from torch.nn import functional as F
 
 from selfvos.errors import DataError, UnknownName, UsageError, WeightsMismatch
 from selfvos.models.convert.base import FORMATS, Converted, State, build, read_state, rename
-from selfvos.settings import from_dict
+from selfvos.settings import from_dict, to_dict
+from selfvos.tracking.presets import PRESETS
 from selfvos.tracking.settings import TrackConfig
-from selfvos.tracking.tracker import recommended
 
 
 class Foreign:
@@ -274,9 +274,7 @@ def test_every_tensor_lands_where_it_belongs_and_the_settings_fit(case):
         assert torch.equal(tensor, wanted.squeeze(2) if wanted.ndim == 5 else wanted), name
     heads = {"encoder.key_head", "encoder.reduce"} & {".".join(name.split(".")[:2]) for name in model.state_dict()}
     assert set(untrained) == (set() if case in ("dul", "timecycle") else heads)
-    model.notes = {"track": found.track}
-    config = recommended(model)
-    assert config == from_dict(TrackConfig, found.track)
+    config = from_dict(TrackConfig, {**to_dict(PRESETS.get(found.preset)), **found.changes})
     assert config.rounds == 0
     assert config.feature in ["key", *model.encoder.backbone.channels]
 
@@ -332,7 +330,7 @@ def test_both_published_forms_of_dinov3_say_the_same():
         assert torch.equal(attention[f"blocks.{number}.attn.v_proj.bias"], answers)
     assert torch.equal(attention["register_tokens"], state["storage_tokens"])
     assert found.tensors.keys() == converted("dinov3")[1].tensors.keys()
-    assert found.track == converted("dinov3")[1].track
+    assert found.preset == converted("dinov3")[1].preset
 
 
 @torch.no_grad()

@@ -2,8 +2,9 @@
 
 import argparse
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
@@ -32,8 +33,10 @@ class Converted(NamedTuple):
     """The network that it belongs to."""
     tensors: State
     """Its tensors, by their names in that network."""
-    track: dict[str, Any]
-    """How its method tracks, as far as this package's tracker does: fields of the settings of tracking."""
+    preset: str
+    """Name of the tracker settings that are its method's own."""
+    changes: Mapping[str, Any] = MappingProxyType({})
+    """Fields of these that are others for this network."""
 
 
 FORMATS: Registry[Callable[[State], Converted]] = Registry("checkpoint format", "selfvos.models.convert")

@@ -1,10 +1,10 @@
 """CorrFlow (Lai and Xie 2019): MAST's network on RGB.
 
-Names [X] zlai0/CorrFlow: those of MAST. For the settings of tracking see there.
+Names [X] zlai0/CorrFlow: those of MAST.
 """
 
 from selfvos.models.convert.base import FORMATS, Converted, State
-from selfvos.models.convert.mast import TRACK, rename_sequential
+from selfvos.models.convert.mast import rename_sequential
 from selfvos.models.segmenter import SegmenterConfig
 
 
@@ -12,4 +12,4 @@ from selfvos.models.segmenter import SegmenterConfig
 def corrflow(state: State) -> Converted:
     """Convert CorrFlow's encoder and the convolution behind it."""
     config = SegmenterConfig(backbone="corrflow-resnet18", stride=4, mask_path="none")
-    return Converted(config, rename_sequential(state), {**TRACK, "last": 1})
+    return Converted(config, rename_sequential(state), "corrflow")

@@ -17,5 +17,5 @@ def crw(state: State) -> Converted:
         rename(
             state, {"encoder.model.": BACKBONE}, ignored=("encoder.model.layer4.", "encoder.model.fc.", "selfsim_fc.")
         ),
-        {"feature": "layer3", "rounds": 0},
+        "crw",
     )

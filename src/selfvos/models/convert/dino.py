@@ -10,7 +10,6 @@ from selfvos.models.convert.base import BACKBONE, FORMATS, Converted, State, ren
 from selfvos.models.segmenter import SegmenterConfig
 
 _LETTERS = {384: "s", 768: "b"}
-_MATCH = {"top_k": 5, "window": "square", "temperature": 0.1, "exempt_permanent": False}
 
 
 @FORMATS.register("dino", about="DINO: ViT-S or ViT-B with patches of 8 or 16, or ResNet-50")
@@ -21,15 +20,13 @@ def dino(state: State) -> Converted:
         WeightsMismatch: A transformer of another size.
     """
     plain = rename(state, {"backbone.": ""}, ignored=("head.",))
-    track = {"rounds": 0, "last": 7, "match": dict(_MATCH)}
     if "conv1.weight" in plain:
         config = SegmenterConfig(backbone="resnet50", last_stage=3, mask_path="none")
-        return Converted(
-            config, rename(plain, {"": BACKBONE}, ignored=("layer4.", "fc.")), {"feature": "layer3", **track}
-        )
+        tensors = rename(plain, {"": BACKBONE}, ignored=("layer4.", "fc."))
+        return Converted(config, tensors, "dino", {"feature": "layer3"})
     channels, _, patch_px, _ = required(plain, "patch_embed.proj.weight").shape
     if channels not in _LETTERS or patch_px not in (8, 16):
         raise WeightsMismatch(f"a transformer of {channels} channels and patches of {patch_px}; give ViT-S or ViT-B")
     name = f"vit-{_LETTERS[channels]}{patch_px}"
     config = SegmenterConfig(backbone=name, stride=patch_px, mask_path="none")
-    return Converted(config, rename(plain, {"": BACKBONE}), {"feature": "block12", **track})
+    return Converted(config, rename(plain, {"": BACKBONE}), "dino")

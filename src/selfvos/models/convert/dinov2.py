@@ -11,8 +11,6 @@ from selfvos.models.convert.base import BACKBONE, FORMATS, Converted, State, ren
 from selfvos.models.segmenter import SegmenterConfig
 
 _NAMES = {384: "dinov2-small", 768: "dinov2-base"}
-# A distance of 12 is inside there, and outside of a circle of 12 here.
-_MATCH = {"top_k": 5, "radius_cells": 12.01, "temperature": 0.2, "exempt_permanent": False}
 
 
 @FORMATS.register("dinov2", about="DINOv2: ViT-S or ViT-B with patches of 14")
@@ -28,5 +26,6 @@ def dinov2(state: State) -> Converted:
     return Converted(
         SegmenterConfig(backbone=_NAMES[channels], stride=14, mask_path="none"),
         rename(state, {"": BACKBONE}, ignored=("mask_token",)),
-        {"feature": "block12", "rounds": 0, "last": 7, "match": dict(_MATCH)},
+        "dinov3",
+        {"short_side_px": 480},
     )

@@ -4,8 +4,6 @@ Names [X] huggingface/transformers: ``embeddings.cls_token``, ``layer.0.attentio
 ``layer.0.layer_scale1.lambda1`` ... of the model, and those of the original file as its conversion script reads them:
 ``storage_tokens``, ``blocks.0.attn.qkv`` with a ``bias_mask`` that takes the keys' bias away, ``rope_embed.periods``.
 ``mask_token`` is needed by training alone.
-
-Tracking is that of its public notebook for video [X] facebookresearch/dinov3.
 """
 
 import re
@@ -17,8 +15,6 @@ from selfvos.models.convert.base import BACKBONE, FORMATS, Converted, State
 from selfvos.models.segmenter import SegmenterConfig
 
 _NAMES = {384: "dinov3-small", 768: "dinov3-base"}
-# A distance of 12 is inside there, and outside of a circle of 12 here.
-_MATCH = {"top_k": 5, "radius_cells": 12.01, "temperature": 0.2, "exempt_permanent": False}
 _LEFT_OUT = re.compile(r"mask_token|rope_embed|bias_mask|attn\.k_proj\.bias")
 _GATED = re.compile(r"mlp\.(gate_proj|w3)\.")
 _RULES = (
@@ -54,7 +50,7 @@ def dinov3(state: State) -> Converted:
     return Converted(
         SegmenterConfig(backbone=_NAMES[len(patches)], stride=16, mask_path="none"),
         tensors,
-        {"feature": "block12", "rounds": 0, "last": 7, "short_side_px": 960, "match": dict(_MATCH)},
+        "dinov3",
     )
 
 

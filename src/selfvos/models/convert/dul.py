@@ -18,5 +18,5 @@ def dul(state: State) -> Converted:
     return Converted(
         SegmenterConfig(backbone="resnet18", last_stage=4, key_channels=key_channels, mask_path="none"),
         rename(state, {**targets, "fast_net.backbone.": BACKBONE}),
-        {"feature": "layer4", "rounds": 0},
+        "dul",
     )

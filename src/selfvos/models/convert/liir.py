@@ -2,11 +2,10 @@
 
 Names [X] shasha521/LIIR_pytorch, an unofficial code: ``feature_extraction.`` before torchvision's names and
 ``pos_embed1``, ``post_convolution``; ``conv_semantic``, ``conv_semantic_k`` and the queues in ``colorizer`` are for
-training alone and left out. For the settings of tracking see MAST.
+training alone and left out.
 """
 
 from selfvos.models.convert.base import BACKBONE, FORMATS, Converted, State, rename
-from selfvos.models.convert.mast import TRACK
 from selfvos.models.segmenter import SegmenterConfig
 
 _IGNORED = ("conv_semantic.", "conv_semantic_k.", "colorizer.")
@@ -19,5 +18,5 @@ def liir(state: State) -> Converted:
     return Converted(
         SegmenterConfig(backbone="liir-resnet18", stride=4, mask_path="none"),
         rename(state, targets, ignored=_IGNORED),
-        dict(TRACK),
+        "liir",
     )

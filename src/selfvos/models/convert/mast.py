@@ -2,9 +2,6 @@
 
 Names [X] zlai0/MAST: ``feature_extraction.conv1.0`` and ``.1``, ``feature_extraction.layer1.0.left.0`` (convolution),
 ``.1`` (normalisation), ``.3``, ``.4``, ``.shortcut.0`` and ``.1``, ``post_convolution``. The file's nesting [K].
-
-MAST tracks with features as long as they are and all cells of a square; this package's tracker brings features to unit
-length, so its own temperature, number of matches and circle are kept [inferred].
 """
 
 import re
@@ -12,8 +9,6 @@ import re
 from selfvos.models.convert.base import BACKBONE, FORMATS, Converted, State, rename
 from selfvos.models.segmenter import SegmenterConfig
 
-TRACK = {"feature": "embedding", "rounds": 0}
-"""Recommended for all methods that rebuild colours."""
 _IN_BLOCK = {"left.0": "conv1", "left.1": "bn1", "left.3": "conv2", "left.4": "bn2"}
 
 
@@ -21,7 +16,7 @@ _IN_BLOCK = {"left.0": "conv1", "left.1": "bn1", "left.3": "conv2", "left.4": "b
 def mast(state: State) -> Converted:
     """Convert MAST's encoder and the convolution behind it."""
     config = SegmenterConfig(backbone="mast-resnet18", stride=4, mask_path="none")
-    return Converted(config, rename_sequential(state), dict(TRACK))
+    return Converted(config, rename_sequential(state), "mast")
 
 
 def rename_sequential(state: State) -> State:

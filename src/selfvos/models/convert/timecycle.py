@@ -5,10 +5,8 @@ length 1; ``afterconv1.weight`` without bias, then a ReLU and unit length. ``aft
 and ``linear2`` estimate a transformation and are left out.
 
 The convolution becomes this package's reduction, and a key head that changes nothing follows it: the key is TimeCycle's
-feature. TimeCycle matches 5 cells of each frame; here 5 of all frames are kept [inferred].
+feature.
 """
-
-import math
 
 import torch
 
@@ -33,9 +31,8 @@ def timecycle(state: State) -> Converted:
         "encoder.key_head.3.weight": same.clone(),
         **{f"encoder.{layer}.bias": torch.zeros(_CHANNELS) for layer in ("reduce.0", "key_head.0", "key_head.3")},
     }
-    match = {"top_k": 5, "radius_cells": math.inf, "temperature": _CHANNELS**-0.5}
     return Converted(
         SegmenterConfig(backbone="resnet50", last_stage=3, key_channels=_CHANNELS, mask_path="none"),
         tensors,
-        {"feature": "key", "rounds": 0, "last": 7, "size_px": [480, 480], "match": match},
+        "timecycle",
     )

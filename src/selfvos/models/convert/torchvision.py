@@ -13,5 +13,5 @@ def torchvision(state: State) -> Converted:
     return Converted(
         SegmenterConfig(backbone=resnet_name(state), last_stage=3, mask_path="none"),
         rename(state, {"": BACKBONE}, ignored=("layer4.", "fc.")),
-        {"feature": "layer3", "rounds": 0},
+        "crw",
     )

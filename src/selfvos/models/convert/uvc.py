@@ -3,9 +3,6 @@
 Names [X] Liusifei/UVC: ``gray_encoder.`` before torchvision's names; ``rgb_encoder.``, ``decoder.`` and ``normalize.``
 rebuild colours and are left out. That ConCorr's names are the same [K]; it trained on dropped Lab channels, so that its
 weights want another input than lightness: not converted here.
-
-UVC tracks with features as long as they are, averaged over the matches of each frame; this package's tracker brings
-features to unit length, so its own temperature and circle are kept [inferred].
 """
 
 from selfvos.models.convert.base import BACKBONE, FORMATS, Converted, State, rename
@@ -18,5 +15,5 @@ def uvc(state: State) -> Converted:
     return Converted(
         SegmenterConfig(backbone="resnet18-grey", last_stage=4, mask_path="none"),
         rename(state, {"gray_encoder.": BACKBONE}, ignored=("rgb_encoder.", "decoder.", "normalize.")),
-        {"feature": "layer4", "rounds": 0, "last": 7},
+        "uvc",
     )

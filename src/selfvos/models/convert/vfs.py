@@ -9,7 +9,7 @@ import re
 from selfvos.models.convert.base import BACKBONE, FORMATS, Converted, State, rename, resnet_name
 from selfvos.models.segmenter import SegmenterConfig
 
-_RADIUS_CELLS = {"resnet18": 12.0, "resnet50": 18.0}
+_PRESETS = {"resnet18": "vfs", "resnet50": "vfs-resnet50"}
 
 
 @FORMATS.register("vfs", about="VFS: ResNet-18 or ResNet-50 to layer3")
@@ -19,11 +19,10 @@ def vfs(state: State) -> Converted:
     renamed = rename(
         state, {"backbone.": BACKBONE, "": BACKBONE}, ignored=("backbone.layer4.", "layer4.", "img_head.", "cls_head.")
     )
-    match = {"temperature": 0.07, "exempt_permanent": False, "radius_cells": _RADIUS_CELLS[name]}
     return Converted(
         SegmenterConfig(backbone=name, last_stage=3, mask_path="none"),
         {_plain(old): tensor for old, tensor in renamed.items()},
-        {"feature": "layer3", "rounds": 0, "match": match},
+        _PRESETS[name],
     )
 
 
