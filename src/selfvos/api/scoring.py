@@ -91,6 +91,56 @@ def evaluate(
     return report
 
 
+def track_together(
+    model: Segmenter,
+    benchmark: str,
+    configs: Mapping[str, TrackConfig],
+    *,
+    root: str | Path,
+    out: Mapping[str, Path],
+    kept: Mapping[str, Collection[str]] | None = None,
+    watch: Callable[[str, int, int], None] = nobody,
+) -> Iterator[tuple[str, dict[str, list[float]]]]:
+    """Track a benchmark in several ways at once: each frame is read once, and encoded once where sizes allow.
+
+    The masks are those that `evaluate` would write for each way alone.
+
+    Args:
+        model: A loaded network.
+        benchmark: Name of a protocol that follows masks.
+        configs: How to track, by name.
+        root: Folder of the data set.
+        out: For each name the folder below which masks go to ``masks/<video>/<frame>.png``. What an earlier run left
+            there is removed first, unless some of it is kept.
+        kept: For each name the videos that an earlier run finished in the same way; they are left alone.
+        watch: Called with the video, its frames done, and frames in all.
+
+    Yields:
+        Each video when it is done, with the seconds that each of its frames took by name: reading, encoding (both
+        count in full for every name) and all that the way does itself, writing included.
+
+    Raises:
+        UnknownName: No such benchmark.
+        DataError: The data set is incomplete.
+        UsageError: The benchmark follows points, or the results would replace the true masks.
+    """
+    videos, kept = BENCHMARKS.get(benchmark)(Path(root)), kept or {}
+    if videos.task == "points":
+        raise UsageError(f"{benchmark} follows points; only masks can be tracked together")
+    total, done = _look_ahead(videos), 0
+    results = {name: out[name] / "masks" if kept.get(name) else _remove_old(videos, out[name]) for name in configs}
+    for video in videos.videos:
+        names = [name for name in configs if video.name not in kept.get(name, ())]
+        times: dict[str, list[float]] = {name: [] for name in names}
+        for frame in _in_step(model, {name: configs[name] for name in names}, video, results):
+            for name, seconds in frame.items():
+                times[name].append(seconds)
+            done += 1
+            watch(video.name, done, total)
+        done += 0 if names else len(_tracked_frames(video))
+        yield video.name, times
+
+
 def protocol_config(model: Segmenter, benchmark: str, *, root: str | Path) -> TrackConfig:
     """Return how a benchmark is tracked: as the weights recommend, but for what its protocol lays down.
 
@@ -182,11 +232,66 @@ def _look_ahead(benchmark: Benchmark) -> int:
     return total
 
 
-def _follow_masks(tracker: Tracker, video: LabelledVideo, results: Path, overlay: Path | None) -> Iterator[None]:
+def _in_step(
+    model: Segmenter, configs: Mapping[str, TrackConfig], video: LabelledVideo, results: Mapping[str, Path]
+) -> Iterator[dict[str, float]]:
+    """Track a video in several ways, frame by frame, and yield the seconds of each."""
+    trackers: dict[str, Tracker] = {}
+    first: dict[object, Tracker] = {}
+    for name, config in configs.items():
+        trackers[name] = Tracker(model, config, beside=first.get(sight(config)))
+        first.setdefault(sight(config), trackers[name])
+    clock = _SharedTime()
+    copies = tee(clock.looking(_frames(video), list(first.values())), max(1, len(trackers)))
+    walks = {
+        name: _follow_masks(tracker, video, results[name], None, frames)
+        for (name, tracker), frames in zip(trackers.items(), copies, strict=False)
+    }
+    for _ in _tracked_frames(video) if walks else ():
+        yield {name: clock.time(walk, sight(configs[name])) for name, walk in walks.items()}
+    for walk in walks.values():
+        next(walk, None)
+
+
+class _SharedTime:
+    """Tells apart what a frame costs each of several trackers, and what they share of it."""
+
+    def __init__(self) -> None:
+        self._looking: dict[object, float] = {}
+        self._running = 0.0
+
+    def looking(self, frames: Iterator[Frame], trackers: Sequence[Tracker]) -> Iterator[Frame]:
+        """Yield frames that all trackers have seen, so that none of them is the one to pay for it."""
+        while True:
+            begin = time.perf_counter()
+            frame = next(frames, None)
+            if frame is None:
+                return
+            read = time.perf_counter() - begin
+            self._running = read
+            for tracker in trackers:
+                begin = time.perf_counter()
+                tracker.look_ahead(frame.rgb)
+                seconds = time.perf_counter() - begin
+                self._looking[sight(tracker.config)] = read + seconds
+                self._running += seconds
+            yield frame
+
+    def time(self, walk: Iterator[None], of: object) -> float:
+        """Let a tracker do one frame; return its own seconds and all of those that it shares."""
+        self._running, begin = 0.0, time.perf_counter()
+        next(walk)
+        own = time.perf_counter() - begin - self._running
+        return own + self._looking[of]
+
+
+def _follow_masks(
+    tracker: Tracker, video: LabelledVideo, results: Path, overlay: Path | None, frames: Iterator[Frame] | None = None
+) -> Iterator[None]:
     names, required = _tracked_frames(video), set(video.required)
     masks = {names.index(name): video.given_mask(name) for name in video.given}
     with ResultFolder(results / video.name, overlay_video=overlay) as folder:
-        for tracked in follow(tracker, _frames(video), masks):
+        for tracked in follow(tracker, frames or _frames(video), masks):
             if tracked.frame.name in required:
                 folder.write(tracked)
             yield

@@ -1,5 +1,7 @@
 """How a tracker looks at a frame: resized, encoded, and cut down to what is matched."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from jaxtyping import Float, UInt8
 from torch import Tensor
@@ -14,26 +16,42 @@ from selfvos.tracking.settings import TrackConfig
 from selfvos.types import FrameFeatures
 
 
+@dataclass
+class _Glance:
+    """The frame that eyes side by side saw last, and what the network said of it."""
+
+    frame: UInt8[np.ndarray, "y x 3"] | None = None
+    seen: tuple[Float[Tensor, "1 3 y2 x2"], FrameFeatures] | None = None
+
+
 class Eye:
     """A network made ready for watching, and the settings by which it looks."""
 
-    def __init__(self, model: Segmenter, config: TrackConfig) -> None:
+    def __init__(self, model: Segmenter, config: TrackConfig, beside: "Eye | None" = None) -> None:
         """Make a network ready.
 
         Args:
             model: Network in evaluation mode; it is not changed.
             config: Says how large frames are, what is matched, and in what precision to compute.
+            beside: An eye with the same network, that looks at the same frames at the same size and precision (see
+                `sight`): what one of both has just seen is not encoded again.
 
         Raises:
-            UsageError: The network has no such feature.
+            UsageError: The network has no such feature, or the other eye sees frames otherwise.
         """
         known = ["key", *model.encoder.backbone.channels]
         if config.feature not in known:
             raise UsageError(f"unknown feature {config.feature!r}; this network has {', '.join(known)}")
         self.precision = decide(config.precision, model.device)
         """``float32`` or ``bfloat16``: what the visual encoder computes in."""
-        self.model = for_inference(model)
+        if beside is not None and sight(config) != sight(beside._config):
+            raise UsageError("eyes side by side need the same short_side_px, size_px and precision")
+        self.model = for_inference(model) if beside is None else beside.model
         self._config = config
+        # Kept by eyes side by side alone: a frame's features take more memory than all else that a tracker holds of it.
+        self._glance: _Glance | None = None
+        if beside is not None:
+            self._glance = beside._glance = beside._glance or _Glance()
 
     def fit(self, frame: UInt8[np.ndarray, "y x 3"]) -> Framing:
         """Return the sizes of the video that a frame belongs to."""
@@ -48,11 +66,17 @@ class Eye:
         self, frame: UInt8[np.ndarray, "y x 3"], framing: Framing
     ) -> tuple[Float[Tensor, "1 3 y2 x2"], FrameFeatures]:
         """Return a frame as the network sees it, and what it says of it."""
+        glance = self._glance
+        if glance is not None and glance.frame is frame and glance.seen is not None:
+            return glance.seen
         image = framing.frame(frame, self.model.device)
         with autocast(self.precision, image.device):
             features = self.model.encode_frame(image)
         stages = {name: stage.float() for name, stage in features.stages.items()}
-        return image, FrameFeatures(key=features.key, base=features.base.float(), stages=stages)
+        seen = image, FrameFeatures(key=features.key, base=features.base.float(), stages=stages)
+        if glance is not None:
+            glance.frame, glance.seen = frame, seen
+        return seen
 
     def key(self, features: FrameFeatures) -> Float[Tensor, "h w c"]:
         """Return what is matched, of unit length in every cell."""
@@ -60,3 +84,8 @@ class Eye:
         # A stage is cut out as it is and only brought to unit length, as label propagation does.
         key = features.key if name == "key" else F.normalize(features.stages[name], dim=1)
         return key[0].permute(1, 2, 0).contiguous()
+
+
+def sight(config: TrackConfig) -> tuple[object, ...]:
+    """Return what decides how a frame looks to the network: trackers that agree in it may share what they see."""
+    return config.short_side_px, config.size_px, config.precision

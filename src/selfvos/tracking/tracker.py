@@ -18,9 +18,9 @@ from selfvos.settings import from_dict
 from selfvos.tracking.eye import Eye
 from selfvos.tracking.framing import Framing
 from selfvos.tracking.memory import Entry, Memory
-from selfvos.tracking.refinement import embed, refine
+from selfvos.tracking.refinement import WatchRounds, embed, refine
 from selfvos.tracking.settings import TrackConfig
-from selfvos.types import FrameFeatures, MaskContext, ObjectState
+from selfvos.types import FrameFeatures, MaskContext, ObjectState, nobody
 
 Ids = Integer[np.ndarray, "y2 x2"]
 """A mask given by a caller; whether it has the size of its frame is checked at run time, with a message."""
@@ -51,23 +51,28 @@ class Tracker:
         before the memory is full are not padded with copies of the first frame; see also `Framing`.
     """
 
-    def __init__(self, model: Segmenter, config: TrackConfig | None = None) -> None:
+    def __init__(self, model: Segmenter, config: TrackConfig | None = None, beside: "Tracker | None" = None) -> None:
         """Make a tracker.
 
         Args:
             model: Network in evaluation mode.
             config: Settings; by default those that the weights recommend, or else the paper's.
+            beside: A tracker of the same network that is given the same frames, in step with this one: each is
+                encoded once for both.
 
         Raises:
-            UsageError: Refinement is asked of weights without a mask path, or the feature does not exist.
+            UsageError: Refinement is asked of weights without a mask path, the feature does not exist, or the other
+                tracker sees frames at another size or precision.
         """
         self.config = config or recommended(model)
         if self.config.rounds and model.mask_path is None:
             raise UsageError("these weights have no mask path (V and D): set rounds to 0 for label propagation")
-        self._eye = Eye(model, self.config)
+        self._eye = Eye(model, self.config, None if beside is None else beside._eye)
         self._model = self._eye.model
         self.precision = self._eye.precision
         """``float32`` or ``bfloat16``: what the visual encoder computes in."""
+        self.watch_rounds: WatchRounds = nobody
+        """Called with the coarse masks of every tracked frame as round 0, then with those of each round after it."""
         self._framing: Framing | None = None
         self._memory = Memory(self.config.last)
         self._ids: list[int] = []
@@ -192,7 +197,12 @@ class Tracker:
             return _Seen(key, None, coarse, None, pinned=False)
         context = self._model.prepare_masks(image, features)
         start = mask_ops.to_pixels(coarse, self._model.stride)
-        fine = refine(self._model, context, lambda part: self._values(part, matches, (h, w)), start, self.config.rounds)
+        self.watch_rounds(0, start)
+
+        def values(objects: range) -> Tensor:
+            return self._values(objects, matches, (h, w))
+
+        fine = refine(self._model, context, values, start, self.config.rounds, watch=self.watch_rounds)
         return _Seen(key, context, coarse, fine, pinned=False)
 
     def _values(self, objects: range, matches: Matches, grid: tuple[int, int]) -> Float[Tensor, "1 o v h w"]:
