@@ -9,7 +9,7 @@ import torch
 from selfvos.errors import BrokenCheckpoint, OutOfSpace, UsageError
 from selfvos.models.segmenter import Segmenter
 from selfvos.models.weights import digest
-from selfvos.training.checkpoint import branch, Position, latest_checkpoint, restore, save_checkpoint
+from selfvos.training.checkpoint import Position, branch, latest_checkpoint, restore, save_checkpoint
 from selfvos.training.fit import fit
 
 CPU = torch.device("cpu")

@@ -6,7 +6,7 @@ from selfvos.api.conversion import convert
 from selfvos.api.datasets import check_dataset, pack_results, validate_archive
 from selfvos.api.demo import demo
 from selfvos.api.learning import adapt, train
-from selfvos.api.scoring import evaluate, protocol_config, score, score_together
+from selfvos.api.scoring import evaluate, flat_settings, protocol_config, score, score_together, track_together
 from selfvos.api.tracking import track, track_config, track_to
 from selfvos.api.weights import load, pick_device
 
@@ -17,6 +17,7 @@ __all__ = [
     "convert",
     "demo",
     "evaluate",
+    "flat_settings",
     "load",
     "names",
     "pack_results",
@@ -28,6 +29,7 @@ __all__ = [
     "track",
     "track_config",
     "track_to",
+    "track_together",
     "train",
     "validate_archive",
 ]

@@ -3,8 +3,10 @@
 import importlib.metadata
 import json
 import platform
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import tee
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ from selfvos.models.segmenter import Segmenter
 from selfvos.models.weights import digest
 from selfvos.settings import from_dict, to_dict
 from selfvos.storage import write_text
+from selfvos.tracking.eye import sight
 from selfvos.tracking.points import PointTracker
 from selfvos.tracking.settings import TrackConfig
 from selfvos.tracking.tracker import Tracker, recommended
@@ -83,7 +86,7 @@ def evaluate(
         for _ in steps:
             done += 1
             watch(video.name, done, total)
-    settings = {"weights": digest(model.state_dict()), **_flat(to_dict(config)), "track.precision": precision}
+    settings = {"weights": digest(model.state_dict()), **flat_settings(config), "track.precision": precision}
     if not videos.scored_here:
         return _archive(videos, out, settings, lambda done, total: watch("packing", done, total or 0))
     report = _report(videos, Path(root), results, settings, _telling(watch, "scoring"))
@@ -156,12 +159,18 @@ def protocol_config(model: Segmenter, benchmark: str, *, root: str | Path) -> Tr
     return _protocol_config(model, BENCHMARKS.get(benchmark)(Path(root)))
 
 
+def flat_settings(config: TrackConfig) -> dict[str, str | float]:
+    """Return settings of the tracker as a report lists them, one line each."""
+    return _flat(to_dict(config))
+
+
 def score(
     results: str | Path,
     benchmark: str,
     *,
     root: str | Path,
     out: str | Path | None = None,
+    settings: Mapping[str, str | float] | None = None,
     watch: Callable[[str, int, int], None] = nobody,
 ) -> Report:
     """Score masks that any method wrote as ``<results>/<video>/<frame>.png``, or points as ``<results>/<video>.csv``.
@@ -171,6 +180,7 @@ def score(
         benchmark: Name of the protocol.
         root: Folder of the data set.
         out: Where tables, ``report.json`` and the page ``report.html`` go; None writes nothing.
+        settings: What the masks were made with, where that is known; the report keeps it.
         watch: Called with what is being done, frames done, and frames in all.
 
     Raises:
@@ -178,7 +188,7 @@ def score(
         DataError: A mask is missing, of another size, or has an id that is not in the benchmark.
     """
     videos, results = BENCHMARKS.get(benchmark)(Path(root)), Path(results)
-    report = _report(videos, Path(root), results, {}, _telling(watch, "scoring"))
+    report = _report(videos, Path(root), results, dict(settings or {}), _telling(watch, "scoring"))
     if out is not None:
         _write(report, videos, results, Path(out))
     return report

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn import functional as F
@@ -77,6 +78,13 @@ class Eye:
         if glance is not None:
             glance.frame, glance.seen = frame, seen
         return seen
+
+    def look_ahead(self, frame: UInt8[np.ndarray, "y x 3"]) -> None:
+        """Encode a frame now, so that looking at it later costs nothing."""
+        self._glance = self._glance or _Glance()
+        self.look(frame, self.fit(frame))
+        if self.model.device.type == "cuda":
+            torch.cuda.synchronize(self.model.device)
 
     def key(self, features: FrameFeatures) -> Float[Tensor, "h w c"]:
         """Return what is matched, of unit length in every cell."""

@@ -136,6 +136,11 @@ class Tracker:
         return self._read_out(self._accept(seen), mask)
 
     @torch.inference_mode()
+    def look_ahead(self, frame: UInt8[np.ndarray, "y x 3"]) -> None:
+        """Encode a frame before it is given to `start` or `step`: to tell what encoding costs from all the rest."""
+        self._eye.look_ahead(frame)
+
+    @torch.inference_mode()
     def correct(self, mask: Ids) -> Ids:
         """Replace the latest frame's mask; it is remembered for ever and the following frames learn from it.
 
