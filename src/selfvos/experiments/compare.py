@@ -118,8 +118,8 @@ def compare(
         raise UsageError(f"nothing to compare: {'; '.join(f'{name}: {why}' for name, why in failed.items())}")
     folders = {name: out / "scores" / name / "masks" for name in done}
     comparison = api.score_together(folders, benchmark, root=root, out=out, watch=watch)
-    costs = {name: _costs(steps[name], out / "scores" / name) for name in done}
-    outcome = Outcome(comparison=comparison, costs=costs, failed=failed)
+    by_name = {name: costs(steps[name], out / "scores" / name) for name in done}
+    outcome = Outcome(comparison=comparison, costs=by_name, failed=failed)
     _write(outcome, out)
     return outcome
 
@@ -247,7 +247,8 @@ def _train(config: TrainConfig, run: Path, budget: Budget, watch: Watch) -> None
     runs.train_once(config, budget.videos, run, device=budget.device, cache=budget.cache, watch=watch)
 
 
-def _costs(step: Step, scores: Path) -> dict[str, Any]:
+def costs(step: Step, scores: Path) -> dict[str, Any]:
+    """Return what a system cost that is trained and scored: ``steps`` and ``minutes`` of training, ``fps``."""
     training = runs.training_cost(step.run) if step.run else {"steps": None, "minutes": None}
     return {**training, "fps": runs.frames_per_second(scores)}
 
