@@ -11,6 +11,10 @@ from selfvos.evaluation.report import Report, main_columns, plain
 from selfvos.experiments.tables import Table, Variant
 
 
+MIN_VIDEOS = 6
+"""Videos that a verdict takes: with fewer, even all of them pointing one way is no rarer than 1 in 20 by chance."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Ablation:
     """Rows of a table, run here."""
@@ -107,7 +111,7 @@ class Ablation:
         yield (
             f"Against {self.against}: mean paired difference of {self.comparison.column} over objects, with its "
             f"{SHARE:.0%} interval from a bootstrap over {len(videos)} videos. A row is called better or worse only "
-            "where that interval leaves out 0."
+            f"where that interval leaves out 0 and there are {MIN_VIDEOS} videos or more."
         )
         if seeds > 1:
             yield (
@@ -159,6 +163,8 @@ def verdict(difference: Difference | None) -> str:
     """Say what an interval allows to say."""
     if difference is None:
         return "adopted"
+    if difference.videos < MIN_VIDEOS:
+        return "undecided"
     if difference.low > 0:
         return "better"
     return "worse" if difference.high < 0 else "undecided"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from selfvos import api
-from selfvos.errors import DataError, Diverged, UsageError
+from selfvos.errors import DataError, Diverged, Interrupted, UsageError
 from selfvos.evaluation.comparison import Comparison
 from selfvos.evaluation.report import aligned, comma_separated, decimals, piped, plain
 from selfvos.experiments import plots, runs
@@ -186,6 +186,9 @@ def carry_out(
 
     Returns:
         By system that failed: why.
+
+    Raises:
+        Interrupted: Ctrl-C or SIGTERM while training; called again, it goes on.
     """
     failed: dict[str, str] = {}
     groups: dict[Path | str, list[System]] = {}
@@ -194,6 +197,10 @@ def carry_out(
     for group in groups.values():
         try:
             _run(group, steps[group[0].name], benchmark, root, out, budget, watch)
+        except Interrupted as error:
+            raise Interrupted(
+                f"stopped at {group[0].name}; call the same command again to go on", error.exit_status - 128
+            ) from error
         except (DataError, Diverged) as error:
             for system in group:
                 log.warning("%s: %s", system.name, error)

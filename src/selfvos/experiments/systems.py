@@ -139,7 +139,7 @@ def in_proportion(config: TrainConfig, steps: int) -> TrainConfig:
         warmup=replace(config.warmup, epochs=min(1, before), steps_per_epoch=before),
         joint=replace(config.joint, epochs=epochs, steps_per_epoch=per_epoch),
         pseudo_masks=replace(config.pseudo_masks, refresh_epochs=period),
-        checkpoint_steps=min(config.checkpoint_steps, max(1, steps // 10)),
+        checkpoint_steps=min(config.checkpoint_steps, max(2, steps // 10)),
     )
 
 
