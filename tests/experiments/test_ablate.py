@@ -1,6 +1,7 @@
 import csv
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from PIL import Image
@@ -12,7 +13,8 @@ from selfvos.experiments import planning
 from selfvos.experiments.ablate import ablate
 from selfvos.experiments.compare import Budget
 from selfvos.experiments.tables import TABLES, Table, Variant
-from selfvos.settings import override
+from selfvos.settings import from_dict, override
+from selfvos.training.settings import TrainConfig
 
 TRAIN = (
     *("model.last_stage=3", "model.mask_path=slim", "model.key_channels=16", "clips.crop_px=64"),
@@ -41,33 +43,44 @@ def budget(videos, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def done(root, budget, tmp_path_factory):
-    """The table above with two seeds: where it lies, what was found, and what was told on the way."""
-    out, seen = tmp_path_factory.mktemp("ablation"), []
-    asked = planning.plan(TABLE, out, budget, seeds=2)
-    found = ablate(asked, "folder", root=root, out=out, watch=lambda *told: seen.append(told))
-    return out, found, seen
+    """The table above, broken off while training and again while tracking: where it lies, what was found and told."""
+    out, cuts, seen = tmp_path_factory.mktemp("ablation"), [("M=3: joint", 1), ("M=3: square3", 3)], []
+
+    def watch(what, amount, _):
+        if cuts and (what, amount) == cuts[0]:
+            raise Interrupted("no more", 15)
+        seen.append((what, amount))
+
+    asked = planning.plan(TABLE, out, budget)
+    while cuts:
+        with pytest.raises(Interrupted, match="call the same command again"):
+            ablate(asked, "folder", root=root, out=out, watch=watch)
+        cuts.pop(0)
+    return out, ablate(asked, "folder", root=root, out=out, watch=watch), seen
 
 
-def test_rows_share_a_warmup_and_differ_in_the_rest(done):
+def test_rows_share_a_warmup_and_nothing_is_done_twice(done):
     out, found, seen = done
-    assert sorted(folder.name for folder in (out / "runs").glob("M=*")) == ["M=2.1", "M=2.2", "M=3.1", "M=3.2"]
-    assert len(list((out / "runs").glob("warmup-*"))) == 2
-    assert sum(what.endswith(": warmup") for what, _, _ in seen) == 2 * STEPS // 2
-    assert sum(what.endswith(": joint") for what, _, _ in seen) == 4 * STEPS // 2
+    assert sorted(folder.name for folder in (out / "runs").glob("M=*")) == ["M=2", "M=3"]
+    assert [step for what, step in seen if re.fullmatch(r"warmup-\w+: warmup", what)] == [1, 2]
+    assert [step for what, step in seen if what == "M=2: joint"] == [1, 2]
+    assert [step for what, step in seen if what == "M=3: joint"] == [1, 2]
+    assert [seen.count((f"M={m}: square{n}", 7 * (n - 2))) for m in (2, 3) for n in (3, 4)] == [1, 1, 1, 1]
     assert {name: cost["steps"] for name, cost in found.costs.items()} == {"M=2": STEPS, "M=3": STEPS}
-    assert {name: len(reports) for name, reports in found.reports.items()} == {"M=2": 2, "M=3": 2}
+
+
+def test_a_row_learns_what_it_would_alone(done, budget, tmp_path):
+    config = json.loads((done[0] / "runs" / "M=3" / "settings.json").read_text())
+    api.train(from_dict(TrainConfig, config), videos=budget.videos, out=tmp_path, cache=budget.cache)
+    weights = [folder / "weights.safetensors" for folder in (tmp_path, done[0] / "runs" / "M=3")]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
 
 
 def test_rows_are_set_against_the_adopted_one_and_the_published_numbers(done):
-    out, found, _ = done
-    header, first, adopted = found.rows()
-    assert header[:6] == ["row", "J&F", "J", "F", "against M=3", "verdict"]
-    assert (first[0], first[5], first[-4:]) == ("M=2", "undecided", ["50.0", "49.0", "51.0", "-10.0"])
-    assert (adopted[0], adopted[4:6], adopted[-4:]) == ("M=3", ["", "adopted"], ["60.0", "58.0", "62.0", ""])
-    assert re.fullmatch(r"\d+\.\d ± \d+\.\d", first[1])
-    difference = [sum(report.overall["J&F-Mean"] for report in found.reports[name]) / 2 for name in ("M=2", "M=3")]
-    assert found.difference("M=2").mean == pytest.approx(difference[0] - difference[1])
-    assert "2 seeds" in " ".join(found.notes())
+    header, first, adopted = done[1].rows()
+    assert header[:6] == ["row", "J&F", "J", "F", "difference", "verdict"]
+    assert (first[0], first[5:10]) == ("M=2", ["undecided", "50.0", "49.0", "51.0", "-10.0"])
+    assert (adopted[0], adopted[4:10]) == ("M=3", ["", "adopted", "60.0", "58.0", "62.0", ""])
 
 
 def test_everything_is_written(done):
@@ -95,48 +108,33 @@ def test_what_is_done_is_not_done_again(done, root, budget, monkeypatch):
     out, before, _ = done
     monkeypatch.setattr(api, "train", lambda *_, **__: pytest.fail("trained again"))
     monkeypatch.setattr(api, "track_together", lambda *_, **__: pytest.fail("tracked again"))
-    found = ablate(planning.plan(TABLE, out, budget, seeds=2), "folder", root=root, out=out)
+    found = ablate(planning.plan(TABLE, out, budget), "folder", root=root, out=out)
     assert found.rows() == before.rows()
 
 
-def test_a_run_that_breaks_off_goes_on_and_ends_as_if_it_had_not(done, root, budget, tmp_path):
-    def cut(what, amount, _):
-        if (what, amount) in (("M=3: joint", 1), ("M=3: square3", 3)) and (what, amount) not in cuts:
-            cuts.append((what, amount))
-            raise Interrupted("no more", 15)
-        seen.append((what, amount))
-
-    cuts, seen = [], []
-    asked = planning.plan(TABLE, tmp_path, budget)
-    for _ in range(2):
-        with pytest.raises(Interrupted, match="call the same command again"):
-            ablate(asked, "folder", root=root, out=tmp_path, watch=cut)
-    found = ablate(asked, "folder", root=root, out=tmp_path, watch=cut)
-    assert len(cuts) == 2
-    assert [seen.count((f"M={m}: square{n}", 7 * (n - 2))) for m in (2, 3) for n in (3, 4)] == [1, 1, 1, 1]
-    assert [step for what, step in seen if what.endswith(": warmup")] == [1, 2]
-    assert [step for what, step in seen if what == "M=2: joint"] == [1, 2]
-    for row in ("M=2", "M=3"):
-        weights = [path / "weights.safetensors" for path in (tmp_path / "runs" / row, done[0] / "runs" / f"{row}.1")]
-        assert weights[0].read_bytes() == weights[1].read_bytes()
-        assert found.reports[row][0].overall == done[1].reports[row][0].overall
-
-
 def test_a_table_of_tracking_trains_nothing_and_finds_what_single_runs_find(done, root, tmp_path, monkeypatch):
-    weights = done[0] / "runs" / "M=3.1"
     monkeypatch.setattr(api, "train", lambda *_, **__: pytest.fail("trained"))
-    asked = planning.plan(TABLES.get("rounds"), tmp_path, Budget(track=("short_side_px=64",)), weights=[str(weights)])
+    weights = [str(done[0] / "runs" / row) for row in ("M=2", "M=3")]
+    whole = TABLES.get("rounds")
+    table = replace(whole, variants=(whole.variants[0], whole.variants[2]), adopted="R=2")
+    asked = planning.plan(table, tmp_path, Budget(track=("short_side_px=64",)), weights=weights)
     found = ablate(asked, "folder", root=root, out=tmp_path)
     assert all(cost["fps"] > 0 for cost in found.costs.values())
-    assert found.rows()[0][-1] == "paper: frames/s"
-    model = api.load(weights)
+    assert found.rows()[0][-2:] == ["frames/s", "paper: frames/s"]
+    model = api.load(weights[0])
     for rounds in (0, 2):
         config = override(api.track_config(model, None), ["short_side_px=64", f"rounds={rounds}"])
         alone = api.evaluate(model, "folder", root=root, out=tmp_path / "alone", config=config)
         assert found.reports[f"R={rounds}"][0].overall == alone.overall
         for path in (tmp_path / "alone" / "masks").rglob("*.png"):
-            together = tmp_path / "scores" / f"R={rounds}" / "masks" / path.parent.name / path.name
+            together = tmp_path / "scores" / f"R={rounds}.1" / "masks" / path.parent.name / path.name
             assert (read_mask(together, (64, 96)) == read_mask(path, (64, 96))).all()
+
+    # Several weights are seeds: means with their spread, and differences between means.
+    assert re.fullmatch(r"\d+\.\d ± \d+\.\d", found.rows()[1][1])
+    means = [sum(one.overall["J&F-Mean"] for one in found.reports[row]) / 2 for row in ("R=0", "R=2")]
+    assert found.difference("R=0").mean == pytest.approx(means[0] - means[1])
+    assert "2 seeds" in " ".join(found.notes())
 
 
 def run(monkeypatch, capsys, *arguments):

@@ -109,7 +109,8 @@ def plain_table(rows: Sequence[Sequence[str]]) -> str:
 def picture(png: bytes, about: str) -> str:
     """Return a figure that is part of the page, with its caption."""
     source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
-    return f'<figure><img alt="{escape(about)}" src="{source}"><figcaption>{escape(about)}</figcaption></figure>'
+    image = f'<img style="max-width: 100%" alt="{escape(about)}" src="{source}">'
+    return f"<figure>{image}<figcaption>{escape(about)}</figcaption></figure>"
 
 
 def _table(rows: Sequence[Sequence[Cell]], linked: Collection[str] = ()) -> str:

@@ -10,7 +10,6 @@ from selfvos.evaluation.comparison import SHARE, Comparison, Difference
 from selfvos.evaluation.report import Report, main_columns, plain
 from selfvos.experiments.tables import Table, Variant
 
-
 MIN_VIDEOS = 6
 """Videos that a verdict takes: with fewer, even all of them pointing one way is no rarer than 1 in 20 by chance."""
 
@@ -60,23 +59,22 @@ class Ablation:
         table = self.table
         published = any(variant.published for variant in table.variants)
         speed = any(variant.fps for variant in table.variants)
-        header = ["row", *map(_short, self.columns), f"against {self.against}", "verdict", "frames/s"]
+        header = ["row", *map(_short, self.columns), "difference", "verdict"]
+        header += [*(f"paper: {_short(column)}" for column in table.columns), "paper: difference"] if published else []
+        header += ["frames/s", *["paper: frames/s"] * speed]
         header += ["steps", "minutes"] if table.trains else []
-        header += [f"paper: {_short(column)}" for column in table.columns] if published else []
-        header += ["paper: against"] if published else []
-        header += ["paper: frames/s"] if speed else []
         rows = [self._row(variant, published=published, speed=speed) for variant in self.variants]
         return [header, *rows]
 
     def _row(self, variant: Variant, *, published: bool, speed: bool) -> list[str]:
         difference, cost = self.difference(variant.name), self.costs[variant.name]
         cells = [variant.name, *(spread(self.percents(variant.name, column)) for column in self.columns)]
-        cells += [in_percent(difference), verdict(difference), _shown(cost["fps"], ".2f")]
-        cells += [_shown(cost["steps"], ".0f"), _shown(cost["minutes"], ".1f")] if self.table.trains else []
+        cells += [in_percent(difference), verdict(difference)]
         if published:
             numbers = variant.published or (math.nan,) * len(self.table.columns)
             cells += [*(_shown(number, ".1f") for number in numbers), self._published_difference(variant)]
-        return cells + ([_shown(variant.fps, ".2f")] if speed else [])
+        cells += [_shown(cost["fps"], ".2f"), *[_shown(variant.fps, ".2f")] * speed]
+        return cells + ([_shown(cost["steps"], ".0f"), _shown(cost["minutes"], ".1f")] if self.table.trains else [])
 
     def _published_difference(self, variant: Variant) -> str:
         adopted = self.table.variant(self.against).published
@@ -109,7 +107,7 @@ class Ablation:
         videos = {one.video for one in self.comparison.first.series}
         yield f"Ours: {self.comparison.first.title}. Scores in %; frames/s of this machine."
         yield (
-            f"Against {self.against}: mean paired difference of {self.comparison.column} over objects, with its "
+            f"Difference: of {self.comparison.column} to {self.against}, mean over objects, paired, with its "
             f"{SHARE:.0%} interval from a bootstrap over {len(videos)} videos. A row is called better or worse only "
             f"where that interval leaves out 0 and there are {MIN_VIDEOS} videos or more."
         )

@@ -44,4 +44,4 @@ def _sheet(named: tuple[str, bytes]) -> str:
     name, jpeg = named
     source = f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
     caption = f"<figcaption><b>{escape(name)}</b></figcaption>"
-    return f'<figure>{caption}<img alt="clusters of {escape(name)}" src="{source}"></figure>'
+    return f'<figure>{caption}<img style="max-width: 100%" alt="clusters of {escape(name)}" src="{source}"></figure>'

@@ -242,7 +242,8 @@ def _run(
     if step.run and step.training:
         warmup = warmup_of(step.training)
         if step.warmup and warmup and not step.done:
-            _train(warmup, step.warmup, budget, lambda what, *much: watch(f"{step.warmup.name}: {what}", *much))
+            shared = step.warmup.name
+            _train(warmup, step.warmup, budget, lambda what, *much: watch(f"{shared}: {what}", *much))
             runs.begin_from(warmup, step.warmup, step.training, step.run)
         _train(step.training, step.run, budget, telling)
     model = api.load(step.run or first.source, device=budget.device)

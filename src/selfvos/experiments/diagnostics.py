@@ -24,6 +24,7 @@ from selfvos.models.weights import digest
 from selfvos.settings import to_dict
 from selfvos.storage import write_text
 from selfvos.training.pseudo_masks import PseudoMasks
+from selfvos.training.settings import TrainConfig
 
 Figures = dict[str, tuple[bytes, str]]
 """By name of the file: a PNG and what it shows."""
@@ -52,17 +53,15 @@ def draw(
     facts: dict[str, object] = {
         "by_frame": {row: plots.by_frame(report).tolist() for row, report in found.comparison.reports.items()}
     }
-    rounds = {row: describe_rounds(masks, period) for row, (masks, period) in _rounds_by_row(asked, shown).items()}
+    rounds = {row: describe_rounds(masks, config) for row, (masks, config) in _rounds_by_row(asked, shown).items()}
     if rounds:
         facts["pseudo_masks"] = {row: [asdict(one) for one in each] for row, each in rounds.items()}
         about = "Pseudo masks over training: agreement between rounds, size and compactness of clusters."
-        figures["pseudo_masks"] = plots.pseudo_masks(rounds, found.against), about
+        figures["pseudo_masks"] = plots.pseudo_masks(rounds, found), about
     decoded = _decoding(asked, shown[found.against], benchmark, root, out)
     if decoded:
         facts["decoding"] = decoded
-        steps = [
-            RoundOfDecoding(**{k: float("nan") if v is None else v for k, v in r.items()}) for r in decoded["rounds"]
-        ]
+        steps = [RoundOfDecoding(**_defined(one)) for one in decoded["rounds"]]
         figures["decoding"] = (
             plots.refinement(steps),
             f"What each round does to the masks of a frame ({found.against}).",
@@ -88,14 +87,14 @@ def cluster_pictures(asked: Plan, shown: Mapping[str, str]) -> list[tuple[str, b
     return [(library.packs[video].name, _sheet(library.packs[video], video, last)) for video in common[:_PICTURED]]
 
 
-def _rounds_by_row(asked: Plan, shown: Mapping[str, str]) -> dict[str, tuple[list[PseudoMasks], int]]:
-    """Return the rounds of pseudo masks of each row that made any, and the epochs between them."""
+def _rounds_by_row(asked: Plan, shown: Mapping[str, str]) -> dict[str, tuple[list[PseudoMasks], TrainConfig]]:
+    """Return the rounds of pseudo masks of each row that made any, and the settings of its training."""
     rows = {}
     for row, name in shown.items():
         step = asked.steps[name]
         if step.run and step.training and row not in asked.same and (step.run / "pseudo_masks").is_dir():
             masks = rounds_of(step.run, step.training, _library(asked, row))
-            rows[row] = masks, step.training.pseudo_masks.refresh_epochs
+            rows[row] = masks, step.training
     return {row: found for row, found in rows.items() if found[0]}
 
 
@@ -121,6 +120,11 @@ def _decoding(asked: Plan, name: str, benchmark: str, root: Path, out: Path) -> 
     videos = BENCHMARKS.get(benchmark)(root).videos
     rounds = describe_decoding(model, config, videos, max(config.rounds, _ROUNDS))
     return plain({"asked": key, "rounds": [asdict(one) for one in rounds]})
+
+
+def _defined(numbers: Mapping[str, Any]) -> dict[str, Any]:
+    """Return numbers that were read from JSON, which has none for what is undefined."""
+    return {name: float("nan") if value is None else value for name, value in numbers.items()}
 
 
 def _of(masks: PseudoMasks, video: int):

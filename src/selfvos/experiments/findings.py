@@ -35,8 +35,8 @@ _TRACKED_VIDEOS, _TRACKED_FRAMES = 6, 40
 class RoundOfMasks:
     """What a round of pseudo masks looks like, as means over videos; all in 0 to 1."""
 
-    epoch: int
-    """Epoch of the joint phase that it was made before."""
+    share: float
+    """How much of the joint phase was done when it was made."""
     agreement: float
     """Share of cells that keep their cluster from the round before, clusters paired as well as they can be; NaN for
     the first round, and where no frame is in both."""
@@ -81,12 +81,12 @@ def rounds_of(run: Path, config: TrainConfig, library: Library) -> list[PseudoMa
     ]
 
 
-def describe_rounds(rounds: Sequence[PseudoMasks], period: int) -> list[RoundOfMasks]:
+def describe_rounds(rounds: Sequence[PseudoMasks], config: TrainConfig) -> list[RoundOfMasks]:
     """Measure rounds of pseudo masks.
 
     Args:
         rounds: In order.
-        period: Epochs between two of them.
+        config: Settings of the run that made them.
     """
     found = []
     for number, masks in enumerate(rounds):
@@ -95,7 +95,7 @@ def describe_rounds(rounds: Sequence[PseudoMasks], period: int) -> list[RoundOfM
         agreements = [agreement(old, new) for old, new in before]
         found.append(
             RoundOfMasks(
-                epoch=number * period,
+                share=number * config.pseudo_masks.refresh_epochs / config.joint.epochs,
                 agreement=float(np.mean(agreements)) if agreements else float("nan"),
                 largest=float(np.mean([np.bincount(m.ravel()).max() / m.size for m in maps])),
                 compactness=float(np.mean([compactness(m) for m in maps])),

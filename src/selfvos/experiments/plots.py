@@ -120,12 +120,12 @@ def by_frame(report: Report) -> Float64[np.ndarray, "t"]:
     return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
 
 
-def pseudo_masks(rounds: Mapping[str, Sequence[RoundOfMasks]], adopted: str) -> bytes:
+def pseudo_masks(rounds: Mapping[str, Sequence[RoundOfMasks]], found: Ablation) -> bytes:
     """Draw how pseudo masks change over training.
 
     Args:
         rounds: By row: its rounds of pseudo masks.
-        adopted: The row to stand out.
+        found: The table; its adopted row stands out.
 
     Returns:
         The PNG.
@@ -139,11 +139,10 @@ def pseudo_masks(rounds: Mapping[str, Sequence[RoundOfMasks]], adopted: str) -> 
         "compactness": "cells in the main piece of their cluster, in %",
     }
     for axes, (name, label) in zip(figure.subplots(1, 3), panels.items(), strict=True):
-        for i, (row, each) in enumerate(rounds.items()):
-            points = [(one.epoch, 100 * getattr(one, name)) for one in each]
-            style = {"color": "black", "linewidth": 2.2, "zorder": 3} if row == adopted else {"color": _colour(i)}
-            axes.plot(*zip(*points, strict=True), "o-", markersize=4, label=row, **style)
-        axes.set_xlabel("epoch of the joint phase")
+        for row, each in rounds.items():
+            points = [(100 * one.share, 100 * getattr(one, name)) for one in each]
+            axes.plot(*zip(*points, strict=True), marker="o", markersize=4, **_line(found, row))
+        axes.set_xlabel("joint phase done, in %")
         axes.set_ylabel(label)
         _plain(axes)
     figure.axes[-1].legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
@@ -200,6 +199,14 @@ def _colour(i: int) -> str:
     return _COLOURS[i % len(_COLOURS)]
 
 
+def _line(found: Ablation, row: str) -> dict[str, Any]:
+    """Return how a row's line looks, in all figures alike."""
+    if row == found.against:
+        return {"color": "black", "linewidth": 2.4, "zorder": 3, "label": f"{row} (adopted)"}
+    number = [variant.name for variant in found.table.variants].index(row)
+    return {"color": _colour(number), "linewidth": 1.4, "label": row}
+
+
 def _over_axis(
     axes: Any,
     table: Table,
@@ -225,7 +232,7 @@ def _over_axis(
         second = axes.twinx()
         second.plot(places, [fps[i] for i in order], color=_SPEED, linestyle=":", marker=".")
         second.set_ylabel("frames per second (dotted)", color=_SPEED)
-        second.set_ylim(bottom=0)
+        second.set_ylim(0, 1.15 * max(value for value in fps if value is not None))
         second.spines[["top"]].set_visible(False)
 
 
