@@ -2,14 +2,15 @@ import csv
 import json
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
 
 from selfvos import api, cli
 from selfvos.data.mask_png import read_mask
-from selfvos.errors import Interrupted
-from selfvos.experiments import planning
+from selfvos.errors import Interrupted, UsageError
+from selfvos.experiments import planning, runs
 from selfvos.experiments.ablate import ablate
 from selfvos.experiments.compare import Budget
 from selfvos.experiments.tables import TABLES, Table, Variant
@@ -127,7 +128,7 @@ def test_a_table_of_tracking_trains_nothing_and_finds_what_single_runs_find(done
         alone = api.evaluate(model, "folder", root=root, out=tmp_path / "alone", config=config)
         assert found.reports[f"R={rounds}"][0].overall == alone.overall
         for path in (tmp_path / "alone" / "masks").rglob("*.png"):
-            together = tmp_path / "scores" / f"R={rounds}.1" / "masks" / path.parent.name / path.name
+            together = tmp_path / "scores" / f"R={rounds}" / "masks" / path.parent.name / path.name
             assert (read_mask(together, (64, 96)) == read_mask(path, (64, 96))).all()
 
     # Several weights are seeds: means with their spread, and differences between means.
@@ -135,6 +136,37 @@ def test_a_table_of_tracking_trains_nothing_and_finds_what_single_runs_find(done
     means = [sum(one.overall["J&F-Mean"] for one in found.reports[row]) / 2 for row in ("R=0", "R=2")]
     assert found.difference("R=0").mean == pytest.approx(means[0] - means[1])
     assert "2 seeds" in " ".join(found.notes())
+
+
+def test_a_table_that_was_never_published_has_no_second_half(root, tmp_path):
+    rows = [Variant(name=f"t={t}", track=(f"match.temperature={t}", "rounds=0"), place=t) for t in (0.05, 0.1)]
+    table = Table(
+        title="t", number="Not in the paper", about="", variants=tuple(rows), adopted="t=0.05", trains=False, axis="t"
+    )
+    asked = planning.plan(table, tmp_path, Budget(track=("short_side_px=64",)), weights=["lab-patches"])
+    found = ablate(asked, "folder", root=root, out=tmp_path)
+    assert found.rows()[0] == ["row", "J&F", "J", "F", "difference", "verdict", "frames/s"]
+    assert not any(note.startswith("Paper") for note in found.notes())
+
+
+def test_a_benchmark_without_scores_is_refused_before_anything_is_trained(asked_nothing):
+    with pytest.raises(UsageError, match="scored by its server only"):
+        asked_nothing("davis-2017-test-dev")
+    with pytest.raises(UsageError, match="follows points"):
+        asked_nothing("jhmdb-crw")
+
+
+@pytest.fixture
+def asked_nothing(budget, tmp_path, monkeypatch):
+    """Ask for the table on a benchmark of some kind, without any data."""
+
+    def ask(name):
+        kind = {"davis-2017-test-dev": (False, "objects"), "jhmdb-crw": (True, "points")}[name]
+        bare = SimpleNamespace(scored_here=kind[0], task=kind[1])
+        monkeypatch.setattr(runs.BENCHMARKS, "get", lambda _: lambda _: bare)
+        ablate(planning.plan(TABLE, tmp_path, budget), name, root=tmp_path, out=tmp_path)
+
+    return ask
 
 
 def run(monkeypatch, capsys, *arguments):

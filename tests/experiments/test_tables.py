@@ -62,8 +62,8 @@ def test_rows_that_differ_from_the_adopted_one_in_one_setting_share_its_warmup(t
 def test_seeds_and_weights_become_systems_of_their_own(tmp_path):
     budget = Budget(videos=(tmp_path,), steps=1000)
     trained = planning.plan(TABLES.get("clusters"), tmp_path, budget, seeds=2)
-    assert [system.name for system in trained.seeds["M=3"]] == ["M=3.1", "M=3.2"]
-    assert [trained.steps[f"M=3.{i}"].training.seed for i in (1, 2)] == [32, 33]
+    assert [system.name for system in trained.seeds["M=3"]] == ["M=3", "M=3.2"]
+    assert [trained.steps[name].training.seed for name in ("M=3", "M=3.2")] == [32, 33]
     assert len({step.warmup for step in trained.steps.values()}) == 2
     tracked = planning.plan(TABLES.get("rounds"), tmp_path, Budget(), weights=["default", "lab-patches"])
     assert [system.source for system in tracked.seeds["R=0"]] == ["default", "lab-patches"]

@@ -116,10 +116,11 @@ class Ablation:
                 f"± is the standard deviation over {seeds} seeds; differences are means over seeds, and their interval "
                 "does not include that spread."
             )
-        yield (
-            f"Paper: published on {self.table.published_on} after full training; compare the order of rows and "
-            "their differences, not the numbers."
-        )
+        if any(variant.published for variant in self.table.variants):
+            yield (
+                f"Paper: published on {self.table.published_on} after full training; compare the order of rows and "
+                "their differences, not the numbers."
+            )
         for row, other in self.same.items():
             yield f"With this budget {row} is the same training as {other}."
         for name, why in self.failed.items():

@@ -188,8 +188,10 @@ def carry_out(
         By system that failed: why.
 
     Raises:
+        UsageError: The benchmark gives no scores of masks.
         Interrupted: Ctrl-C or SIGTERM while training; called again, it goes on.
     """
+    runs.require_scored(benchmark, root)
     failed: dict[str, str] = {}
     groups: dict[Path | str, list[System]] = {}
     for system in systems:

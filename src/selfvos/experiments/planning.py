@@ -47,51 +47,60 @@ def plan(
     Args:
         table: What to run.
         out: Folder of the ablation.
-        budget: What all rows have in common; recipes are cut down `in_proportion` unless it says otherwise.
+        budget: What all rows have in common; recipes are cut down `in_proportion`, whatever it says.
         recipe: What rows are trained by that name no recipe of their own.
-        weights: What a table tracks with that trains nothing; several stand for several seeds.
+        weights: What a table tracks with that trains nothing: weights, or a recipe to train once; several stand for
+            several seeds.
         seeds: Trainings of each row, with the seed of its recipe and those that follow.
 
     Raises:
         UsageError: Settings that do not fit, or videos are missing.
     """
     budget = replace(budget, cut=in_proportion)
-    rows: dict[str, list[System]] = {}
-    names: dict[str, str] = {}
-    same: dict[str, str] = {}
-    for variant in table.variants:
-        if table.trains:
-            rows[variant.name] = _trained(variant, recipe, budget, seeds)
-        else:
-            rows[variant.name] = [
-                System(name=_numbered(variant.name, i, weights), source=source, track=variant.track)
-                for i, source in enumerate(weights)
-            ]
-        for i, system in enumerate(rows[variant.name]):
-            if system.is_recipe:
-                mark = json.dumps(to_dict(system.training(budget.train, budget.steps, budget.cut)), sort_keys=True)
-                run = names.setdefault(mark, system.name)
-                rows[variant.name][i] = replace(system, run=run)
-                if run != system.name and not i:
-                    same[variant.name] = next(row for row, all_ in rows.items() if run in (s.name for s in all_))
+    trained = {
+        v.name: _trained(v, recipe, budget, seeds) if table.trains else _tracked(v, weights) for v in table.variants
+    }
+    rows = _with_runs(trained, budget)
     steps = compare.plan([system for systems in rows.values() for system in systems], budget, out)
+    first_of = {systems[0].run: row for row, systems in reversed(rows.items())}
+    same = {row: first_of[systems[0].run] for row, systems in rows.items() if table.trains}
+    same = {row: other for row, other in same.items() if row != other}
     return Plan(table=table, seeds=rows, budget=budget, steps=steps, same=same)
 
 
 def _trained(variant: Variant, recipe: str, budget: Budget, seeds: int) -> list[System]:
     source = variant.source or recipe
     first = override(api.recipe(source), [*budget.train, *variant.train]).seed
-    numbers = range(first, first + seeds)
     return [
         System(
-            name=_numbered(variant.name, i, numbers),
+            name=_numbered(variant.name, i),
             source=source,
-            train=(*variant.train, f"seed={seed}"),
+            train=(*variant.train, f"seed={first + i}"),
             track=variant.track,
         )
-        for i, seed in enumerate(numbers)
+        for i in range(seeds)
     ]
 
 
-def _numbered(name: str, i: int, of: Sequence[object]) -> str:
-    return f"{name}.{i + 1}" if len(of) > 1 else name
+def _tracked(variant: Variant, weights: Sequence[str]) -> list[System]:
+    return [
+        System(name=_numbered(variant.name, i), source=source, track=variant.track) for i, source in enumerate(weights)
+    ]
+
+
+def _numbered(name: str, i: int) -> str:
+    # The first keeps its name, so that a table may be given more seeds later on.
+    return f"{name}.{i + 1}" if i else name
+
+
+def _with_runs(rows: Mapping[str, Sequence[System]], budget: Budget) -> dict[str, list[System]]:
+    """Name each training after the first system that has it, so that those that come to the same share it."""
+    names: dict[str, str] = {}
+
+    def with_run(system: System) -> System:
+        if not system.is_recipe:
+            return system
+        config = system.training(budget.train, budget.steps, budget.cut)
+        return replace(system, run=names.setdefault(json.dumps(to_dict(config), sort_keys=True), system.name))
+
+    return {row: [with_run(system) for system in systems] for row, systems in rows.items()}

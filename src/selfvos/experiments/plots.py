@@ -64,18 +64,19 @@ def ablation(found: Ablation) -> bytes:
     published = [variant for variant in table.variants if variant.published]
     height = 4.2 if table.axis else 1.4 + 0.34 * len(found.variants)
     figure = Figure(figsize=(11, height), layout="constrained")
-    here, paper = figure.subplots(1, 2, sharey=not table.axis)
+    both = figure.subplots(1, 2 if published else 1, sharey=not table.axis, squeeze=False)[0]
     scores = [found.percents(variant.name, column) for variant in found.variants]
     seeds = max(map(len, scores))
     means = [statistics.fmean(each) for each in scores]
     spreads = [deviation(each) for each in scores] if seeds > 1 else None
     draw = _over_axis if table.axis else _by_row
-    draw(here, table, found.variants, means, spreads, _HERE, [found.costs[v.name]["fps"] for v in found.variants])
-    draw(paper, table, published, [v.published[0] for v in published], None, _PAPER, [v.fps for v in published])
     first = found.comparison.first
-    here.set_title(f"here: {first.protocol}, {first.objects} {first.unit}" + f", {seeds} seeds" * (seeds > 1))
-    paper.set_title(f"paper: {table.published_on}, full training")
-    for axes, label in ((here, column), (paper, table.columns[0])):
+    draw(both[0], table, found.variants, means, spreads, _HERE, [found.costs[v.name]["fps"] for v in found.variants])
+    both[0].set_title(f"here: {first.protocol}, {first.objects} {first.unit}" + f", {seeds} seeds" * (seeds > 1))
+    if published:
+        draw(both[1], table, published, [v.published[0] for v in published], None, _PAPER, [v.fps for v in published])
+        both[1].set_title(f"paper: {table.published_on}, full training")
+    for axes, label in zip(both, (column, table.columns[0]), strict=False):
         (axes.set_ylabel if table.axis else axes.set_xlabel)(f"{label.removesuffix('-Mean')} in %")
         _plain(axes)
     return _png(figure)

@@ -82,6 +82,19 @@ def begin_from(warmup: TrainConfig, source: Path, config: TrainConfig, run: Path
         branch(source, run, config)
 
 
+def require_scored(benchmark: str, root: Path) -> None:
+    """Refuse a benchmark that gives no scores of masks, before anything is done for it.
+
+    Raises:
+        UsageError: It is scored by a server only, or follows points.
+        DataError: The data set is incomplete.
+    """
+    videos = BENCHMARKS.get(benchmark)(root)
+    if not videos.scored_here or videos.task == "points":
+        why = "follows points" if videos.scored_here else "is scored by its server only"
+        raise UsageError(f"{benchmark} {why}; choose a benchmark whose masks are scored here")
+
+
 def score_all(
     model: Segmenter,
     configs: Mapping[str, TrackConfig],
@@ -105,10 +118,8 @@ def score_all(
         watch: Called with the video, frames done, and frames in all.
 
     Raises:
-        UsageError: The benchmark is scored by a server only, or follows points.
+        UsageError: The results would replace the true masks.
     """
-    if not BENCHMARKS.get(benchmark)(root).scored_here:
-        raise UsageError(f"{benchmark} is scored by its server only; choose a benchmark that is scored here")
     asked = {"weights": digest(model.state_dict()), "benchmark": benchmark, "root": str(root.resolve())}
     wanted = {name: {**asked, "track": to_dict(config)} for name, config in configs.items()}
     todo = {name: config for name, config in configs.items() if not _is_scored(out / name, wanted[name])}
