@@ -107,7 +107,7 @@ class Ablation:
         videos = {one.video for one in self.comparison.first.series}
         yield f"Ours: {self.comparison.first.title}. Scores in %; frames/s of this machine."
         yield (
-            f"Difference: of {self.comparison.column} to {self.against}, mean over objects, paired, with its "
+            f"Difference of {self.comparison.column} to {self.against}: paired, mean over objects, with its "
             f"{SHARE:.0%} interval from a bootstrap over {len(videos)} videos. A row is called better or worse only "
             f"where that interval leaves out 0 and there are {MIN_VIDEOS} videos or more."
         )
