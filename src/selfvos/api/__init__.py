@@ -6,8 +6,9 @@ from selfvos.api.conversion import convert
 from selfvos.api.datasets import check_dataset, pack_results, validate_archive
 from selfvos.api.demo import demo
 from selfvos.api.learning import adapt, open_library, train
-from selfvos.api.scoring import evaluate, flat_settings, protocol_config, score, score_together, track_together
+from selfvos.api.scoring import evaluate, flat_settings, protocol_config, score, score_together
 from selfvos.api.tracking import track, track_config, track_to
+from selfvos.api.walking import track_together
 from selfvos.api.weights import load, pick_device
 
 __all__ = [
