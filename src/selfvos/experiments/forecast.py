@@ -69,7 +69,9 @@ def describe(asked: Plan, benchmark: str, root: Path, out: Path) -> Iterator[str
             what.append(f"track {frames} frames")
         total += seconds
         yield f"{system.name}: {', '.join(what)}, {spell(seconds)}"
-    yield f"in all {spell(total)}"
+    clustered = [one.training for one in asked.steps.values() if one.training and _rounds(one.training)]
+    guessed = any(not config.pseudo_masks.max_frames for config in clustered)
+    yield f"in all {spell(total)}" + f", if training videos have {_VIDEO_FRAMES} frames" * guessed
 
 
 def spell(seconds: float) -> str:
