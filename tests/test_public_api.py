@@ -25,7 +25,15 @@ def test_importing_the_package_loads_nothing_heavy():
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["track", "--help"], ["train", "--help"], ["score", "--help"], ["compare", "--help"]]
+    "arguments",
+    [
+        ["--help"],
+        ["track", "--help"],
+        ["train", "--help"],
+        ["score", "--help"],
+        ["compare", "--help"],
+        ["ablate", "--help"],
+    ],
 )
 def test_help_is_printed_without_loading_anything_heavy(arguments):
     result = _python(

@@ -5,11 +5,12 @@ import importlib
 import pkgutil
 import threading
 from collections.abc import Callable, Iterable
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 from selfvos.errors import UnknownName
 
 T = TypeVar("T")
+Thing = TypeVar("Thing")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -38,7 +39,7 @@ class Registry(Generic[T]):
         self._things: dict[str, T] = {}
         self._about: dict[str, str] = {}
 
-    def register(self, name: str, *, about: str = "") -> Callable[[T], T]:
+    def register(self, name: str, *, about: str = "") -> Callable[[Thing], Thing]:
         """Return a decorator that files its argument under `name`.
 
         Args:
@@ -46,10 +47,10 @@ class Registry(Generic[T]):
             about: One line for lists; by default the first line of its docstring.
         """
 
-        def file(thing: T) -> T:
+        def file(thing: Thing) -> Thing:
             if name in self._things:
                 raise ValueError(f"two {self.kind}s are called {name!r}")
-            self._things[name] = thing
+            self._things[name] = cast(T, thing)  # keeps its own type for whoever names it directly
             self._about[name] = about or (thing.__doc__ or "").strip().partition("\n")[0]
             return thing
 

@@ -15,6 +15,7 @@ from selfvos.evaluation.report import (
     data_hash,
     decimals,
     main_columns,
+    mean_report,
     piped,
     results_hash,
     summarise,
@@ -249,6 +250,20 @@ def test_older_tables_are_replaced_and_never_read(report, tmp_path):
     report.write(tmp_path)
     with open(tmp_path / "global_results-val.csv", newline="") as file:
         assert next(csv.DictReader(file))["J&F-Mean"] == "0.558"
+
+
+def test_reports_of_several_seeds_are_averaged_frame_by_frame(report):
+    other = summarise(Set(), [replace(one, values={k: v / 2 for k, v in one.values.items()}) for one in report.series])
+    one, two = (replace(r, provenance={"weights": w, "torch": "2"}) for r, w in ((report, "a"), (other, "b")))
+    mean = mean_report([one, two])
+    assert mean.overall == {c: pytest.approx((one.overall[c] + two.overall[c]) / 2) for c in one.overall}
+    assert mean.series[0].values["J"] == pytest.approx(0.75 * report.series[0].values["J"])
+    name = report.series[0].name
+    assert mean.per_object[name]["J-Recall"] == pytest.approx(
+        (one.per_object[name]["J-Recall"] + two.per_object[name]["J-Recall"]) / 2
+    )
+    assert mean.provenance == {"torch": "2"}
+    assert mean_report([one]) is one
 
 
 def test_a_report_on_nothing_is_refused():

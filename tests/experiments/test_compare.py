@@ -69,15 +69,15 @@ def test_the_results_are_written_for_people_and_programs(done):
 def test_what_is_done_is_not_done_again(done, root, budget, monkeypatch):
     out, before, _ = done
     monkeypatch.setattr(api, "train", lambda *_, **__: pytest.fail("trained again"))
-    monkeypatch.setattr(api, "evaluate", lambda *_, **__: pytest.fail("tracked again"))
+    monkeypatch.setattr(api, "track_together", lambda *_, **__: pytest.fail("tracked again"))
     outcome = experiment.compare([parse(text) for text in ROWS], "folder", root=root, out=out, budget=budget)
     assert outcome.rows() == before.rows()
 
 
 def test_another_tracking_is_tracked_again(done, root, budget, tmp_path, monkeypatch):
     out = shutil.copytree(done[0], tmp_path / "out")
-    tracked, original = [], api.evaluate
-    monkeypatch.setattr(api, "evaluate", lambda *a, **k: (tracked.append(k["out"].name), original(*a, **k))[1])
+    tracked, original = [], api.track_together
+    monkeypatch.setattr(api, "track_together", lambda *a, **k: (tracked.extend(a[2]), original(*a, **k))[1])
     rows = [parse(ROWS[0]), parse("untrained=random-resnet18@vfs")]
     experiment.compare(rows, "folder", root=root, out=out, budget=budget)
     assert tracked == ["untrained"]

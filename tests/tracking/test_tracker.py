@@ -218,3 +218,34 @@ def _followed(model, rgb, mask, config):
     tracker = Tracker(model, config)
     tracker.start(rgb, mask)
     return tracker.step(rgb)
+
+
+def test_trackers_side_by_side_encode_each_frame_once_and_find_what_they_find_alone(slim_model):
+    settings = [config(), config(rounds=2, last=1), config(feature="layer3")]
+    frames = [draw({1: (8, 8 + 4 * t)}) for t in range(4)]
+
+    def follow(trackers):
+        masks = []
+        for t, (frame, mask) in enumerate(frames):
+            masks.append([tracker.start(frame, mask) if t == 0 else tracker.step(frame) for tracker in trackers])
+        return np.array(masks)
+
+    first = Tracker(slim_model, settings[0])
+    together = [first, *(Tracker(slim_model, one, beside=first) for one in settings[1:])]
+    encoded = []
+    first._model.encoder.register_forward_hook(lambda *_: encoded.append(1))
+    found = follow(together)
+    assert len(encoded) == len(frames)
+    np.testing.assert_array_equal(found, follow([Tracker(slim_model, one) for one in settings]))
+    with pytest.raises(UsageError, match="same short_side_px"):
+        Tracker(slim_model, config(short_side_px=64), beside=first)
+
+
+def test_rounds_can_be_watched(slim_model):
+    tracker = Tracker(slim_model, config(rounds=2))
+    seen = []
+    tracker.watch_rounds = lambda number, masks: seen.append((number, tuple(masks.shape)))
+    for t in range(3):
+        frame, mask = draw({1: (8, 8 + 4 * t)})
+        tracker.start(frame, mask) if t == 0 else tracker.step(frame)
+    assert seen == [(number, (1, 2, SIZE, SIZE)) for number in (0, 1, 2)] * 2

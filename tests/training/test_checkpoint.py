@@ -1,13 +1,18 @@
 import errno
+import json
 import os
+from dataclasses import replace
 
 import pytest
 import torch
 
-from selfvos.errors import BrokenCheckpoint, OutOfSpace
+from selfvos.errors import BrokenCheckpoint, OutOfSpace, UsageError
 from selfvos.models.segmenter import Segmenter
 from selfvos.models.weights import digest
-from selfvos.training.checkpoint import Position, latest_checkpoint, restore, save_checkpoint
+from selfvos.training.checkpoint import Position, branch, latest_checkpoint, restore, save_checkpoint
+from selfvos.training.fit import fit
+
+CPU = torch.device("cpu")
 
 
 @pytest.fixture
@@ -81,3 +86,18 @@ def test_a_full_disk_leaves_the_last_checkpoint_whole(model, config, tmp_path, m
     assert found is not None
     assert found.position.total == 3
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-0000003"]
+
+
+def test_a_run_branched_off_a_warmup_ends_as_one_that_did_it_itself(config, library, tmp_path):
+    alone, warm, branched = (tmp_path / name for name in ("alone", "warm", "branched"))
+    fit(config, library, alone, device=CPU)
+    fit(replace(config, joint=replace(config.joint, epochs=0), track={"last": 1}), library, warm, device=CPU)
+    branch(warm, branched, config)
+    branch(warm, branched, replace(config, seed=6))  # there is a checkpoint already: nothing changes
+    fit(config, library, branched, device=CPU, resume=True)
+    assert (branched / "weights.safetensors").read_bytes() == (alone / "weights.safetensors").read_bytes()
+    lines = [(run / "metrics.jsonl").read_text().splitlines() for run in (alone, branched)]
+    seen = [[{**json.loads(line), "seconds": 0} for line in each] for each in lines]
+    assert seen[0] == seen[1]
+    with pytest.raises(UsageError, match="does not end with a warm-up"):
+        branch(alone, tmp_path / "other", config)

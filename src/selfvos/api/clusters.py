@@ -70,17 +70,18 @@ def _draw(pack: Pack, stretch: Stretch, maps: UInt8[np.ndarray, "t h w"], out: P
     name = pack.name.replace("/", "__")
     shown = np.unique(np.linspace(0, stretch.length - 1, _COLUMNS).round().astype(int))
     frames = [pack.frame(stretch.start + int(i)) for i in shown]
-    tinted = [_tint(frame, maps[i]) for frame, i in zip(frames, shown, strict=True)]
+    tinted = [tint(frame, maps[i]) for frame, i in zip(frames, shown, strict=True)]
     sheet = out / f"{name}.png"
     labels = [f"frame {stretch.start + int(i)}" for i in shown] + [f"{maps.max() + 1} clusters"] * len(shown)
     save_image(sheet, contact_sheet([*frames, *tinted], columns=len(shown), labels=labels))
     with VideoWriter(out / f"{name}.mp4", fps=_FPS) as video:
         for i in range(stretch.length):
-            video.write(_tint(pack.frame(stretch.start + i), maps[i]))
+            video.write(tint(pack.frame(stretch.start + i), maps[i]))
     return sheet
 
 
-def _tint(frame: UInt8[np.ndarray, "y x 3"], cells: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "y x 3"]:
+def tint(frame: UInt8[np.ndarray, "y x 3"], cells: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "y x 3"]:
+    """Colour a frame by the cluster of each of its cells."""
     y, x = frame.shape[:2]
     h, w = cells.shape
     # Every pixel shows its cell; clusters count from 0, and 0 would stay untinted.

@@ -45,7 +45,7 @@ def train(
         Interrupted: Ctrl-C or SIGTERM, after a checkpoint.
         OutOfSpace: The disk is full; the last checkpoint is untouched.
     """
-    library = _library(videos, config, cache, packing)
+    library = open_library(videos, config, cache, packing)
     return fit(config, library, Path(out), device=pick_device(device), resume=resume, start=start, watch=watch)
 
 
@@ -93,12 +93,13 @@ def adapt(
     )
 
 
-def _library(
+def open_library(
     videos: str | Path | Sequence[str | Path],
     config: TrainConfig,
-    cache: str | Path | None,
-    packing: Progress,
+    cache: str | Path | None = None,
+    packing: Progress = nobody,
 ) -> Library:
+    """Return the videos as a training with these settings sees them; see `train`."""
     roots = [videos] if isinstance(videos, str | Path) else list(videos)
     return build_library(
         roots,

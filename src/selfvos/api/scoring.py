@@ -4,19 +4,15 @@ import importlib.metadata
 import json
 import math
 import platform
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from selfvos.api.tracking import follow
-from selfvos.data.ahead import ahead
-from selfvos.data.benchmarks.base import BENCHMARKS, Benchmark, LabelledVideo
-from selfvos.data.points import PointVideo, write_points
-from selfvos.data.results import ResultFolder
-from selfvos.data.source import open_source
+from selfvos.api.walking import archive_path, follow_masks, follow_points, look_ahead, remove_old
+from selfvos.data.benchmarks.base import BENCHMARKS, Benchmark
+from selfvos.data.points import PointVideo
 from selfvos.data.submissions import Archive, pack
-from selfvos.errors import UsageError
 from selfvos.evaluation.attributes import read_attributes
 from selfvos.evaluation.comparison import Comparison, compare, unique_names
 from selfvos.evaluation.page import comparison_page, report_page
@@ -31,8 +27,8 @@ from selfvos.settings import from_dict, to_dict
 from selfvos.storage import write_text
 from selfvos.tracking.points import PointTracker
 from selfvos.tracking.settings import TrackConfig
-from selfvos.tracking.system import MaskTracker, make_tracker, recommended
-from selfvos.types import Frame, Progress, nobody
+from selfvos.tracking.system import make_tracker, recommended
+from selfvos.types import Progress, nobody
 
 _MARK = "mark"
 
@@ -71,25 +67,23 @@ def evaluate(
     videos = BENCHMARKS.get(benchmark)(Path(root))
     config = config or _protocol_config(model, videos)
     out = Path(out)
-    total = _look_ahead(videos)
-    results = _remove_old(videos, out)
+    total = look_ahead(videos)
+    results = remove_old(videos, out)
     done, precision, mark = 0, "", ""
     for video in videos.videos:
         overlay = out / "overlays" / f"{video.name}.mp4" if overlays else None
         if isinstance(video, PointVideo):
             tracker = PointTracker(model, config)
-            steps = _follow_points(tracker, video, results)
+            steps = follow_points(tracker, video, results)
         else:
             tracker = make_tracker(model, config)
             mark = tracker.mark
-            steps = _follow_masks(tracker, video, results, overlay)
+            steps = follow_masks(tracker, video, results, overlay)
         precision = tracker.precision
         for _ in steps:
             done += 1
             watch(video.name, done, total)
-    settings = {"weights": digest(model.state_dict()), **_flat(to_dict(config)), "track.precision": precision}
-    if mark:
-        settings = {_MARK: mark, **settings}
+    settings = {"weights": digest(model.state_dict()), **flat_settings(config, mark), "track.precision": precision}
     if not videos.scored_here:
         return _archive(videos, out, settings, lambda done, total: watch("packing", done, total or 0))
     report = _report(videos, Path(root), results, settings, _telling(watch, "scoring"))
@@ -113,12 +107,18 @@ def protocol_config(model: Segmenter, benchmark: str, *, root: str | Path) -> Tr
     return _protocol_config(model, BENCHMARKS.get(benchmark)(Path(root)))
 
 
+def flat_settings(config: TrackConfig, mark: str = "") -> dict[str, str | float]:
+    """Return settings of the tracker as a report lists them, one line each, and what its results are marked with."""
+    return {**({_MARK: mark} if mark else {}), **_flat(to_dict(config))}
+
+
 def score(
     results: str | Path,
     benchmark: str,
     *,
     root: str | Path,
     out: str | Path | None = None,
+    settings: Mapping[str, str | float] | None = None,
     watch: Callable[[str, int, int], None] = nobody,
 ) -> Report:
     """Score masks that any method wrote as ``<results>/<video>/<frame>.png``, or points as ``<results>/<video>.csv``.
@@ -128,6 +128,7 @@ def score(
         benchmark: Name of the protocol.
         root: Folder of the data set.
         out: Where tables, ``report.json`` and the page ``report.html`` go; None writes nothing.
+        settings: What the masks were made with, where that is known; the report keeps it.
         watch: Called with what is being done, frames done, and frames in all.
 
     Raises:
@@ -135,7 +136,7 @@ def score(
         DataError: A mask is missing, of another size, or has an id that is not in the benchmark.
     """
     videos, results = BENCHMARKS.get(benchmark)(Path(root)), Path(results)
-    report = _report(videos, Path(root), results, {}, _telling(watch, "scoring"))
+    report = _report(videos, Path(root), results, dict(settings or {}), _telling(watch, "scoring"))
     if out is not None:
         _write(report, videos, results, Path(out))
     return report
@@ -181,35 +182,6 @@ def _named(folders: list[Path]) -> dict[str, Path]:
     return dict(zip(unique_names(folders), folders, strict=True))
 
 
-def _look_ahead(benchmark: Benchmark) -> int:
-    """Return the number of frames to track; what is missing for it is told now, not after hours."""
-    total = 0
-    for video in benchmark.videos:
-        given = video.points if isinstance(video, PointVideo) else video.given_mask
-        _ = video.frames, [given(name) for name in video.given]
-        total += len(_tracked_frames(video))
-    return total
-
-
-def _follow_masks(tracker: MaskTracker, video: LabelledVideo, results: Path, overlay: Path | None) -> Iterator[None]:
-    names, required = _tracked_frames(video), set(video.required)
-    masks = {names.index(name): video.given_mask(name) for name in video.given}
-    with ResultFolder(results / video.name, overlay_video=overlay) as folder:
-        for tracked in follow(tracker, _frames(video), masks):
-            if tracked.frame.name in required:
-                folder.write(tracked)
-            yield
-
-
-def _follow_points(tracker: PointTracker, video: PointVideo, results: Path) -> Iterator[None]:
-    found = {}
-    for frame in _frames(video):
-        first = not found
-        found[frame.name] = tracker.start(frame.rgb, video.points(frame.name)) if first else tracker.step(frame.rgb)
-        yield
-    write_points(results / f"{video.name}.csv", found, video.objects)
-
-
 def _protocol_config(model: Segmenter, benchmark: Benchmark) -> TrackConfig:
     return from_dict(TrackConfig, _merged(to_dict(recommended(model)), benchmark.track))
 
@@ -220,49 +192,8 @@ def _merged(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str
     return {**settings, **changes, **nested}
 
 
-def _tracked_frames(video: LabelledVideo) -> tuple[str, ...]:
-    """Return the names of a video's frames from the first given mask on."""
-    return video.frame_names[video.frame_names.index(video.given[0]) :]
-
-
-def _frames(video: LabelledVideo) -> Iterator[Frame]:
-    """Read those frames under the names that their results must carry."""
-    tracked = set(_tracked_frames(video))
-    pairs = zip((path.stem for path in video.frames), video.frame_names, strict=True)
-    wanted = {stem: name for stem, name in pairs if name in tracked}
-    for frame in ahead(open_source(video.frames[0].parent)):
-        if frame.name in wanted:
-            yield replace(frame, name=wanted[frame.name])
-
-
-def _remove_old(benchmark: Benchmark, out: Path) -> Path:
-    """Remove what this run will write anew: should it break off, nothing of an earlier one passes for its result.
-
-    Returns:
-        The folder that results go to.
-    """
-    if benchmark.task == "points":
-        results = out / "points"
-        files = [results / f"{video.name}.csv" for video in benchmark.videos]
-    else:
-        results = out / "masks"
-        files = [results / video.name / f"{frame}.png" for video in benchmark.videos for frame in video.required]
-    true = {path.resolve() for video in benchmark.videos for path in video.mask_files.values()}
-    if any(path.resolve() in true for path in files):
-        raise UsageError(f"{results} holds the true masks, which results would replace; choose another --out")
-    names = ["report.json", "report.csv", "report.md", "report.html"]
-    names += [f"{kind}_results-{benchmark.subset}.csv" for kind in ("global", "per-sequence")]
-    for path in [_archive_path(benchmark, out), *(out / name for name in names), *files]:
-        path.unlink(missing_ok=True)
-    return results
-
-
-def _archive_path(benchmark: Benchmark, out: Path) -> Path:
-    return out / f"{benchmark.name}.zip"
-
-
 def _archive(benchmark: Benchmark, out: Path, settings: dict[str, str | float], progress: Progress) -> Archive:
-    archive = pack(out / "masks", benchmark, _archive_path(benchmark, out), progress=progress)
+    archive = pack(out / "masks", benchmark, archive_path(benchmark, out), progress=progress)
     archive = replace(archive, note=_join(str(settings.get(_MARK, "")), archive.note))
     content = {**archive.to_dict(), "provenance": _provenance(settings)}
     write_text(out / "report.json", json.dumps(content, indent=1) + "\n")

@@ -81,7 +81,7 @@ def _plain(text: str) -> str:
 
 _COMMANDS = (
     *(follow.demo, follow.track, learn.train, learn.adapt, learn.cluster, learn.convert),
-    *(measure.evaluate, measure.score, experiment.compare),
+    *(measure.evaluate, measure.score, experiment.compare, experiment.ablate),
 )
 for _command in _COMMANDS:
     app.command()(_command)

@@ -11,7 +11,10 @@ from selfvos.cli.options import AsJson
 
 def list_(
     kind: Annotated[
-        str, typer.Argument(help="recipes, objectives, backbones, benchmarks, presets, systems, formats or weights.")
+        str,
+        typer.Argument(
+            help="recipes, objectives, backbones, benchmarks, presets, systems, formats, tables or weights."
+        ),
     ],
     as_json: AsJson = False,
 ) -> None:
@@ -20,8 +23,9 @@ def list_(
     Example: `selfvos list recipes`
     """
     from selfvos import api
+    from selfvos.experiments.tables import TABLES
 
-    things = api.names(kind)
+    things = TABLES.described() if kind == "tables" else api.names(kind)
     if as_json:
         print(json.dumps(things))
         return

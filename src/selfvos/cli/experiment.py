@@ -1,4 +1,4 @@
-"""Commands of many runs: compare."""
+"""Commands of many runs: compare, ablate."""
 
 import json
 from pathlib import Path
@@ -59,3 +59,61 @@ def compare(
     typer.echo(outcome.table())
     print_place(folder / "comparison.html", as_json)
     out.print(f"figure: {folder / 'compare.png'}", highlight=False, markup=False, soft_wrap=True)
+
+
+def ablate(
+    table: Annotated[str, typer.Argument(help="Name of a table; see 'selfvos list tables'.")],
+    root: Root,
+    folder: Annotated[Path, typer.Option("--out", help="Runs, masks, scores, tables and figures go here.")],
+    videos: Annotated[list[Path] | None, typer.Option("--videos", help="Unlabelled videos to train on.")] = None,
+    benchmark: Annotated[
+        str | None, typer.Option(help="Name of a protocol (default: what the table was published on).")
+    ] = None,
+    steps: Annotated[int, typer.Option(min=0, help="Optimiser steps of every training; 0: full length.")] = 0,
+    seeds: Annotated[int, typer.Option(min=1, help="Trainings of every row.")] = 1,
+    recipe: Annotated[str, typer.Option(help="What rows are trained by.")] = "mask_vos_resnet18",
+    weights: Annotated[
+        list[str] | None,
+        typer.Option("--weights", "-w", help="What tables track with that train nothing; several are seeds."),
+    ] = None,
+    sets: Sets = None,
+    track: Annotated[list[str] | None, typer.Option("--track", help="Change how all track: short_side_px=240.")] = None,
+    device: Device = "auto",
+    cache: Cache = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done and how long, and stop.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run a table of the paper again: every row trained, tracked and scored alike, next to the published numbers.
+
+    What is done already is not done again: call it once more after an interruption.
+
+    Example: `selfvos ablate losses --videos videos/ --steps 2000 --benchmark davis-2016-val --root DAVIS --out losses`
+    """
+    from selfvos.evaluation.report import aligned
+    from selfvos.experiments import ablate as experiment
+    from selfvos.experiments import forecast, planning
+    from selfvos.experiments.compare import Budget
+    from selfvos.experiments.tables import TABLES
+
+    wanted = TABLES.get(table)
+    benchmark = benchmark or wanted.published_on
+    budget = Budget(
+        videos=tuple(videos or ()),
+        steps=steps,
+        train=tuple(sets or ()),
+        track=tuple(track or ()),
+        device=device,
+        cache=cache,
+    )
+    asked = planning.plan(wanted, folder, budget, recipe=recipe, weights=weights or ["default"], seeds=seeds)
+    if dry_run:
+        for line in forecast.describe(asked, benchmark, root, folder):
+            out.print(line, highlight=False, markup=False, soft_wrap=True)
+        return
+    with Watcher() as watcher:
+        found = experiment.ablate(asked, benchmark, root=root, out=folder, watch=watcher.show)
+    if as_json:
+        print(json.dumps(found.to_dict(), indent=1))
+        return
+    typer.echo("\n".join([aligned(found.rows()), "", *found.notes()]))
+    print_place(folder / "report.html", as_json)

@@ -37,7 +37,7 @@ def report_page(report: Report, pictures: Sequence[Picture] = ()) -> str:
         "Worst frames": _gallery(_WORST, "cards", pictures),
         "Provenance": _origin([["", ""], *([key, str(value)] for key, value in report.provenance.items())]),
     }
-    return _page(report.protocol, report, sections)
+    return page(report.protocol, report, sections)
 
 
 def comparison_page(comparison: Comparison, pictures: Sequence[Picture] = ()) -> str:
@@ -47,12 +47,17 @@ def comparison_page(comparison: Comparison, pictures: Sequence[Picture] = ()) ->
         comparison: Any comparison; for each object and measure one plot holds the curves of all results.
         pictures: Frames to show; see `frames_apart` and `take_pictures`.
     """
+    return page(" / ".join(comparison.names), comparison.first, comparison_sections(comparison, pictures))
+
+
+def comparison_sections(comparison: Comparison, pictures: Sequence[Picture] = ()) -> dict[str, str]:
+    """Return the parts of a comparison's page as HTML, by heading; see `comparison_page`."""
     figures = [
         _common_figure({name: one.series[i] for name, one in comparison.reports.items()}, pictures)
         for i in range(len(comparison.first.series))
     ]
     origins = [[cell.text for cell in row] for row in comparison.origins()]
-    sections = {
+    return {
         "Scores": _SCALE + _table(comparison.summary()),
         "Differences": _differences(comparison),
         "Objects": f"<p>{escape(comparison.column)} of each object; diff is against {escape(comparison.names[0])}.</p>"
@@ -61,7 +66,6 @@ def comparison_page(comparison: Comparison, pictures: Sequence[Picture] = ()) ->
         "Frames apart": _gallery(_APART, "cards single", pictures),
         "Provenance": _origin(origins),
     }
-    return _page(" / ".join(comparison.names), comparison.first, sections)
 
 
 _SCALE = (
@@ -76,7 +80,14 @@ _WORST = (
 _APART = f"The frames in which the results differ most, at most {PER_OBJECT} of an object."
 
 
-def _page(title: str, report: Report, sections: Mapping[str, str]) -> str:
+def page(title: str, report: Report, sections: Mapping[str, str]) -> str:
+    """Return a page of several parts.
+
+    Args:
+        title: Its heading.
+        report: What was scored; any of several on the same data.
+        sections: HTML by heading, in order; empty parts are left out.
+    """
     filled = {name: html for name, html in sections.items() if html}
     places = {name: name.lower().replace(" ", "-") for name in filled}
     template = resources.files("selfvos.evaluation").joinpath("assets/page.html").read_text(encoding="utf-8")
@@ -88,6 +99,18 @@ def _page(title: str, report: Report, sections: Mapping[str, str]) -> str:
         contents="".join(f'<a href="#{places[name]}">{name}</a>' for name in filled),
         body="\n".join(f'<h2 id="{places[name]}">{name}</h2>\n{html}' for name, html in filled.items()),
     )
+
+
+def plain_table(rows: Sequence[Sequence[str]]) -> str:
+    """Return cells, header first, as a table that sorts by its headings."""
+    return _table([[Cell(text) for text in row] for row in rows])
+
+
+def picture(png: bytes, about: str) -> str:
+    """Return a figure that is part of the page, with its caption."""
+    source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
+    image = f'<img style="max-width: 100%" alt="{escape(about)}" src="{source}">'
+    return f"<figure>{image}<figcaption>{escape(about)}</figcaption></figure>"
 
 
 def _table(rows: Sequence[Sequence[Cell]], linked: Collection[str] = ()) -> str:

@@ -228,6 +228,33 @@ def _overall(series: Sequence[ObjectSeries], per_object: Mapping[str, Mapping[st
     return {"G": _mean(means.values()), **means}
 
 
+def mean_report(reports: Sequence[Report]) -> Report:
+    """Average reports on the same data, such as those of several seeds: every score, and every frame of each object.
+
+    Args:
+        reports: At least one. Only what they have in common is kept of their provenance; attributes are left out.
+    """
+    first = reports[0]
+    if len(reports) == 1:
+        return first
+    series = tuple(
+        replace(one, values={name: np.mean([r.series[i].values[name] for r in reports], axis=0) for name in one.values})
+        for i, one in enumerate(first.series)
+    )
+    common = {name: v for name, v in first.provenance.items() if all(r.provenance.get(name) == v for r in reports)}
+    return replace(
+        first,
+        overall={column: _mean(one.overall[column] for one in reports) for column in first.overall},
+        per_object={
+            name: {column: _mean(one.per_object[name][column] for one in reports) for column in row}
+            for name, row in first.per_object.items()
+        },
+        series=series,
+        provenance=common,
+        per_attribute={},
+    )
+
+
 def data_hash(benchmark: Benchmark) -> str:
     """Return a hash of the true masks that are scored: of the names of their videos and frames, and of their files.
 

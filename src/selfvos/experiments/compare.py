@@ -1,19 +1,21 @@
 """Any systems side by side: trained on the same videos, tracked and scored on the same benchmark."""
 
+import hashlib
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from selfvos import api
-from selfvos.errors import DataError, Diverged, UsageError
+from selfvos.errors import DataError, Diverged, Interrupted, UsageError
 from selfvos.evaluation.comparison import Comparison
 from selfvos.evaluation.report import aligned, comma_separated, decimals, piped, plain
 from selfvos.experiments import plots, runs
 from selfvos.experiments.runs import Watch
-from selfvos.experiments.systems import System
+from selfvos.experiments.systems import Cut, System, warmup_of, with_budget
+from selfvos.settings import to_dict
 from selfvos.storage import write_text
 from selfvos.training.settings import TrainConfig
 from selfvos.types import nobody
@@ -33,6 +35,8 @@ class Budget:
     """Settings of every training, as in ``clips.crop_px=160``."""
     track: tuple[str, ...] = ()
     """Settings of every tracking, as in ``short_side_px=240``."""
+    cut: Cut = with_budget
+    """How a recipe is cut down to that number of steps."""
     device: str = "auto"
     """``auto``, ``cpu``, ``cuda``, ``mps``."""
     cache: Path | None = None
@@ -108,20 +112,14 @@ def compare(
     """
     budget, root, out = budget or Budget(), Path(root), Path(out)
     steps = plan(systems, budget, out)
-    failed: dict[str, str] = {}
-    for system in systems:
-        try:
-            _run(system, steps[system.name], benchmark, root, out, budget, watch)
-        except (DataError, Diverged) as error:
-            log.warning("%s: %s", system.name, error)
-            failed[system.name] = str(error)
+    failed = carry_out(systems, steps, benchmark, root, out, budget, watch)
     done = [system.name for system in systems if system.name not in failed]
     if len(done) < 2:
         raise UsageError(f"nothing to compare: {'; '.join(f'{name}: {why}' for name, why in failed.items())}")
     folders = {name: out / "scores" / name / "masks" for name in done}
     comparison = api.score_together(folders, benchmark, root=root, out=out, watch=watch)
-    costs = {name: _costs(steps[name], out / "scores" / name) for name in done}
-    outcome = Outcome(comparison=comparison, costs=costs, failed=failed)
+    by_name = {name: costs(steps[name], out / "scores" / name) for name in done}
+    outcome = Outcome(comparison=comparison, costs=by_name, failed=failed)
     _write(outcome, out)
     return outcome
 
@@ -136,6 +134,8 @@ class Step:
     """Settings of that training."""
     done: bool
     """Whether the training is complete."""
+    warmup: Path | None = None
+    """Folder of a warm-up that it shares with others; None where it does its own."""
 
     def describe(self) -> str:
         """Return what is to be done, in a few words."""
@@ -145,7 +145,8 @@ class Step:
         budgeted = all(phase.steps_per_epoch for phase in phases)
         steps = sum(phase.epochs * phase.steps_per_epoch for phase in phases)
         length = f"{steps} steps" if budgeted else "its own length"
-        return f"{'trained already' if self.done else f'train ({length})'} in {self.run}; track and score"
+        start = f" from {self.warmup}" if self.warmup else ""
+        return f"{'trained already' if self.done else f'train ({length}){start}'} in {self.run}; track and score"
 
 
 def plan(systems: Sequence[System], budget: Budget, out: Path) -> dict[str, Step]:
@@ -160,28 +161,104 @@ def plan(systems: Sequence[System], budget: Budget, out: Path) -> dict[str, Step
         raise UsageError(f"two systems are called {twice}; name one of them, as in other={twice}")
     if any(system.is_recipe for system in systems) and not budget.videos:
         raise UsageError("there are recipes to train, but no videos; name a folder with --videos")
-    return {system.name: _step(system, budget, out) for system in systems}
+    return _with_shared_warmups({system.name: _step(system, budget, out) for system in systems}, out)
+
+
+def carry_out(
+    systems: Sequence[System],
+    steps: Mapping[str, Step],
+    benchmark: str,
+    root: Path,
+    out: Path,
+    budget: Budget,
+    watch: Watch = nobody,
+) -> dict[str, str]:
+    """Train, track and score all systems; those with the same weights are tracked side by side.
+
+    Args:
+        systems: What to do.
+        steps: How, by system; see `plan`.
+        benchmark: Name of a protocol that is scored here.
+        root: Folder of its data set.
+        out: Folder of the experiment.
+        budget: What all have in common.
+        watch: Called with what is being done, how much of it is done, and how much there is.
+
+    Returns:
+        By system that failed: why.
+
+    Raises:
+        UsageError: The benchmark gives no scores of masks.
+        Interrupted: Ctrl-C or SIGTERM while training; called again, it goes on.
+    """
+    runs.require_scored(benchmark, root)
+    failed: dict[str, str] = {}
+    groups: dict[Path | str, list[System]] = {}
+    for system in systems:
+        groups.setdefault(steps[system.name].run or system.source, []).append(system)
+    for group in groups.values():
+        try:
+            _run(group, steps[group[0].name], benchmark, root, out, budget, watch)
+        except Interrupted as error:
+            raise Interrupted(
+                f"stopped at {group[0].name}; call the same command again to go on", error.exit_status - 128
+            ) from error
+        except (DataError, Diverged) as error:
+            for system in group:
+                log.warning("%s: %s", system.name, error)
+                failed[system.name] = str(error)
+    return failed
+
+
+def _with_shared_warmups(steps: dict[str, Step], out: Path) -> dict[str, Step]:
+    """Let runs that would do the same warm-up go on from one."""
+    runs_of: dict[Path, set[Path]] = {}
+    places: dict[str, Path] = {}
+    for name, step in steps.items():
+        warmup = warmup_of(step.training) if step.training else None
+        if step.run and warmup:
+            mark = hashlib.sha256(json.dumps(to_dict(warmup), sort_keys=True).encode()).hexdigest()[:8]
+            places[name] = out / "runs" / f"warmup-{mark}"
+            runs_of.setdefault(places[name], set()).add(step.run)
+    shared = {name: place for name, place in places.items() if len(runs_of[place]) > 1}
+    return {name: replace(step, warmup=shared.get(name)) for name, step in steps.items()}
 
 
 def _step(system: System, budget: Budget, out: Path) -> Step:
     if not system.is_recipe:
         return Step(run=None, training=None, done=True)
-    run = out / "runs" / "_".join([system.source, *system.train])
-    return Step(run=run, training=system.training(budget.train, budget.steps), done=runs.is_trained(run))
+    run = out / "runs" / system.folder
+    training = system.training(budget.train, budget.steps, budget.cut)
+    return Step(run=run, training=training, done=runs.is_trained(run))
 
 
-def _run(system: System, step: Step, benchmark: str, root: Path, out: Path, budget: Budget, watch: Watch) -> None:
+def _run(
+    group: Sequence[System], step: Step, benchmark: str, root: Path, out: Path, budget: Budget, watch: Watch
+) -> None:
+    first = group[0]
+
     def telling(what: str, done: int, total: int) -> None:
-        watch(f"{system.name}: {what}", done, total)
+        others = f" and {len(group) - 1} more" if len(group) > 1 else ""
+        watch(f"{first.name}{others}: {what}", done, total)
 
     if step.run and step.training:
-        runs.train_once(step.training, budget.videos, step.run, device=budget.device, cache=budget.cache, watch=telling)
-    model = api.load(step.run or system.source, device=budget.device)
-    tracking = system.tracking(model, budget.track)
-    runs.score_once(model, tracking, benchmark, root, out / "scores" / system.name, watch=telling)
+        warmup = warmup_of(step.training)
+        if step.warmup and warmup and not step.done:
+            shared = step.warmup.name
+            _train(warmup, step.warmup, budget, lambda what, *much: watch(f"{shared}: {what}", *much))
+            runs.begin_from(warmup, step.warmup, step.training, step.run)
+        _train(step.training, step.run, budget, telling)
+    model = api.load(step.run or first.source, device=budget.device)
+    configs = {system.name: system.tracking(model, budget.track) for system in group}
+    runs.score_all(model, configs, benchmark, root, out / "scores", watch=telling)
 
 
-def _costs(step: Step, scores: Path) -> dict[str, Any]:
+def _train(config: TrainConfig, run: Path, budget: Budget, watch: Watch) -> None:
+    runs.train_once(config, budget.videos, run, device=budget.device, cache=budget.cache, watch=watch)
+
+
+def costs(step: Step, scores: Path) -> dict[str, Any]:
+    """Return what a system cost that is trained and scored: ``steps`` and ``minutes`` of training, ``fps``."""
     training = runs.training_cost(step.run) if step.run else {"steps": None, "minutes": None}
     return {**training, "fps": runs.frames_per_second(scores)}
 

@@ -1,10 +1,19 @@
 """Figures of experiments."""
 
-from collections.abc import Mapping
+import io
+import statistics
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from jaxtyping import Float64
+
 from selfvos.evaluation.comparison import Comparison
+from selfvos.evaluation.report import Report
+from selfvos.experiments.ablation import Ablation, deviation
+from selfvos.experiments.findings import RoundOfDecoding, RoundOfMasks
+from selfvos.experiments.tables import Table, Variant
 from selfvos.storage import atomic_path
 
 
@@ -38,3 +47,226 @@ def against_costs(comparison: Comparison, costs: Mapping[str, Mapping[str, Any]]
     figure.axes[0].set_ylabel(column)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png", dpi=150)
+
+
+def ablation(found: Ablation) -> bytes:
+    """Draw the leading score of each row here, and beside it as published, each on a scale of its own.
+
+    Rows with an order are a line over it, with frames per second on a second axis where speed was published; others
+    are dots. Bars are standard deviations over seeds.
+
+    Returns:
+        The PNG.
+    """
+    from matplotlib.figure import Figure
+
+    table, column = found.table, found.columns[0]
+    published = [variant for variant in table.variants if variant.published]
+    height = 4.2 if table.axis else 1.4 + 0.34 * len(found.variants)
+    figure = Figure(figsize=(11, height), layout="constrained")
+    both = figure.subplots(1, 2 if published else 1, sharey=not table.axis, squeeze=False)[0]
+    scores = [found.percents(variant.name, column) for variant in found.variants]
+    seeds = max(map(len, scores))
+    means = [statistics.fmean(each) for each in scores]
+    spreads = [deviation(each) for each in scores] if seeds > 1 else None
+    draw = _over_axis if table.axis else _by_row
+    first = found.comparison.first
+    draw(both[0], table, found.variants, means, spreads, _HERE, [found.costs[v.name]["fps"] for v in found.variants])
+    both[0].set_title(f"here: {first.protocol}, {first.objects} {first.unit}" + f", {seeds} seeds" * (seeds > 1))
+    if published:
+        draw(both[1], table, published, [v.published[0] for v in published], None, _PAPER, [v.fps for v in published])
+        both[1].set_title(f"paper: {table.published_on}, full training")
+    for axes, label in zip(both, (column, table.columns[0]), strict=False):
+        (axes.set_ylabel if table.axis else axes.set_xlabel)(f"{label.removesuffix('-Mean')} in %")
+        _plain(axes)
+    return _png(figure)
+
+
+def over_frames(found: Ablation) -> bytes:
+    """Draw how the scores of each row change with the distance from the first frame, as means over objects.
+
+    Frames that less than half of the objects have are left out.
+
+    Returns:
+        The PNG.
+    """
+    from matplotlib.figure import Figure
+
+    lines = {name: by_frame(report) for name, report in found.comparison.reports.items()}
+    figure = Figure(figsize=(11, 4.5), layout="constrained")
+    axes = figure.subplots()
+    for i, name in enumerate(variant.name for variant in found.variants):
+        adopted = name == found.against
+        frames = range(1, len(lines[name]) + 1)
+        style = (
+            {"color": "black", "linewidth": 2.4, "zorder": 3} if adopted else {"color": _colour(i), "linewidth": 1.4}
+        )
+        axes.plot(frames, 100 * lines[name], label=f"{name} (adopted)" if adopted else name, **style)
+    measure = next(iter(found.comparison.first.series[0].values))
+    axes.set_xlabel("frames after the given mask")
+    axes.set_ylabel(f"{measure} in %, mean over objects")
+    axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    _plain(axes)
+    return _png(figure)
+
+
+def by_frame(report: Report) -> Float64[np.ndarray, "t"]:
+    """Return the first measure of a report by the number of the frame that counts, as the mean over objects."""
+    values = [next(iter(one.values.values())) for one in report.series]
+    length = int(np.median([len(each) for each in values]))
+    table = np.full((len(values), length), np.nan)
+    for row, each in zip(table, values, strict=True):
+        row[: len(each)] = each[:length]
+    sums, counts = np.nansum(table, axis=0), (~np.isnan(table)).sum(axis=0)
+    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+
+
+def pseudo_masks(rounds: Mapping[str, Sequence[RoundOfMasks]], found: Ablation) -> bytes:
+    """Draw how pseudo masks change over training.
+
+    Args:
+        rounds: By row: its rounds of pseudo masks.
+        found: The table; its adopted row stands out.
+
+    Returns:
+        The PNG.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(13, 4), layout="constrained")
+    panels = {
+        "agreement": "cells that agree with the round before, in %",
+        "largest": "cells in the largest cluster, in %",
+        "compactness": "cells in the main piece of their cluster, in %",
+    }
+    for axes, (name, label) in zip(figure.subplots(1, 3), panels.items(), strict=True):
+        for row, each in rounds.items():
+            points = [(100 * one.share, 100 * getattr(one, name)) for one in each]
+            axes.plot(*zip(*points, strict=True), marker="o", markersize=4, **_line(found, row))
+        axes.set_xlabel("joint phase done, in %")
+        axes.set_ylabel(label)
+        _plain(axes)
+    figure.axes[-1].legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return _png(figure)
+
+
+def refinement(rounds: Sequence[RoundOfDecoding]) -> bytes:
+    """Draw how far masks move from the coarse one, and how good they are, round by round.
+
+    Returns:
+        The PNG.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 4), layout="constrained")
+    numbers = [one.number for one in rounds]
+    panels = {
+        "differs from the coarse mask": [one.from_coarse for one in rounds],
+        "differs from the round before": [one.from_before for one in rounds],
+    }
+    left, right = figure.subplots(1, 2)
+    for i, (label, values) in enumerate(panels.items()):
+        left.plot(numbers[1:], [100 * value for value in values[1:]], "o-", color=_colour(i), label=label)
+    left.set_ylabel("1 - J of the two masks, in %")
+    left.set_ylim(bottom=0)
+    left.legend(frameon=False, fontsize=9)
+    right.plot(numbers, [100 * one.truth for one in rounds], "o-", color=_HERE["color"])
+    right.set_ylabel("J with the true mask, in %")
+    for axes in (left, right):
+        axes.set_xlabel("round within a frame (0: coarse)")
+        axes.set_xticks(numbers if axes is right else numbers[1:])
+        _plain(axes)
+    return _png(figure)
+
+
+_HERE: dict[str, Any] = {"color": "#0072b2", "marker": "o", "linestyle": "-"}
+_PAPER: dict[str, Any] = {"color": "#d55e00", "marker": "s", "linestyle": "--", "markerfacecolor": "white"}
+_SPEED = "#5c6670"
+_COLOURS = (
+    "#0072b2",
+    "#d55e00",
+    "#009e73",
+    "#b0508c",
+    "#8a6d00",
+    "#3a9bd1",
+    "#5c6670",
+    "#7a4fb5",
+    "#a33b20",
+    "#4c8c2b",
+)
+
+
+def _colour(i: int) -> str:
+    return _COLOURS[i % len(_COLOURS)]
+
+
+def _line(found: Ablation, row: str) -> dict[str, Any]:
+    """Return how a row's line looks, in all figures alike."""
+    if row == found.against:
+        return {"color": "black", "linewidth": 2.4, "zorder": 3, "label": f"{row} (adopted)"}
+    number = [variant.name for variant in found.table.variants].index(row)
+    return {"color": _colour(number), "linewidth": 1.4, "label": row}
+
+
+def _over_axis(
+    axes: Any,
+    table: Table,
+    variants: Sequence[Variant],
+    scores: Sequence[float],
+    spreads: Sequence[float] | None,
+    style: Mapping[str, Any],
+    fps: Sequence[float | None],
+) -> None:
+    """Draw scores as a line over the places of their rows, in their order there."""
+    order = sorted(range(len(variants)), key=lambda i: variants[i].place or 0.0)
+    places = [variants[i].place or 0.0 for i in order]
+    spread = None if spreads is None else [spreads[i] for i in order]
+    axes.set_xscale(table.scale)
+    axes.errorbar(places, [scores[i] for i in order], yerr=spread, capsize=3, markersize=7, zorder=3, **style)
+    adopted = [i for i in order if variants[i].name == table.adopted]
+    for i in adopted:
+        axes.axvline(variants[i].place, color="#d4d9de", linewidth=6, zorder=0)
+    axes.set_xticks(places, [variants[i].tick or f"{variants[i].place:g}" for i in order], minor=False)
+    axes.set_xticks([], minor=True)
+    axes.set_xlabel(f"{table.axis} (grey: adopted)")
+    if any(variant.fps for variant in table.variants) and all(fps):
+        second = axes.twinx()
+        second.plot(places, [fps[i] for i in order], color=_SPEED, linestyle=":", marker=".")
+        second.set_ylabel("frames per second (dotted)", color=_SPEED)
+        second.set_ylim(0, 1.15 * max(value for value in fps if value is not None))
+        second.spines[["top"]].set_visible(False)
+
+
+def _by_row(
+    axes: Any,
+    table: Table,
+    variants: Sequence[Variant],
+    scores: Sequence[float],
+    spreads: Sequence[float] | None,
+    style: Mapping[str, Any],
+    fps: Sequence[float | None],  # noqa: ARG001
+) -> None:
+    """Draw scores as dots, a line of the picture for each row of the table, the first on top."""
+    places = [table.variants.index(variant) for variant in variants]
+    for i, (place, score) in enumerate(zip(places, scores, strict=True)):
+        axes.annotate(
+            f"{score:.1f}", (score, place), xytext=(0, 7), textcoords="offset points", fontsize=8, ha="center"
+        )
+        if variants[i].name == table.adopted:
+            axes.axhspan(place - 0.5, place + 0.5, color="#eef1f4", zorder=0)
+    axes.errorbar(scores, places, xerr=spreads, capsize=3, markersize=7, **{**style, "linestyle": "none"})
+    axes.set_yticks(range(len(table.variants)), [variant.name for variant in table.variants])
+    axes.set_ylim(len(table.variants) - 0.4, -0.7)
+    axes.margins(x=0.12)
+
+
+def _plain(axes: Any) -> None:
+    axes.grid(alpha=0.3)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _png(figure: Any) -> bytes:
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=130)
+    return file.getvalue()

@@ -1,16 +1,21 @@
 """What is compared: a recipe to be trained or weights that exist, and how they track."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from selfvos import api
 from selfvos.errors import UsageError
 from selfvos.models.segmenter import Segmenter
+from selfvos.objectives.base import OBJECTIVES
 from selfvos.recipes import RECIPES
 from selfvos.settings import override
 from selfvos.tracking.presets import PRESETS
 from selfvos.tracking.settings import TrackConfig
-from selfvos.training.settings import TrainConfig
+from selfvos.training.settings import PhaseConfig, PseudoMaskConfig, TrainConfig
+
+Cut = Callable[[TrainConfig, int], TrainConfig]
+"""Cuts a recipe down to a number of optimiser steps."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +32,8 @@ class System:
     """Settings of the training that are the row's own, as in ``seed=1``."""
     track: tuple[str, ...] = ()
     """Settings of the tracking that are the row's own, as in ``rounds=0``."""
+    run: str = ""
+    """Folder of its training; empty: made of the recipe and the row's settings."""
 
     def __post_init__(self) -> None:
         if not self.name or "/" in self.name:
@@ -39,9 +46,14 @@ class System:
         """Whether the row is trained here."""
         return self.source in RECIPES.described()
 
-    def training(self, settings: tuple[str, ...], steps: int) -> TrainConfig:
-        """Return the training of a recipe, with settings common to all rows and a budget; see `with_budget`."""
-        return with_budget(override(api.recipe(self.source), [*settings, *self.train]), steps)
+    @property
+    def folder(self) -> str:
+        """Name of the folder of its training."""
+        return self.run or "_".join([self.source, *self.train])
+
+    def training(self, settings: tuple[str, ...], steps: int, cut: Cut | None = None) -> TrainConfig:
+        """Return the training of a recipe, with settings common to all rows, cut down to a budget by `with_budget`."""
+        return (cut or with_budget)(override(api.recipe(self.source), [*settings, *self.train]), steps)
 
     def tracking(self, model: Segmenter, settings: tuple[str, ...]) -> TrackConfig:
         """Return how the row tracks, with settings common to all rows."""
@@ -93,3 +105,55 @@ def with_budget(config: TrainConfig, steps: int) -> TrainConfig:
     masks = replace(config.pseudo_masks, refresh_epochs=1)
     joint = replace(config.joint, epochs=2, steps_per_epoch=quarter)
     return replace(config, warmup=warmup, joint=joint, pseudo_masks=masks)
+
+
+def in_proportion(config: TrainConfig, steps: int) -> TrainConfig:
+    """Cut a recipe down to a number of steps without changing how its joint phase is divided.
+
+    Ablations are about periods that are counted in joint epochs, so these keep their meaning: the joint phase has as
+    many epochs as in the recipe, only shorter ones. Where it has fewer steps than that, every step is an epoch and
+    pseudo masks are renewed after the same share of the phase, but no more often than after every step.
+
+    Args:
+        config: The recipe.
+        steps: Optimiser steps in all; 0 leaves the recipe its own length. Two phases have half of them each, one
+            phase has all; what does not divide evenly goes to the warm-up, or is left out where there is none.
+
+    Raises:
+        UsageError: No step for one of the phases.
+    """
+    if not steps:
+        return config
+    later = config.joint.epochs
+    share = (steps // 2 if config.warmup.epochs else steps) if later else 0
+    epochs = min(later, share)
+    if bool(epochs) != bool(later):
+        raise UsageError(f"a recipe of two phases needs at least 2 steps, got {steps}")
+    per_epoch = share // epochs if epochs else 0
+    period = config.pseudo_masks.refresh_epochs
+    if epochs < later and period:
+        period = max(1, round(period * epochs / later))
+    before = steps - epochs * per_epoch if config.warmup.epochs else 0
+    return replace(
+        config,
+        warmup=replace(config.warmup, epochs=min(1, before), steps_per_epoch=before),
+        joint=replace(config.joint, epochs=epochs, steps_per_epoch=per_epoch),
+        pseudo_masks=replace(config.pseudo_masks, refresh_epochs=period),
+        checkpoint_steps=min(config.checkpoint_steps, max(2, steps // 10)),
+    )
+
+
+def warmup_of(config: TrainConfig) -> TrainConfig | None:
+    """Return the settings of a training's warm-up alone, None where it is not followed by a joint phase.
+
+    Trainings whose warm-ups have the same settings may share one.
+    """
+    if not (config.warmup.epochs and config.joint.epochs):
+        return None
+    nothing = PhaseConfig(epochs=0, batch_clips=1, objectives=config.warmup.objectives)
+    masks = PseudoMaskConfig() if not _needs_masks(config.warmup) else config.pseudo_masks
+    return replace(config, joint=nothing, pseudo_masks=masks, track={})
+
+
+def _needs_masks(phase: PhaseConfig) -> bool:
+    return any(OBJECTIVES.get(spec.name).needs_masks for spec in phase.objectives)

@@ -1,6 +1,9 @@
 """How a tracker looks at a frame: resized, encoded, and cut down to what is matched."""
 
+from dataclasses import dataclass
+
 import numpy as np
+import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn import functional as F
@@ -14,18 +17,28 @@ from selfvos.tracking.settings import TrackConfig
 from selfvos.types import FrameFeatures
 
 
+@dataclass
+class _Glance:
+    """The frame that eyes side by side saw last, and what the network said of it."""
+
+    frame: UInt8[np.ndarray, "y x 3"] | None = None
+    seen: tuple[Float[Tensor, "1 3 y2 x2"], FrameFeatures] | None = None
+
+
 class Eye:
     """A network made ready for watching, and the settings by which it looks."""
 
-    def __init__(self, model: Segmenter, config: TrackConfig) -> None:
+    def __init__(self, model: Segmenter, config: TrackConfig, beside: "Eye | None" = None) -> None:
         """Make a network ready.
 
         Args:
             model: Network in evaluation mode; it is not changed.
             config: Says how large frames are, what is matched, and in what precision to compute.
+            beside: An eye with the same network, that looks at the same frames at the same size and precision (see
+                `sight`): what one of both has just seen is not encoded again.
 
         Raises:
-            UsageError: The network has no such feature, or not in that way.
+            UsageError: The network has no such feature, or not in that way, or the other eye sees frames otherwise.
         """
         known = ["key", *model.encoder.backbone.channels]
         if config.feature not in known:
@@ -37,10 +50,16 @@ class Eye:
             raise UsageError(f"feature_scale must divide the stride {model.stride}, got {config.feature_scale}")
         self.precision = decide(config.precision, model.device)
         """``float32`` or ``bfloat16``: what the visual encoder computes in."""
-        self.model = for_inference(model)
+        if beside is not None and sight(config) != sight(beside._config):
+            raise UsageError("eyes side by side need frames of the same size and the same precision")
+        self.model = for_inference(model) if beside is None else beside.model
         self.stride = model.stride // config.feature_scale
         """Pixels per cell that is matched."""
         self._config = config
+        # Kept by eyes side by side alone: a frame's features take more memory than all else that a tracker holds of it.
+        self._glance: _Glance | None = None
+        if beside is not None:
+            self._glance = beside._glance = beside._glance or _Glance()
 
     def fit(self, frame: UInt8[np.ndarray, "y x 3"]) -> Framing:
         """Return the sizes of the video that a frame belongs to."""
@@ -50,8 +69,14 @@ class Eye:
         self, frame: UInt8[np.ndarray, "y x 3"], framing: Framing
     ) -> tuple[Float[Tensor, "1 3 y2 x2"], FrameFeatures]:
         """Return a frame as the network sees it, and what it says of it."""
+        glance = self._glance
+        if glance is not None and glance.frame is frame and glance.seen is not None:
+            return glance.seen
         image = framing.frame(frame, self.model.device)
-        return image, self.features(image)
+        seen = image, self.features(image)
+        if glance is not None:
+            glance.frame, glance.seen = frame, seen
+        return seen
 
     def features(self, image: Float[Tensor, "1 3 y x"]) -> FrameFeatures:
         """Return what the network says of a frame that is resized and padded."""
@@ -59,6 +84,13 @@ class Eye:
             features = self.model.encode_frame(image)
         stages = {name: stage.float() for name, stage in features.stages.items()}
         return FrameFeatures(key=features.key, base=features.base.float(), stages=stages)
+
+    def look_ahead(self, frame: UInt8[np.ndarray, "y x 3"]) -> None:
+        """Encode a frame now, so that looking at it later costs nothing."""
+        self._glance = self._glance or _Glance()
+        self.look(frame, self.fit(frame))
+        if self.model.device.type == "cuda":
+            torch.cuda.synchronize(self.model.device)
 
     def key(self, features: FrameFeatures) -> Float[Tensor, "h w c"]:
         """Return what is matched."""
@@ -70,3 +102,8 @@ class Eye:
         if config.feature != "key" and config.unit_length:
             key = F.normalize(key, dim=1)
         return key[0].permute(1, 2, 0).contiguous()
+
+
+def sight(config: TrackConfig) -> tuple[object, ...]:
+    """Return what decides how a frame looks to the network: trackers that agree in it may share what they see."""
+    return config.short_side_px, config.size_px, config.long_side_multiple, config.fit, config.precision

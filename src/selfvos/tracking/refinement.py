@@ -8,11 +8,14 @@ from torch import Tensor
 
 from selfvos.models.segmenter import Segmenter
 from selfvos.ops.masks import aggregate
-from selfvos.types import MaskContext
+from selfvos.types import MaskContext, nobody
 
 _BYTES_PER_PIXEL = {"full": 700, "slim": 150}
 """What one more object takes in a pass through V and D, per pixel of the frame: 540 and 100 measured, rounded up."""
 _SHARE = 0.5
+
+WatchRounds = Callable[[int, Tensor], None]
+"""Called with a round's number and the masks after it (1 o1 y x), padded, background first."""
 
 
 def refine(
@@ -21,6 +24,8 @@ def refine(
     readout: Callable[[range], Float[Tensor, "1 o v h w"]],
     probabilities: Float[Tensor, "1 o1 y x"],
     rounds: int,
+    *,
+    watch: WatchRounds = nobody,
 ) -> Float[Tensor, "1 o1 y x"]:
     """Decode every object `rounds` times, each time from the mask of the round before.
 
@@ -30,18 +35,20 @@ def refine(
         readout: Returns what memory says of a range of objects.
         probabilities: Coarse masks, background first.
         rounds: R, at least 1.
+        watch: Called after each round, counted from 1.
 
     Source:
         Mask-VOS, recurrent refinement: affinity, read-out and the frame's features are computed once for all rounds.
     """
     objects = probabilities.shape[1] - 1
     parts = [(part, readout(part)) for part in _parts(model, probabilities, objects)]
-    for _ in range(rounds):
+    for number in range(1, rounds + 1):
         logits = []
         for part, read in parts:
             values = model.encode_masks(context, probabilities[:, 1 + part.start : 1 + part.stop])
             logits.append(model.decode_masks(context, read, values))
         probabilities = aggregate(torch.cat(logits, dim=1))
+        watch(number, probabilities)
     return probabilities
 
 

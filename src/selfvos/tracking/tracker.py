@@ -16,11 +16,11 @@ from selfvos.ops.propagation import read
 from selfvos.tracking.eye import Eye
 from selfvos.tracking.labels import carry, empty_memory, find, harden, settle
 from selfvos.tracking.memory import Entry
-from selfvos.tracking.refinement import embed, refine
+from selfvos.tracking.refinement import WatchRounds, embed, refine
 from selfvos.tracking.roster import Ids, Roster
 from selfvos.tracking.settings import TrackConfig
 from selfvos.tracking.system import MEMORY, SYSTEMS, recommended, system_name
-from selfvos.types import FrameFeatures, MaskContext, ObjectState
+from selfvos.types import FrameFeatures, MaskContext, ObjectState, nobody
 
 
 @dataclass(frozen=True)
@@ -49,16 +49,18 @@ class Tracker:
         Label propagation of other methods is the same without V and D, by their settings: see `presets`.
     """
 
-    def __init__(self, model: Segmenter, config: TrackConfig | None = None) -> None:
+    def __init__(self, model: Segmenter, config: TrackConfig | None = None, beside: "Tracker | None" = None) -> None:
         """Make a tracker.
 
         Args:
             model: Network in evaluation mode.
             config: Settings; by default those that the weights recommend, or else the paper's.
+            beside: A tracker of the same network that is given the same frames, in step with this one: each is
+                encoded once for both.
 
         Raises:
-            UsageError: Refinement is asked of weights without a mask path, the feature does not exist, or settings
-                or weights ask for another system.
+            UsageError: Refinement is asked of weights without a mask path, the feature does not exist, settings or
+                weights ask for another system, or the other tracker sees frames at another size or precision.
         """
         self.config = config or recommended(model)
         if self.config.rounds and model.mask_path is None:
@@ -67,10 +69,12 @@ class Tracker:
             raise UsageError(f"these settings or weights ask for {system!r}: call selfvos.make_tracker, not Tracker")
         if self.config.rounds and model.mask_path and model.mask_path.system != MEMORY:
             raise UsageError(f"mask path {model.config.mask_path!r} refines nothing here: set rounds to 0")
-        self._eye = Eye(model, self.config)
+        self._eye = Eye(model, self.config, None if beside is None else beside._eye)
         self._model = self._eye.model
         self.precision = self._eye.precision
         """``float32`` or ``bfloat16``: what the visual encoder computes in."""
+        self.watch_rounds: WatchRounds = nobody
+        """Called with the coarse masks of every tracked frame as round 0, then with those of each round after it."""
         self._roster: Roster | None = None
         self._memory = empty_memory(self.config)
         self._latest: _Seen | None = None
@@ -132,6 +136,11 @@ class Tracker:
         return roster.read_out(self._accept(seen), mask)
 
     @torch.inference_mode()
+    def look_ahead(self, frame: UInt8[np.ndarray, "y x 3"]) -> None:
+        """Encode a frame before it is given to `start` or `step`: to tell what encoding costs from all the rest."""
+        self._eye.look_ahead(frame)
+
+    @torch.inference_mode()
     def correct(self, mask: Ids) -> Ids:
         """Replace the latest frame's mask; it is remembered for ever and the following frames learn from it.
 
@@ -187,7 +196,12 @@ class Tracker:
         coarse = read(self._memory.labels, matches).T.reshape(1, -1, h, w)
         context = self._model.prepare_masks(image, features)
         start = mask_ops.to_pixels(coarse, self._model.stride)
-        fine = refine(self._model, context, lambda part: self._values(part, matches, (h, w)), start, self.config.rounds)
+        self.watch_rounds(0, start)
+
+        def values(objects: range) -> Tensor:
+            return self._values(objects, matches, (h, w))
+
+        fine = refine(self._model, context, values, start, self.config.rounds, watch=self.watch_rounds)
         return _Seen(key, context, coarse, fine, pinned=False)
 
     def _values(self, objects: range, matches: Matches, grid: tuple[int, int]) -> Float[Tensor, "1 o v h w"]:

@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from selfvos.errors import BrokenCheckpoint
+from selfvos.errors import BrokenCheckpoint, UsageError
 from selfvos.models.segmenter import Segmenter
 from selfvos.models.weights import load_into, save_weights
 from selfvos.settings import from_dict, to_dict
-from selfvos.storage import atomic_path, sha256, write_text
+from selfvos.storage import atomic_path, sha256, write_bytes, write_text
 from selfvos.training.settings import TrainConfig
 
 log = logging.getLogger(__name__)
@@ -107,6 +107,38 @@ def latest_checkpoint(run: Path) -> Checkpoint | None:
             f"all checkpoints in {run / 'checkpoints'} are damaged; start the run again without --resume"
         )
     return None
+
+
+def branch(source: Path, run: Path, config: TrainConfig) -> None:
+    """Begin a run with the warm-up that another run has been through: resumed, it goes on with the joint phase.
+
+    Nothing changes where the run has a checkpoint already. It is as if it had done the warm-up itself, provided
+    that the settings of both agree in all that concerns this phase.
+
+    Args:
+        source: Folder of a run whose newest checkpoint is the end of its warm-up.
+        run: Folder of the run that begins.
+        config: Its settings.
+
+    Raises:
+        UsageError: The source is at another point.
+        BrokenCheckpoint: All its checkpoints are damaged.
+    """
+    found = latest_checkpoint(source)
+    if found is None or found.position.phase != "warmup" or found.config.joint.epochs:
+        raise UsageError(f"{source} does not end with a warm-up; train one with joint.epochs=0 to branch from")
+    final = run / "checkpoints" / found.folder.name
+    if latest_checkpoint(run) is not None:
+        return
+    write_bytes(run / "metrics.jsonl", (source / "metrics.jsonl").read_bytes())
+    temporary = final.with_name(f".{final.name}-{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        shutil.copytree(found.folder, temporary)
+        manifest = json.loads((temporary / "manifest.json").read_text())
+        write_text(temporary / "manifest.json", json.dumps({**manifest, "config": to_dict(config)}, indent=1))
+        temporary.rename(final)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def restore(checkpoint: Checkpoint, model: Segmenter) -> dict[str, Any]:

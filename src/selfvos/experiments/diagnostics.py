@@ -1,0 +1,157 @@
+"""Figures and pictures of what lies behind a table, for as much of it as its runs have left behind."""
+
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from selfvos import api
+from selfvos.data.benchmarks.base import BENCHMARKS
+from selfvos.data.overlay import contact_sheet
+from selfvos.evaluation.report import plain
+from selfvos.experiments import plots
+from selfvos.experiments.ablation import Ablation
+from selfvos.experiments.findings import RoundOfDecoding, describe_decoding, describe_rounds, rounds_of
+from selfvos.experiments.planning import Plan
+from selfvos.experiments.runs import Watch
+from selfvos.models.weights import digest
+from selfvos.settings import to_dict
+from selfvos.storage import write_text
+from selfvos.tracking.system import MEMORY, system_name
+from selfvos.training.pseudo_masks import PseudoMasks
+from selfvos.training.settings import TrainConfig
+
+Figures = dict[str, tuple[bytes, str]]
+"""By name of the file: a PNG and what it shows."""
+_ROUNDS = 3
+_PICTURED = 3
+_WIDTH_PX = 200
+
+
+def draw(
+    found: Ablation, asked: Plan, shown: Mapping[str, str], benchmark: str, root: Path, out: Path, watch: Watch
+) -> Figures:
+    """Draw errors over time, pseudo masks over training, and masks over refinement rounds.
+
+    Args:
+        found: The table.
+        asked: Its plan.
+        shown: By row: the system of its first seed that succeeded.
+        benchmark: Name of the protocol.
+        root: Folder of its data set.
+        out: Folder of the ablation; ``diagnostics.json`` goes into it.
+        watch: Called with what is being done.
+    """
+    watch("diagnostics", 0, 1)
+    about = "J by the number of the frame: a line that falls shows errors that add up."
+    figures: Figures = {"errors": (plots.over_frames(found), about)}
+    facts: dict[str, object] = {
+        "by_frame": {row: plots.by_frame(report).tolist() for row, report in found.comparison.reports.items()}
+    }
+    rounds = {row: describe_rounds(masks, config) for row, (masks, config) in _rounds_by_row(asked, shown).items()}
+    if rounds:
+        facts["pseudo_masks"] = {row: [asdict(one) for one in each] for row, each in rounds.items()}
+        about = "Pseudo masks over training: agreement between rounds, size and compactness of clusters."
+        figures["pseudo_masks"] = plots.pseudo_masks(rounds, found), about
+    decoded = _decoding(asked, shown[found.against], benchmark, root, out)
+    if decoded:
+        facts["decoding"] = decoded
+        steps = [RoundOfDecoding(**_defined(one)) for one in decoded["rounds"]]
+        figures["decoding"] = (
+            plots.refinement(steps),
+            f"What each round does to the masks of a frame ({found.against}).",
+        )
+    write_text(out / "diagnostics.json", json.dumps(plain(facts), indent=1) + "\n")
+    watch("diagnostics", 1, 1)
+    return figures
+
+
+def cluster_pictures(asked: Plan, shown: Mapping[str, str]) -> list[tuple[str, bytes]]:
+    """Draw the clusters of some training videos as the last round of each row has them.
+
+    Returns:
+        Name of the video and a JPEG of it, for each.
+    """
+    rows = _rounds_by_row(asked, shown)
+    if not rows:
+        return []
+    last = {row: masks[-1] for row, (masks, _) in rows.items()}
+    first = next(iter(last.values()))
+    common = [one.video for one in first.stretches if all(_of(masks, one.video) for masks in last.values())]
+    library = _library(asked, next(iter(last)))
+    return [(library.packs[video].name, _sheet(library.packs[video], video, last)) for video in common[:_PICTURED]]
+
+
+def _rounds_by_row(asked: Plan, shown: Mapping[str, str]) -> dict[str, tuple[list[PseudoMasks], TrainConfig]]:
+    """Return the rounds of pseudo masks of each row that made any, and the settings of its training."""
+    rows = {}
+    for row, name in shown.items():
+        step = asked.steps[name]
+        if step.run and step.training and row not in asked.same and (step.run / "pseudo_masks").is_dir():
+            masks = rounds_of(step.run, step.training, _library(asked, row))
+            rows[row] = masks, step.training
+    return {row: found for row, found in rows.items() if found[0]}
+
+
+def _library(asked: Plan, row: str):
+    training = asked.steps[asked.seeds[row][0].name].training
+    assert training is not None
+    return api.open_library(list(asked.budget.videos), training, asked.budget.cache)
+
+
+def _decoding(asked: Plan, name: str, benchmark: str, root: Path, out: Path) -> dict[str, Any] | None:
+    """Return what each round does to a mask, from an earlier call where nothing has changed since."""
+    step = asked.steps[name]
+    system = next(system for system in asked.systems if system.name == name)
+    model = api.load(step.run or system.source, device=asked.budget.device)
+    config = system.tracking(model, asked.budget.track)
+    if not config.rounds or system_name(model, config) != MEMORY:
+        return None
+    key = {"weights": digest(model.state_dict()), "benchmark": benchmark, "track": to_dict(config)}
+    place = out / "diagnostics.json"
+    before = json.loads(place.read_text()).get("decoding") if place.is_file() else None
+    if before and before["asked"] == key:
+        return before
+    videos = BENCHMARKS.get(benchmark)(root).videos
+    rounds = describe_decoding(model, config, videos, max(config.rounds, _ROUNDS))
+    return plain({"asked": key, "rounds": [asdict(one) for one in rounds]})
+
+
+def _defined(numbers: Mapping[str, Any]) -> dict[str, Any]:
+    """Return numbers that were read from JSON, which has none for what is undefined."""
+    return {name: float("nan") if value is None else value for name, value in numbers.items()}
+
+
+def _of(masks: PseudoMasks, video: int):
+    return next((stretch for stretch in masks.stretches if stretch.video == video), None)
+
+
+def _sheet(pack, video: int, rows: Mapping[str, PseudoMasks]) -> bytes:
+    """Draw the middle frame that a video's clusters cover, and these clusters by row."""
+    pictures, labels = [], []
+    for row, masks in rows.items():
+        stretch = _of(masks, video)
+        assert stretch is not None
+        middle = stretch.length // 2
+        frame = pack.frame(stretch.start + middle)
+        if not pictures:
+            pictures.append(_reduced(frame))
+            labels.append(f"frame {stretch.start + middle}")
+        pictures.append(_reduced(api.tint(frame, masks.maps(stretch)[middle])))
+        labels.append(row)
+    file = io.BytesIO()
+    sheet = contact_sheet(pictures, columns=6, labels=labels)
+    Image.fromarray(sheet).save(file, "JPEG", quality=85)
+    return file.getvalue()
+
+
+def _reduced(rgb: UInt8[np.ndarray, "y x 3"]) -> UInt8[np.ndarray, "_y _x 3"]:
+    height, width = rgb.shape[:2]
+    size = (_WIDTH_PX, max(1, round(height * _WIDTH_PX / width)))
+    return np.array(Image.fromarray(rgb).resize(size, Image.Resampling.BILINEAR))
