@@ -237,7 +237,7 @@ def test_trackers_side_by_side_encode_each_frame_once_and_find_what_they_find_al
     found = follow(together)
     assert len(encoded) == len(frames)
     np.testing.assert_array_equal(found, follow([Tracker(slim_model, one) for one in settings]))
-    with pytest.raises(UsageError, match="same short_side_px"):
+    with pytest.raises(UsageError, match="frames of the same size"):
         Tracker(slim_model, config(short_side_px=64), beside=first)
 
 
