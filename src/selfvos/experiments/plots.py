@@ -35,15 +35,15 @@ def against_costs(comparison: Comparison, costs: Mapping[str, Mapping[str, Any]]
         ("minutes of training", "frames tracked per second"),
         strict=True,
     ):
-        for name, report in comparison.reports.items():
+        for number, (name, report) in enumerate(comparison.reports.items()):
             if costs[name][cost] is not None:
-                place = costs[name][cost], report.overall[column]
-                (dot,) = axes.plot(*place, "o")
-                axes.annotate(name, place, xytext=(5, 3), textcoords="offset points", fontsize=8, color=dot.get_color())
+                place, color = (costs[name][cost], report.overall[column]), f"C{number % 10}"
+                axes.plot(*place, "o", color=color)
+                axes.annotate(name, place, xytext=(5, 3), textcoords="offset points", fontsize=8, color=color)
         axes.set_xlabel(label)
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
-        axes.margins(x=0.15, y=0.1)
+        axes.margins(x=0.2, y=0.1)
     figure.axes[0].set_ylabel(column)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png", dpi=150)
