@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from selfvos.errors import DataError, OutOfSpace, UsageError
-from selfvos.storage import atomic_path, sha256, write_bytes, write_text
+from selfvos.storage import atomic_path, exclusive, sha256, write_bytes, write_text
 
 
 def _fail(error):
@@ -178,3 +178,29 @@ def test_an_unreadable_input_is_not_blamed_on_the_output(tmp_path):
 def test_sha256_of_a_known_text(tmp_path):
     write_bytes(tmp_path / "abc", b"abc")
     assert sha256(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_a_folder_is_lent_to_one_process_at_a_time_and_free_when_that_is_killed(tmp_path):
+    program = """
+        import sys, time
+        from pathlib import Path
+        from selfvos.storage import exclusive
+        with exclusive(Path(sys.argv[1])):
+            print("mine", flush=True)
+            time.sleep(60)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(program), str(tmp_path / "run")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "mine\n"
+        with pytest.raises(UsageError, match="another process works on"), exclusive(tmp_path / "run"):
+            pass
+        holder.kill()
+    with exclusive(tmp_path / "run"):
+        pass
+
+
+def test_a_folder_that_cannot_be_made_cannot_be_lent(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="cannot write"), exclusive(tmp_path / "file" / "run"):
+        pass

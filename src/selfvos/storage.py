@@ -58,6 +58,33 @@ def atomic_path(final: Path | str) -> Iterator[Path]:
     _flush_folder(final.parent)
 
 
+@contextmanager
+def exclusive(folder: Path) -> Iterator[None]:
+    """Keep a folder, which is made if missing, from other processes that ask for it in the same way.
+
+    The lock ends with the process, however that ends. Where the system has no such locks, nobody is kept out.
+
+    Raises:
+        UsageError: Another process has it.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = open(folder / ".lock", "w")  # noqa: SIM115 - closed below, and by the system in any case
+    except OSError as error:
+        raise UsageError(f"cannot write {folder}: {error.strerror}; choose another folder") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UsageError(f"another process works on {folder}; wait for it, or choose another folder") from error
+        yield
+
+
 def write_bytes(final: Path | str, content: bytes) -> None:
     """Write `content` to `final` atomically; see `atomic_path` for errors."""
     with atomic_path(final) as path:

@@ -13,6 +13,7 @@ from selfvos.errors import Diverged, UsageError
 from selfvos.models.weights import digest, load_weights
 from selfvos.objectives.base import OBJECTIVES
 from selfvos.settings import to_dict
+from selfvos.storage import exclusive
 from selfvos.training.checkpoint import latest_checkpoint
 from selfvos.training.fit import fit
 from selfvos.types import LossTerms
@@ -72,6 +73,12 @@ def test_both_phases_run_with_fresh_pseudo_masks(config, library, tmp_path):
     model, card = load_weights(path)
     assert card.notes["steps"] == STEPS
     assert model.config == config.model
+
+
+def test_a_run_that_another_process_trains_is_left_alone(config, library, tmp_path):
+    with exclusive(tmp_path / "run"), pytest.raises(UsageError, match="another process works on"):
+        fit(config, library, tmp_path / "run", device=CPU, resume=True)
+    assert not (tmp_path / "run" / "settings.json").exists()
 
 
 def test_the_mask_path_learns_in_the_joint_phase_alone(config, library, tmp_path):

@@ -5,6 +5,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from selfvos.models.precision import autocast, decide
 from selfvos.models.segmenter import Segmenter
 from selfvos.models.weights import save_weights
 from selfvos.settings import to_dict
-from selfvos.storage import write_text
+from selfvos.storage import exclusive, write_text
 from selfvos.training import checkpoint as checkpoints
 from selfvos.training.board import Board
 from selfvos.training.checkpoint import Position
@@ -78,15 +79,16 @@ def fit(
         watch: Called after every step.
 
     Raises:
-        UsageError: The folder holds a run already and `resume` is not set, or the settings do not fit.
+        UsageError: The folder holds a run already and `resume` is not set, another process trains in it, or the
+            settings do not fit.
         Diverged: The loss was not finite several times in a row.
         Interrupted: Ctrl-C or SIGTERM; a checkpoint was written before.
         OutOfSpace: The disk is full; the last checkpoint is untouched.
     """
-    found = checkpoints.latest_checkpoint(run)
-    if found and not resume:
-        raise UsageError(f"{run} holds a run already; add --resume to go on with it, or choose another folder")
-    with join(device) as world, listen() as asked:
+    with join(device) as world, exclusive(run) if world.is_main else nullcontext(), listen() as asked:
+        found = checkpoints.latest_checkpoint(run)
+        if found and not resume:
+            raise UsageError(f"{run} holds a run already; add --resume to go on with it, or choose another folder")
         torch.manual_seed((found.config if found else config).seed)
         trainer = _Trainer(found.config if found else config, library, run, world, asked, watch, start)
         try:
