@@ -253,12 +253,21 @@ def test_ctrl_c_keeps_the_frames_so_far(mask, tmp_path):
     out = tmp_path / "out"
     code = "from selfvos.cli import main; main()"
     arguments = ["track", movie, "--mask", mask, "--out", out, "-w", "lab-patches"]
-    process = subprocess.Popen([sys.executable, "-c", code, *map(str, arguments)], stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
-    while len(list(out.glob("masks/0*.png"))) < 5 and time.monotonic() < deadline:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        stderr=subprocess.PIPE,
+        text=True,
+        # Whoever runs the tests in the background lets them ignore Ctrl-C, and so all that they start.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while len(list(out.glob("masks/0*.png"))) < 5 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == 130, err
     assert err.strip() == "selfvos: stopped; what was finished before is kept"
     written = len(list(out.glob("masks/*.png")))
