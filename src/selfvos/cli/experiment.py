@@ -2,12 +2,16 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from selfvos.cli.console import Watcher, out, print_place
 from selfvos.cli.options import AsJson, Cache, Device, Root, Sets
+
+TrainOn = Annotated[list[Path] | None, typer.Option("--videos", help="Unlabelled videos to train on.")]
+Steps = Annotated[int, typer.Option(min=0, help="Optimiser steps of every training; 0: each its own length.")]
+TrackSets = Annotated[list[str] | None, typer.Option("--track", help="Change how all track: short_side_px=240.")]
 
 
 def compare(
@@ -17,12 +21,10 @@ def compare(
     benchmark: Annotated[str, typer.Option(help="Name of a protocol; see 'selfvos list benchmarks'.")],
     root: Root,
     folder: Annotated[Path, typer.Option("--out", help="Runs, masks, scores and the comparison go here.")],
-    videos: Annotated[
-        list[Path] | None, typer.Option("--videos", help="Unlabelled videos to train recipes on.")
-    ] = None,
-    steps: Annotated[int, typer.Option(min=0, help="Optimiser steps of every recipe; 0: each its own length.")] = 0,
+    videos: TrainOn = None,
+    steps: Steps = 0,
     sets: Sets = None,
-    track: Annotated[list[str] | None, typer.Option("--track", help="Change how all track: rounds=0.")] = None,
+    track: TrackSets = None,
     device: Device = "auto",
     cache: Cache = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be trained, and stop.")] = False,
@@ -39,14 +41,7 @@ def compare(
     from selfvos.experiments.systems import parse
 
     rows = [parse(text) for text in systems]
-    budget = experiment.Budget(
-        videos=tuple(videos or ()),
-        steps=steps,
-        train=tuple(sets or ()),
-        track=tuple(track or ()),
-        device=device,
-        cache=cache,
-    )
+    budget = _budget(videos, steps, sets, track, device, cache)
     if dry_run:
         for name, step in experiment.plan(rows, budget, folder).items():
             out.print(f"{name}: {step.describe()}", highlight=False, soft_wrap=True)
@@ -65,11 +60,11 @@ def ablate(
     table: Annotated[str, typer.Argument(help="Name of a table; see 'selfvos list tables'.")],
     root: Root,
     folder: Annotated[Path, typer.Option("--out", help="Runs, masks, scores, tables and figures go here.")],
-    videos: Annotated[list[Path] | None, typer.Option("--videos", help="Unlabelled videos to train on.")] = None,
+    videos: TrainOn = None,
     benchmark: Annotated[
         str | None, typer.Option(help="Name of a protocol (default: what the table was published on).")
     ] = None,
-    steps: Annotated[int, typer.Option(min=0, help="Optimiser steps of every training; 0: full length.")] = 0,
+    steps: Steps = 0,
     seeds: Annotated[int, typer.Option(min=1, help="Trainings of every row.")] = 1,
     recipe: Annotated[str, typer.Option(help="What rows are trained by.")] = "mask_vos_resnet18",
     weights: Annotated[
@@ -77,7 +72,7 @@ def ablate(
         typer.Option("--weights", "-w", help="What tables track with that train nothing; several are seeds."),
     ] = None,
     sets: Sets = None,
-    track: Annotated[list[str] | None, typer.Option("--track", help="Change how all track: short_side_px=240.")] = None,
+    track: TrackSets = None,
     device: Device = "auto",
     cache: Cache = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done and how long, and stop.")] = False,
@@ -92,19 +87,11 @@ def ablate(
     from selfvos.evaluation.report import aligned
     from selfvos.experiments import ablate as experiment
     from selfvos.experiments import forecast, planning
-    from selfvos.experiments.compare import Budget
     from selfvos.experiments.tables import TABLES
 
     wanted = TABLES.get(table)
     benchmark = benchmark or wanted.published_on
-    budget = Budget(
-        videos=tuple(videos or ()),
-        steps=steps,
-        train=tuple(sets or ()),
-        track=tuple(track or ()),
-        device=device,
-        cache=cache,
-    )
+    budget = _budget(videos, steps, sets, track, device, cache)
     asked = planning.plan(wanted, folder, budget, recipe=recipe, weights=weights or ["default"], seeds=seeds)
     if dry_run:
         for line in forecast.describe(asked, benchmark, root, folder):
@@ -117,3 +104,23 @@ def ablate(
         return
     typer.echo("\n".join([aligned(found.rows()), "", *found.notes()]))
     print_place(folder / "report.html", as_json)
+
+
+def _budget(
+    videos: list[Path] | None,
+    steps: int,
+    sets: list[str] | None,
+    track: list[str] | None,
+    device: str,
+    cache: Path | None,
+) -> Any:
+    from selfvos.experiments.compare import Budget
+
+    return Budget(
+        videos=tuple(videos or ()),
+        steps=steps,
+        train=tuple(sets or ()),
+        track=tuple(track or ()),
+        device=device,
+        cache=cache,
+    )

@@ -16,7 +16,7 @@ from selfvos.experiments import plots, runs
 from selfvos.experiments.runs import Watch
 from selfvos.experiments.systems import Cut, System, warmup_of, with_budget
 from selfvos.settings import to_dict
-from selfvos.storage import write_text
+from selfvos.storage import write_bytes, write_text
 from selfvos.training.settings import TrainConfig
 from selfvos.types import nobody
 
@@ -271,4 +271,4 @@ def _write(outcome: Outcome, out: Path) -> None:
     write_text(out / "compare.md", f"{outcome.comparison.first.title}\n\n{piped(outcome.rows())}\n")
     write_text(out / "compare.csv", comma_separated(outcome.rows()))
     write_text(out / "compare.json", json.dumps(outcome.to_dict(), indent=1) + "\n")
-    plots.against_costs(outcome.comparison, outcome.costs, out / "compare.png")
+    write_bytes(out / "compare.png", plots.against_costs(outcome.comparison, outcome.costs))

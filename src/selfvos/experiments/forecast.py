@@ -14,7 +14,7 @@ from selfvos.data.source import find_videos, read_image
 from selfvos.experiments.compare import Step
 from selfvos.experiments.planning import Plan
 from selfvos.experiments.runs import is_trained
-from selfvos.experiments.systems import System, warmup_of
+from selfvos.experiments.systems import System, needs_masks, warmup_of
 from selfvos.models.inference import for_inference
 from selfvos.models.segmenter import Segmenter
 from selfvos.settings import to_dict
@@ -178,8 +178,7 @@ class _Probe:
 
 
 def _rounds(config: TrainConfig) -> int:
-    names = {spec.name for spec in config.joint.objectives}
-    if not config.joint.epochs or "l_seg" not in names:
+    if not config.joint.epochs or config.true_masks or not needs_masks(config.joint):
         return 0
     period = config.pseudo_masks.refresh_epochs
     return math.ceil(config.joint.epochs / period) if period else 1

@@ -3,7 +3,6 @@
 import io
 import statistics
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,16 +13,17 @@ from selfvos.evaluation.report import Report
 from selfvos.experiments.ablation import Ablation, deviation
 from selfvos.experiments.findings import RoundOfDecoding, RoundOfMasks
 from selfvos.experiments.tables import Table, Variant
-from selfvos.storage import atomic_path
 
 
-def against_costs(comparison: Comparison, costs: Mapping[str, Mapping[str, Any]], path: Path) -> None:
+def against_costs(comparison: Comparison, costs: Mapping[str, Mapping[str, Any]]) -> bytes:
     """Draw the leading score of each system against the minutes of its training and against its speed.
 
     Args:
         comparison: The scores.
         costs: By system: ``minutes`` (None where it was not trained here) and ``fps``.
-        path: The PNG to write.
+
+    Returns:
+        The PNG.
     """
     from matplotlib.figure import Figure
 
@@ -37,16 +37,14 @@ def against_costs(comparison: Comparison, costs: Mapping[str, Mapping[str, Any]]
     ):
         for number, (name, report) in enumerate(comparison.reports.items()):
             if costs[name][cost] is not None:
-                place, color = (costs[name][cost], report.overall[column]), f"C{number % 10}"
+                place, color = (costs[name][cost], report.overall[column]), _colour(number)
                 axes.plot(*place, "o", color=color)
                 axes.annotate(name, place, xytext=(5, 3), textcoords="offset points", fontsize=8, color=color)
         axes.set_xlabel(label)
-        axes.grid(alpha=0.3)
-        axes.spines[["top", "right"]].set_visible(False)
         axes.margins(x=0.2, y=0.1)
+        _plain(axes)
     figure.axes[0].set_ylabel(column)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=150)
+    return _png(figure)
 
 
 def ablation(found: Ablation) -> bytes:
@@ -95,13 +93,9 @@ def over_frames(found: Ablation) -> bytes:
     lines = {name: by_frame(report) for name, report in found.comparison.reports.items()}
     figure = Figure(figsize=(11, 4.5), layout="constrained")
     axes = figure.subplots()
-    for i, name in enumerate(variant.name for variant in found.variants):
-        adopted = name == found.against
-        frames = range(1, len(lines[name]) + 1)
-        style = (
-            {"color": "black", "linewidth": 2.4, "zorder": 3} if adopted else {"color": _colour(i), "linewidth": 1.4}
-        )
-        axes.plot(frames, 100 * lines[name], label=f"{name} (adopted)" if adopted else name, **style)
+    for variant in found.variants:
+        line = lines[variant.name]
+        axes.plot(range(1, len(line) + 1), 100 * line, **_line(found, variant.name))
     measure = next(iter(found.comparison.first.series[0].values))
     axes.set_xlabel("frames after the given mask")
     axes.set_ylabel(f"{measure} in %, mean over objects")

@@ -33,7 +33,6 @@ def train_once(
     *,
     device: str = "auto",
     cache: Path | None = None,
-    start: Segmenter | None = None,
     watch: Watch = nobody,
 ) -> None:
     """Train until a run is complete: go on with one that was interrupted, and leave a complete one alone.
@@ -44,7 +43,6 @@ def train_once(
         run: Folder of the run.
         device: ``auto``, ``cpu``, ``cuda``, ``mps``.
         cache: Where decoded videos are kept.
-        start: Network to begin with instead of random weights.
         watch: Called after every step.
 
     Raises:
@@ -53,7 +51,7 @@ def train_once(
     settings = run / "settings.json"
     if settings.is_file() and from_dict(TrainConfig, json.loads(settings.read_text())) != config:
         raise UsageError(f"{run} was trained with other settings; choose another --out, or remove that folder")
-    if (run / "weights.safetensors").is_file():
+    if is_trained(run):
         return
     api.train(
         config,
@@ -62,7 +60,6 @@ def train_once(
         resume=run.is_dir(),
         device=device,
         cache=cache,
-        start=start,
         watch=lambda report: watch(report.stage, report.done, report.total),
         packing=lambda done, total: watch("decoding videos", done, total or 0),
     )

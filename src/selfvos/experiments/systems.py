@@ -151,9 +151,10 @@ def warmup_of(config: TrainConfig) -> TrainConfig | None:
     if not (config.warmup.epochs and config.joint.epochs):
         return None
     nothing = PhaseConfig(epochs=0, batch_clips=1, objectives=config.warmup.objectives)
-    masks = PseudoMaskConfig() if not _needs_masks(config.warmup) else config.pseudo_masks
+    masks = PseudoMaskConfig() if not needs_masks(config.warmup) else config.pseudo_masks
     return replace(config, joint=nothing, pseudo_masks=masks, track={})
 
 
-def _needs_masks(phase: PhaseConfig) -> bool:
+def needs_masks(phase: PhaseConfig) -> bool:
+    """Return whether any objective of a phase learns from masks."""
     return any(OBJECTIVES.get(spec.name).needs_masks for spec in phase.objectives)
