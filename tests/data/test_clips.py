@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from selfvos.data.clips import ClipConfig, RawClip, Stretch, assemble, plan_batch
 from selfvos.errors import UsageError
+from selfvos.ops.paste import PasteConfig
 from selfvos.ops.pseudo_objects import ObjectChoice
 
 CPU = torch.device("cpu")
@@ -70,7 +71,12 @@ def raw(side, maps=True):
 def test_clips_of_all_sizes_are_cropped_to_one(monkeypatch):
     config = ClipConfig(offsets=(0, 1, 2), crop_px=64)
     ask = lambda seed: assemble(  # noqa: E731
-        [raw(80), raw(128)], config, ObjectChoice(), generator=torch.Generator().manual_seed(seed), device=CPU
+        [raw(80), raw(128)],
+        config,
+        ObjectChoice(),
+        PasteConfig(),
+        generator=torch.Generator().manual_seed(seed),
+        device=CPU,
     )
     clip = ask(0)
     assert clip.frames.shape == (2, 3, 3, 64, 64)
@@ -85,7 +91,7 @@ def test_masks_get_the_crop_of_their_frames():
     config = ClipConfig(offsets=(0, 1, 2), crop_px=64)
     for seed in range(5):
         generator = torch.Generator().manual_seed(seed)
-        clip = assemble([raw(128)], config, ObjectChoice(max_area=1.0), generator=generator, device=CPU)
+        clip = assemble([raw(128)], config, ObjectChoice(max_area=1.0), PasteConfig(), generator=generator, device=CPU)
         bright = clip.frames[0].mean(dim=1) > 0.45
         assert clip.masks is not None
         masks = clip.masks[0]
@@ -97,4 +103,7 @@ def test_masks_get_the_crop_of_their_frames():
 def test_without_maps_there_are_no_masks():
     config = ClipConfig(offsets=(0, 1, 2), crop_px=64)
     generator = torch.Generator().manual_seed(0)
-    assert assemble([raw(80, maps=False)], config, ObjectChoice(), generator=generator, device=CPU).masks is None
+    assert (
+        assemble([raw(80, maps=False)], config, ObjectChoice(), PasteConfig(), generator=generator, device=CPU).masks
+        is None
+    )

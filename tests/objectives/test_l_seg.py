@@ -70,7 +70,9 @@ def test_gradient_reaches_encoder_v_and_d(model):
     assert "encoder.key_head.3.weight" in reached
 
 
-@pytest.mark.parametrize("settings", [{}, {"rounds": 2}, {"frames": 2}, {"objects": 1}])
+@pytest.mark.parametrize(
+    "settings", [{}, {"rounds": 2}, {"frames": 2}, {"objects": 1}, {"top_k": 3}, {"feature": "layer3"}]
+)
 def test_settings(model, settings):
     terms = LSeg(LSegConfig(**settings))(EncodedClip(one_clip(squares(b=2)), model), NONE)
     assert torch.isfinite(terms.total)
@@ -91,3 +93,19 @@ def test_clips_that_are_too_short_or_bare_are_refused(model):
     bare = Clip(frames=clip.frames, index=clip.index)
     with pytest.raises(ValueError, match="pseudo masks"):
         LSeg(LSegConfig())(EncodedClip(bare, model), NONE)
+
+
+def test_its_own_predictions_are_remembered_where_asked(model):
+    """With two frames nothing predicted is ever remembered; with three, the last one's loss changes."""
+
+    def loss(**settings):
+        return LSeg(LSegConfig(**settings))(EncodedClip(one_clip(squares()), model), NONE).total
+
+    assert loss(frames=2) == loss(frames=2, own_memory=True)
+    assert loss() != loss(own_memory=True)
+
+
+def test_what_is_matched_decides_which_head_learns(model):
+    model.zero_grad()
+    LSeg(LSegConfig(feature="layer3"))(EncodedClip(one_clip(squares()), model), NONE).total.backward()
+    assert model.encoder.key_head[3].weight.grad is None

@@ -51,6 +51,17 @@ def test_dense_affinity_is_a_softmax_over_memory():
     torch.testing.assert_close(affinity[1, 3, 2], by_hand)
 
 
+def test_only_the_best_matches_share_the_weight():
+    query, memory = torch.randn(2, 4, 5), torch.randn(2, 4, 7)
+    affinity = dense_affinity(query, memory, 0.5, top_k=3)
+    everything = dense_affinity(query, memory, 0.5)
+    assert ((affinity > 0).sum(dim=1) == 3).all()
+    best = everything.topk(3, dim=1)
+    expected = best.values / best.values.sum(dim=1, keepdim=True)
+    torch.testing.assert_close(affinity.gather(1, best.indices), expected)
+    assert torch.equal(dense_affinity(query, memory, 0.5, top_k=7), everything)
+
+
 def test_sharp_affinity_carries_each_cell_home():
     cells = torch.eye(6)[None]
     values = torch.randn(1, 2, 6, 3)

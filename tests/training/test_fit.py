@@ -4,12 +4,14 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from selfvos.errors import Diverged, UsageError
+from selfvos.models.segmenter import Segmenter
 from selfvos.models.weights import digest, load_weights
 from selfvos.objectives.base import OBJECTIVES
 from selfvos.settings import to_dict
@@ -95,6 +97,21 @@ def test_the_mask_path_learns_in_the_joint_phase_alone(config, library, tmp_path
     assert [folder.name for folder in folders] == ["step-0000009", "step-0000010"]
     early, late = (load_file(folder / "model.safetensors") for folder in folders)
     assert all(not torch.equal(early[name], late[name]) for name in names)
+
+
+def test_a_rate_of_zero_freezes_the_encoder_and_its_normalisation(config, library, tmp_path):
+    still = replace(
+        config,
+        warmup=replace(config.warmup, epochs=0),
+        joint=replace(config.joint, optimizer=replace(config.joint.optimizer, lr=0.0)),
+    )
+    torch.manual_seed(0)
+    model = Segmenter(config.model)
+    before = {name: value.clone() for name, value in model.encoder.state_dict().items()}
+    head = model.mask_path.join.weight.detach().clone()
+    fit(still, library, tmp_path, device=CPU, start=model)
+    assert all(torch.equal(value, before[name]) for name, value in model.encoder.state_dict().items())
+    assert not torch.equal(model.mask_path.join.weight, head)
 
 
 def test_a_killed_run_ends_in_the_same_weights_bit_for_bit(config, videos, cache, tmp_path):

@@ -12,6 +12,7 @@ from selfvos.data.clips import assemble, load_clip, plan_batch, stretches
 from selfvos.errors import UsageError
 from selfvos.models.precision import autocast, decide
 from selfvos.models.segmenter import Segmenter
+from selfvos.ops.paste import PasteConfig
 from selfvos.training.board import Board, draw_clips
 from selfvos.training.interruption import listen
 from selfvos.training.journal import Journal
@@ -137,7 +138,7 @@ def clip(library, config):
     maps[:, 2:6, 2:7] = 1
     raws = [load_clip(library, plan, maps) for plan in plans]
     generator = torch.Generator().manual_seed(0)
-    return assemble(raws, config.clips, config.pseudo_masks.objects, generator=generator, device=CPU)
+    return assemble(raws, config.clips, config.pseudo_masks.objects, PasteConfig(), generator=generator, device=CPU)
 
 
 def test_pictures_show_frames_affinity_masks_and_prediction(config, clip):

@@ -11,6 +11,7 @@ from selfvos.data.clips import ClipPlan, assemble, load_clip, stretches
 from selfvos.data.mask_png import write_mask
 from selfvos.errors import DataError
 from selfvos.models.weights import load_weights
+from selfvos.ops.paste import PasteConfig
 from selfvos.ops.pseudo_objects import ObjectChoice
 from selfvos.tracking.system import make_tracker
 from selfvos.training.fit import fit
@@ -38,7 +39,7 @@ def test_a_clip_gets_its_objects_and_never_its_background(library, drawn, config
     assert (maps[1, 20:44, 20:44] == 6).all()
     generator = torch.Generator().manual_seed(0)
     raw = load_clip(library, plan, maps)
-    clip = assemble([raw], config.clips, ObjectChoice(), generator=generator, device=torch.device("cpu"))
+    clip = assemble([raw], config.clips, ObjectChoice(), PasteConfig(), generator=generator, device=torch.device("cpu"))
     assert set(clip.masks.unique().tolist()) == {0, 1}
     red = clip.frames[:, :, 0] - clip.frames[:, :, 2] > 0.5
     assert (red == (clip.masks == 1)).float().mean() > 0.95

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from jaxtyping import Int32, UInt8
-from torch import Tensor
 
 from selfvos.data.packs import Library
 from selfvos.errors import UsageError
+from selfvos.ops.paste import PasteConfig, paste_objects
 from selfvos.ops.pseudo_objects import ObjectChoice, choose_objects
 from selfvos.ops.warp import CropConfig, crop, crop_labels, sample_crop
 from selfvos.types import Clip
@@ -112,6 +112,7 @@ def assemble(
     raws: Sequence[RawClip],
     config: ClipConfig,
     choice: ObjectChoice,
+    paste: PasteConfig,
     *,
     generator: torch.Generator,
     device: torch.device,
@@ -122,6 +123,7 @@ def assemble(
         raws: Decoded clips of any sizes.
         config: Crop size and ranges.
         choice: Which clusters become objects.
+        paste: How objects travel between the clips.
         generator: Source of all randomness, on the CPU.
         device: Where the batch shall be.
     """
@@ -137,8 +139,11 @@ def assemble(
             masks.append(choose_objects(maps[0], choice, generator)[0])
     step = config.frame_step
     index = torch.tensor([[i // step for i in raw.index] for raw in raws])
-    stacked: Tensor | None = torch.stack(masks).to(device) if masks else None
-    return Clip(frames=torch.cat(frames), index=index, masks=stacked)
+    batch = torch.cat(frames)
+    if not masks:
+        return Clip(frames=batch, index=index)
+    batch, stacked = paste_objects(batch, torch.stack(masks).to(device), paste, generator, label=choice.objects)
+    return Clip(frames=batch, index=index, masks=stacked)
 
 
 def _plan_clip(stretch: Stretch, config: ClipConfig, draw: np.random.Generator) -> ClipPlan:

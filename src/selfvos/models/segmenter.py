@@ -75,6 +75,13 @@ class Segmenter(nn.Module):
         """Where the weights are."""
         return next(iter(self.state_dict(keep_vars=True).values()), torch.empty(0)).device
 
+    def train(self, mode: bool = True) -> "Segmenter":
+        """Switch to training; an encoder that is frozen goes on normalising as it does in use."""
+        super().train(mode)
+        if not any(parameter.requires_grad for parameter in self.encoder.parameters()):
+            self.encoder.eval()
+        return self
+
     def encode_frame(self, frames: Float[Tensor, "b 3 y x"]) -> FrameFeatures:
         """Encode RGB frames in [0, 1].
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
+from torch.nn import functional
 
 from selfvos.errors import UsageError
 from selfvos.objectives.base import OBJECTIVES, EncodedClip, Objective
@@ -25,10 +26,18 @@ class LSegConfig:
     """Decode rounds; the loss is taken after every round and averaged."""
     temperature: float = 0.05
     """Softmax temperature of the affinity, unitless."""
+    feature: str = "key"
+    """What is matched: ``key``, or a stage of the backbone such as ``layer3``, brought to unit length."""
+    top_k: int = 0
+    """Matches of each cell that count, as in tracking; 0: all."""
+    own_memory: bool = False
+    """Remember what was predicted for later frames, as in tracking, instead of their pseudo masks."""
 
     def __post_init__(self) -> None:
         if self.objects < 1 or self.frames < 2 or self.rounds < 1:
             raise UsageError("l_seg needs at least 1 object, 2 frames and 1 round")
+        if self.top_k < 0:
+            raise UsageError(f"l_seg: top_k must be at least 0, got {self.top_k}")
 
 
 def segmentation_loss(
@@ -79,7 +88,7 @@ def clip_labels(clip: EncodedClip, name: str, *, frames: int, objects: int) -> I
 
 @OBJECTIVES.register("l_seg")
 class LSeg(Objective):
-    """Predict each frame's pseudo mask from the frames before it, teacher-forced.
+    """Predict each frame's pseudo mask from the frames before it, by default teacher-forced.
 
     Source:
         Mask-VOS, L_seg: dense affinity over all memory cells, read-out of mask embeddings, coarse mask by warping,
@@ -96,17 +105,24 @@ class LSeg(Objective):
         used = self.config.frames
         labels = clip_labels(clip, "l_seg", frames=used, objects=self.config.objects)
         present = present_objects(labels[:, 0], self.config.objects)
-        memory = _Memory(self.config.temperature)
+        memory = _Memory(self.config.temperature, self.config.top_k)
         losses: list[Tensor] = []
         for t in range(used):
             context = clip.model.prepare_masks(clip.frames[:, t], clip.features(t))
+            known = mask_ops.one_hot(labels[:, t], self.config.objects)
             if t:
-                losses += self._predict(clip, memory, context, t, labels[:, t], present)
+                found, guess = self._predict(clip, memory, context, t, labels[:, t], present)
+                losses += found
+                known = guess.detach() if self.config.own_memory else known
             if t + 1 < used:
-                truth = mask_ops.one_hot(labels[:, t], self.config.objects)
-                memory.write(clip.key(t), truth, clip.model.encode_masks(context, truth[:, 1:]))
+                memory.write(self._matched(clip, t), known, clip.model.encode_masks(context, known[:, 1:]))
         loss = torch.stack(losses).mean()
         return LossTerms(total=loss, parts={"l_seg": loss.detach()})
+
+    def _matched(self, clip: EncodedClip, t: int) -> Float[Tensor, "b c h w"]:
+        if self.config.feature == "key":
+            return clip.key(t)
+        return functional.normalize(clip.features(t).stages[self.config.feature].float(), dim=1)
 
     def _predict(
         self,
@@ -116,23 +132,23 @@ class LSeg(Objective):
         t: int,
         labels: Tensor,
         present: Tensor,
-    ) -> list[Tensor]:
-        readout, coarse = memory.read(clip.key(t))
+    ) -> tuple[list[Tensor], Tensor]:
+        readout, coarse = memory.read(self._matched(clip, t))
         guess = mask_ops.to_pixels(coarse, clip.frames.shape[-1] // coarse.shape[-1])
         losses = []
         for _ in range(self.config.rounds):
             values = clip.model.encode_masks(context, guess[:, 1:].detach())
             logits = clip.model.decode_masks(context, readout, values)
             losses.append(segmentation_loss(logits, labels, present))
-            guess = mask_ops.aggregate(logits)
-        return losses
+            guess = compete(logits, present).exp()
+        return losses, guess
 
 
 class _Memory:
     """Everything written so far, as flat cells."""
 
-    def __init__(self, temperature: float) -> None:
-        self._temperature = temperature
+    def __init__(self, temperature: float, top_k: int) -> None:
+        self._temperature, self._top_k = temperature, top_k
         self._keys: list[Tensor] = []
         self._labels: list[Tensor] = []
         self._values: list[Tensor] = []
@@ -145,7 +161,7 @@ class _Memory:
 
     def read(self, key: Tensor) -> tuple[Float[Tensor, "b o v h w"], Float[Tensor, "b o1 h w"]]:
         h, w = key.shape[-2:]
-        affinity = dense_affinity(key.flatten(2), torch.cat(self._keys, dim=2), self._temperature)
+        affinity = dense_affinity(key.flatten(2), torch.cat(self._keys, dim=2), self._temperature, top_k=self._top_k)
         values = carry(affinity, torch.cat(self._values, dim=2).float())
         coarse = carry(affinity.detach(), torch.cat(self._labels, dim=2))
         return values.mT.unflatten(-1, (h, w)), coarse[..., 0].unflatten(-1, (h, w))

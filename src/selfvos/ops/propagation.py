@@ -35,7 +35,7 @@ def read(values: Float[Tensor, "r c"], matches: Matches) -> Float[Tensor, "m c"]
 
 
 def dense_affinity(
-    query: Float[Tensor, "b c m"], memory: Float[Tensor, "b c r"], temperature: float
+    query: Float[Tensor, "b c m"], memory: Float[Tensor, "b c r"], temperature: float, *, top_k: int = 0
 ) -> Float[Tensor, "b r m"]:
     """Compare every memory cell with every query cell: the affinity that training differentiates through.
 
@@ -43,6 +43,7 @@ def dense_affinity(
         query: Features of m query cells.
         memory: Features of r memory cells.
         temperature: Softmax temperature over the memory cells, > 0; smaller is sharper.
+        top_k: Best memory cells of each query cell that share its weight; 0, or as many as there are: all.
 
     Returns:
         Weight of each memory cell in each query cell; columns sum to 1.
@@ -52,7 +53,11 @@ def dense_affinity(
     """
     if not temperature > 0:
         raise UsageError(f"temperature must be > 0, got {temperature}")
-    return (memory.mT @ (query / temperature)).softmax(dim=1)
+    scores = memory.mT @ (query / temperature)
+    if 0 < top_k < scores.shape[1]:
+        best = scores.topk(top_k, dim=1)
+        scores = torch.full_like(scores, -torch.inf).scatter(1, best.indices, best.values)
+    return scores.softmax(dim=1)
 
 
 def carry(affinity: Float[Tensor, "b r m"], values: Float[Tensor, "b o r c"]) -> Float[Tensor, "b o m c"]:

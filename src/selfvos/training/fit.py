@@ -152,7 +152,7 @@ class _Trainer:
         if self.position.step >= steps:
             return
         module = TrainingStep(self.model, phase.objectives).to(self.world.device)
-        self._open_mask_path(module)
+        self._choose_what_learns(module, phase)
         optimizer = make_optimizer(self.model, module.objectives, phase.optimizer)
         self._take_over(module, optimizer)
         wrapped = self.world.wrap(module)
@@ -169,6 +169,7 @@ class _Trainer:
                     raws,
                     self.config.clips,
                     self.config.pseudo_masks.objects,
+                    self.config.pseudo_masks.paste,
                     generator=self._generator(name, step, 0),
                     device=self.world.device,
                 )
@@ -180,7 +181,7 @@ class _Trainer:
                     self._board.pictures(self.model, clip, self.position.total)
                 self._save_if_due(module, optimizer, last_step=step + 1 == steps)
         self._pending = {"phase": name, "objectives": module.objectives.state_dict()}
-        self._freeze(False)
+        self.model.requires_grad_(True)
 
     def _rounds(self, module: TrainingStep, per_epoch: int, steps: int) -> list[tuple[int, int, int]]:
         """Cut a phase where pseudo masks are refreshed (number, first step, end); drop what is done already."""
@@ -189,15 +190,13 @@ class _Trainer:
         cuts = [(number, first, min(first + period, steps)) for number, first in enumerate(range(0, steps, period))]
         return [cut for cut in cuts if cut[2] > self.position.step]
 
-    def _open_mask_path(self, module: TrainingStep) -> None:
-        if not module.needs_masks:
-            self._freeze(True)
-        elif self.position.step == 0:
-            self.model.start_mask_path()
-
-    def _freeze(self, frozen: bool) -> None:
+    def _choose_what_learns(self, module: TrainingStep, phase: PhaseConfig) -> None:
+        self.model.encoder.requires_grad_(phase.optimizer.lr > 0)
+        self.model.train()
         if self.model.mask_path is not None:
-            self.model.mask_path.requires_grad_(not frozen)
+            self.model.mask_path.requires_grad_(module.needs_masks)
+        if module.needs_masks and self.position.step == 0:
+            self.model.start_mask_path()
 
     def _take_over(self, module: TrainingStep, optimizer: torch.optim.Optimizer) -> None:
         left = self._pending.get("phase")

@@ -7,6 +7,7 @@ from selfvos.data.clips import ClipConfig
 from selfvos.errors import UsageError
 from selfvos.models.segmenter import SegmenterConfig
 from selfvos.ops.clustering import ClusterConfig
+from selfvos.ops.paste import PasteConfig
 from selfvos.ops.pseudo_objects import ObjectChoice
 
 
@@ -27,7 +28,7 @@ class OptimizerConfig:
     """Adam, as in the released code."""
 
     lr: float = 1e-4
-    """Learning rate of the visual encoder."""
+    """Learning rate of the visual encoder; 0 freezes it, normalisation and all, and costs no gradient."""
     mask_lr: float = 1e-4
     """Learning rate of V and D."""
     betas: tuple[float, float] = (0.5, 0.999)
@@ -78,6 +79,8 @@ class PseudoMaskConfig:
     """Space-time clustering of one video."""
     objects: ObjectChoice = field(default_factory=ObjectChoice)
     """Which clusters a clip takes as objects."""
+    paste: PasteConfig = field(default_factory=PasteConfig)
+    """Objects that travel between the clips of a batch."""
     feature: str = "key"
     """What is clustered: ``key`` or a stage such as ``layer3``."""
     short_side_px: int = 480

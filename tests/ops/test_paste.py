@@ -1,0 +1,82 @@
+import pytest
+import torch
+
+from selfvos.errors import UsageError
+from selfvos.ops.paste import PasteConfig, paste_objects
+
+ALWAYS = PasteConfig(probability=1.0)
+
+
+def two_clips(side: int = 64) -> tuple[torch.Tensor, torch.Tensor]:
+    """One dark and one bright clip, each with a square in its middle as object 1."""
+    frames = torch.stack([torch.full((3, 3, side, side), 0.1), torch.full((3, 3, side, side), 0.9)])
+    masks = torch.zeros(2, 3, side, side, dtype=torch.int64)
+    masks[..., side // 4 : -side // 4, side // 4 : -side // 4] = 1
+    return frames, masks
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def test_a_pasted_object_brings_the_pixels_of_the_other_clip_where_its_label_is():
+    frames, masks = two_clips()
+    seen, labels = paste_objects(frames, masks, ALWAYS, seeded(), label=2)
+    for clip, other in ((0, 0.9), (1, 0.1)):
+        core = seen[clip][(labels[clip] == 2)[:, None].expand_as(seen[clip])]
+        assert core.numel() > 0
+        # At the outline, where it covers half, both clips are mixed.
+        assert (core - other).abs().max() <= 0.4 + 1e-3
+        assert ((core - other).abs() < 1e-3).float().mean() > 0.7
+        far = labels[clip] != 2
+        changed = (seen[clip] - frames[clip]).abs().amax(dim=1)
+        assert changed[far].max() <= 0.4 + 1e-3
+
+
+def test_it_moves_from_frame_to_frame():
+    frames, masks = two_clips()
+    _, labels = paste_objects(frames, masks, ALWAYS, seeded(1), label=2)
+    assert (labels[0, 0] != labels[0, 2]).any()
+
+
+def test_nothing_changes_at_probability_0_nor_alone_nor_without_an_object_to_take():
+    frames, masks = two_clips()
+    assert paste_objects(frames, masks, PasteConfig(), seeded(), label=2) == (frames, masks)
+    assert paste_objects(frames[:1], masks[:1], ALWAYS, seeded(), label=2)[0] is not None
+    for given in (masks * 0, masks * 2):
+        seen, labels = paste_objects(frames, given, ALWAYS, seeded(), label=2)
+        assert torch.equal(seen, frames)
+        assert torch.equal(labels, given)
+
+
+def test_the_same_seed_pastes_the_same():
+    frames, masks = two_clips()
+    once, again = (paste_objects(frames, masks, ALWAYS, seeded(3), label=2) for _ in range(2))
+    assert torch.equal(once[0], again[0])
+    assert torch.equal(once[1], again[1])
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_every_named_object_is_in_the_first_frame(seed: int):
+    frames, masks = two_clips(32)
+    # A speck that a pasted object easily covers in the first frame only.
+    masks[:, :, 15:17, 15:17] = 3
+    _, labels = paste_objects(frames, masks, PasteConfig(probability=0.7, max_drift=0.5), seeded(seed), label=2)
+    for clip in labels:
+        assert set(clip.unique().tolist()) <= set(clip[0].unique().tolist()) | {0}
+
+
+def test_an_own_object_of_that_name_gives_way():
+    frames, masks = two_clips()
+    masks[:, :, :4, :4] = 2
+    _, labels = paste_objects(frames, masks, ALWAYS, seeded(5), label=2)
+    corners = labels[:, :, :2, :2]
+    covered = (labels[:, :, 8:, 8:] == 2).flatten(1).any(dim=1)
+    assert covered.all()
+    assert ((corners == 0) | (labels[:, :, :2, :2] == 2)).all()
+
+
+@pytest.mark.parametrize("settings", [{"probability": 1.1}, {"min_scale": 0.0}, {"min_scale": 2.0}])
+def test_settings_are_checked(settings: dict[str, float]):
+    with pytest.raises(UsageError):
+        PasteConfig(**settings)
