@@ -7,7 +7,7 @@ from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
 from selfvos.errors import UsageError
-from selfvos.ops.pseudo_objects import ObjectChoice, _dissolve, choose_objects, clean
+from selfvos.ops.pseudo_objects import ObjectChoice, _dissolve, choose_objects, clean, known_at_first
 
 
 def draws(seed: int = 0) -> torch.Generator:
@@ -242,3 +242,12 @@ def test_what_holds_for_any_choice(maps, objects, seed):
 def test_wrong_settings_are_refused(wrong):
     with pytest.raises(UsageError):
         ObjectChoice(**wrong)
+
+
+def test_objects_that_come_later_are_background():
+    masks = torch.zeros(2, 3, 4, 4, dtype=torch.int64)
+    masks[:, :, :2] = 3
+    masks[0, 1:, 2:] = 1
+    kept = known_at_first(masks)
+    assert kept[0].unique().tolist() == [0, 3]
+    assert torch.equal(kept[1], masks[1])

@@ -15,7 +15,8 @@ from jaxtyping import Int32, UInt8
 from selfvos.data.packs import Library
 from selfvos.errors import UsageError
 from selfvos.ops.paste import PasteConfig, paste_objects
-from selfvos.ops.pseudo_objects import ObjectChoice, choose_objects
+from selfvos.ops.pseudo_objects import ObjectChoice, choose_objects, known_at_first
+from selfvos.ops.snap import snap
 from selfvos.ops.warp import CropConfig, crop, crop_labels, sample_crop
 from selfvos.types import Clip
 
@@ -142,8 +143,12 @@ def assemble(
     batch = torch.cat(frames)
     if not masks:
         return Clip(frames=batch, index=index)
-    batch, stacked = paste_objects(batch, torch.stack(masks).to(device), paste, generator, label=choice.objects)
-    return Clip(frames=batch, index=index, masks=stacked)
+    labels = torch.stack(masks).to(device)
+    if choice.snap_px:
+        snapped = snap(batch.flatten(0, 1), labels.flatten(0, 1), radius_px=choice.snap_px)
+        labels = snapped.view_as(labels)
+    batch, labels = paste_objects(batch, labels, paste, generator, label=choice.objects)
+    return Clip(frames=batch, index=index, masks=known_at_first(labels))
 
 
 def _plan_clip(stretch: Stretch, config: ClipConfig, draw: np.random.Generator) -> ClipPlan:

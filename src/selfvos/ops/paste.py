@@ -64,7 +64,7 @@ def paste_objects(
 
     Returns:
         Frames and masks. A clip keeps its own where the other has no first object, or where too little of it would
-        be seen in the first frame. No object is named that the first frame does not show.
+        be seen in the first frame.
 
     Source:
         Own design; copying objects between pictures is common in supervised segmentation, here they are clusters.
@@ -86,7 +86,7 @@ def paste_objects(
     pasted = alpha.flatten(1).any(dim=1)[:, None, None, None]
     own = masks.masked_fill(pasted & (masks == label), 0)
     result = torch.where(alpha[:, :, 0] > 0.5, torch.full_like(own, label), own)
-    return torch.lerp(frames, moved[:, :, :3], alpha), _first_frame_only(result)
+    return torch.lerp(frames, moved[:, :, :3], alpha), result
 
 
 def _paths(first: Tensor, unit: Tensor, count: int, config: PasteConfig) -> Float[Tensor, "b t 2 3"]:
@@ -119,9 +119,3 @@ def _outline(shapes: Tensor) -> Float[Tensor, "b t 1 y x"]:
     for _ in range(2):
         x = F.avg_pool2d(x, _SMOOTH, stride=1, padding=_SMOOTH // 2, count_include_pad=False)
     return x.unflatten(0, shapes.shape[:2])
-
-
-def _first_frame_only(masks: Tensor) -> Tensor:
-    """Turn objects into background that the first frame does not show."""
-    known = F.one_hot(masks[:, 0], int(masks.max()) + 1).flatten(1, 2).any(dim=1)
-    return masks.masked_fill(~known.gather(1, masks.flatten(1)).view_as(masks), 0)

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Int64, UInt8
 from scipy import ndimage
 from torch import Tensor
+from torch.nn import functional as F
 
 from selfvos.errors import UsageError
 
@@ -26,6 +27,8 @@ class ObjectChoice:
     """Least share of an object's area, in every frame, that hangs together."""
     objects: int = 2
     """Objects chosen per clip where there are as many candidates."""
+    snap_px: int = 0
+    """Outlines move to edges of the picture that are no further off than about this; 0: they end at feature cells."""
 
     def __post_init__(self) -> None:
         if not 0 < self.min_area <= self.max_area <= 1:
@@ -34,6 +37,8 @@ class ObjectChoice:
             raise UsageError(f"min_largest_component must be 0 to 1, got {self.min_largest_component}")
         if self.objects < 1:
             raise UsageError(f"objects must be at least 1, got {self.objects}")
+        if self.snap_px < 0:
+            raise UsageError(f"snap_px must be at least 0, got {self.snap_px}")
 
 
 def clean(maps: UInt8[Tensor, "t h w"], clusters: int, min_cells: int = 16) -> UInt8[Tensor, "t h w"]:
@@ -91,6 +96,12 @@ def choose_objects(
     for number, drawn in enumerate(order, start=1):
         targets[candidates[drawn]] = number
     return torch.from_numpy(targets[labels]).to(maps.device), len(order)
+
+
+def known_at_first(masks: Int64[Tensor, "b t y x"]) -> Int64[Tensor, "b t y x"]:
+    """Turn objects into background that the first frame of their clip does not show."""
+    known = F.one_hot(masks[:, 0], int(masks.max()) + 1).flatten(1, 2).any(dim=1)
+    return masks.masked_fill(~known.gather(1, masks.flatten(1)).view_as(masks), 0)
 
 
 def _vote(labels: np.ndarray, clusters: int) -> np.ndarray:

@@ -1,0 +1,66 @@
+"""Label maps that follow the edges of their picture."""
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+from torch.nn import functional as F
+
+from selfvos.errors import UsageError
+
+_COARSE = 2
+"""Windows are explained on means of so many pixels to each side, four times as fast and hardly less exact."""
+
+
+def snap(
+    frames: Float[Tensor, "n 3 y x"], labels: Int64[Tensor, "n y x"], *, radius_px: int, epsilon: float = 1e-3
+) -> Int64[Tensor, "n y x"]:
+    """Move the outlines of labels to edges of the picture nearby.
+
+    In every window the label is explained as a linear function of colour; each pixel then takes the label that the
+    windows around it explain best. Where nothing but the label changes, outlines get smooth.
+
+    Args:
+        frames: RGB in [0, 1].
+        labels: 0 and up, at the same size.
+        radius_px: Windows reach so far to each side: about as far as outlines may be off.
+        epsilon: Variance of colour below which a window counts as even.
+
+    Returns:
+        Labels of the same kind.
+
+    Raises:
+        UsageError: A radius below 1, or an epsilon that is not above 0.
+
+    Source:
+        Guided filter with a colour guide, He et al. 2010, applied to each label; at half the size, He and Sun 2015.
+    """
+    if radius_px < 1 or not epsilon > 0:
+        raise UsageError(f"radius_px must be at least 1 and epsilon > 0, got {radius_px} and {epsilon}")
+    masks = F.one_hot(labels).movedim(-1, 1).to(frames.dtype)
+    slope, offset = _explain(F.avg_pool2d(frames, _COARSE), F.avg_pool2d(masks, _COARSE), radius_px // _COARSE, epsilon)
+    slope, offset = (_enlarge(x, frames) for x in (slope.flatten(1, 2), offset))
+    return ((slope.unflatten(1, (3, -1)) * frames[:, :, None]).sum(dim=1) + offset).argmax(dim=1)
+
+
+def _explain(frames: Tensor, masks: Tensor, radius: int, epsilon: float) -> tuple[Tensor, Tensor]:
+    """Return what to multiply colours with, and what to add, to get each mask (n 3 o y x, n o y x)."""
+    radius = max(1, radius)
+    mean, mask = _box(frames, radius), _box(masks, radius)
+    products = _box((frames[:, :, None] * frames[:, None]).flatten(1, 2), radius).unflatten(1, (3, 3))
+    variance = (products - mean[:, :, None] * mean[:, None]).permute(0, 3, 4, 1, 2)
+    joint = _box((frames[:, :, None] * masks[:, None]).flatten(1, 2), radius).unflatten(1, (3, -1))
+    covariance = (joint - mean[:, :, None] * mask[:, None]).permute(0, 3, 4, 1, 2)
+    slope = torch.linalg.solve(variance + epsilon * torch.eye(3, device=frames.device), covariance)
+    slope = slope.permute(0, 3, 4, 1, 2)
+    offset = mask - (slope * mean[:, :, None]).sum(dim=1)
+    return _box(slope.flatten(1, 2), radius).unflatten(1, (3, -1)), _box(offset, radius)
+
+
+def _enlarge(x: Tensor, like: Tensor) -> Tensor:
+    return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=False)
+
+
+def _box(x: Tensor, radius: int) -> Tensor:
+    """Average over square windows, cut off at the picture's border."""
+    rows = F.avg_pool2d(x, (2 * radius + 1, 1), stride=1, padding=(radius, 0), count_include_pad=False)
+    return F.avg_pool2d(rows, (1, 2 * radius + 1), stride=1, padding=(0, radius), count_include_pad=False)
