@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from selfvos.data.clips import ClipConfig
@@ -10,6 +11,7 @@ from selfvos.models.segmenter import SegmenterConfig
 from selfvos.ops.clustering import ClusterConfig
 from selfvos.ops.warp import CropConfig
 from selfvos.training.settings import ObjectiveSpec, PhaseConfig, PseudoMaskConfig, TrainConfig
+from selfvos.types import Clip
 
 SIDE = 64
 
@@ -22,6 +24,30 @@ def moving_square(number, frames=9):
     for t in range(frames):
         video[t, 20:44, 8 + 6 * t : 32 + 6 * t] = (230, 60 + 40 * number, 30)
     return video
+
+
+@pytest.fixture(scope="session")
+def squares():
+    """Make a clip of two squares of the ground's own texture, told apart by their motion and their masks alone."""
+
+    def make(side, square, places):
+        """`places`: top, left and step to the right of each square."""
+        generator = torch.Generator().manual_seed(0)
+        ground = torch.rand(3, side // 4, side // 4, generator=generator)
+        ground = ground.repeat_interleave(4, 1).repeat_interleave(4, 2)
+        frames, masks = [], []
+        for t in range(3):
+            frame, mask = ground.clone(), torch.zeros(side, side, dtype=torch.long)
+            for i, (y, x, step) in enumerate(places, start=1):
+                rows, columns = slice(y, y + square), slice(x + step * t, x + step * t + square)
+                first = square // 2 * i
+                frame[:, rows, columns] = ground[:, square : 2 * square, first : first + square].flip(-1)
+                mask[rows, columns] = i
+            frames.append(frame)
+            masks.append(mask)
+        return Clip(frames=torch.stack(frames)[None], index=torch.arange(3)[None], masks=torch.stack(masks)[None])
+
+    return make
 
 
 @pytest.fixture(scope="session")

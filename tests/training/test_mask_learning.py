@@ -8,25 +8,6 @@ from selfvos.objectives.base import EncodedClip
 from selfvos.objectives.l_seg import LSeg, LSegConfig
 from selfvos.tracking.settings import TrackConfig
 from selfvos.tracking.tracker import Tracker
-from selfvos.types import Clip
-
-SIDE = 64
-
-
-def clip_with_masks():
-    """Two squares of the ground's own texture, told apart by their motion and their mask alone."""
-    generator = torch.Generator().manual_seed(0)
-    ground = torch.rand(3, SIDE // 4, SIDE // 4, generator=generator).repeat_interleave(4, 1).repeat_interleave(4, 2)
-    frames, masks = [], []
-    for t in range(3):
-        frame, mask = ground.clone(), torch.zeros(SIDE, SIDE, dtype=torch.long)
-        for i, (y, x, step) in enumerate(((8, 8, 4), (36, 32, -4)), start=1):
-            left = x + step * t
-            frame[:, y : y + 20, left : left + 20] = ground[:, 22:42, 10 * i : 10 * i + 20].flip(-1)
-            mask[y : y + 20, left : left + 20] = i
-        frames.append(frame)
-        masks.append(mask)
-    return Clip(frames=torch.stack(frames)[None], index=torch.arange(3)[None], masks=torch.stack(masks)[None])
 
 
 def learn(model, clip, *, steps):
@@ -44,7 +25,7 @@ def learn(model, clip, *, steps):
 
 
 def region_similarities(model, clip):
-    tracker = Tracker(model.eval(), TrackConfig(rounds=1, short_side_px=SIDE))
+    tracker = Tracker(model.eval(), TrackConfig(rounds=1, short_side_px=64))
     frames = (clip.frames[0] * 255).byte().movedim(1, -1).numpy()
     masks = clip.masks[0].numpy()
     tracker.start(frames[0], masks[0])
@@ -57,9 +38,9 @@ def region_similarities(model, clip):
 
 
 @pytest.fixture(scope="module")
-def trained():
+def trained(squares):
     torch.manual_seed(0)
-    clip = clip_with_masks()
+    clip = squares(side=64, square=20, places=((8, 8, 4), (36, 32, -4)))
     model = Segmenter(SegmenterConfig(backbone="resnet18", last_stage=3, mask_path="slim"))
     # One clip seen again and again: running statistics shall be those of this clip.
     for module in model.modules():

@@ -14,24 +14,8 @@ from selfvos.training.settings import ObjectiveSpec
 from selfvos.training.step import TrainingStep
 from selfvos.types import Clip
 
-SIDE = 48
+SQUARES = {"side": 48, "square": 16, "places": ((4, 4, 4), (26, 26, -4))}
 LAST_STAGE = {"stm": 3, "rgmp": 4}
-
-
-def clip_with_masks():
-    """Two squares of the ground's own texture, told apart by their masks alone; three frames."""
-    generator = torch.Generator().manual_seed(0)
-    ground = torch.rand(3, SIDE // 4, SIDE // 4, generator=generator).repeat_interleave(4, 1).repeat_interleave(4, 2)
-    frames, masks = [], []
-    for t in range(3):
-        frame, mask = ground.clone(), torch.zeros(SIDE, SIDE, dtype=torch.long)
-        for i, (y, x, step) in enumerate(((4, 4, 4), (26, 26, -4)), start=1):
-            left = x + step * t
-            frame[:, y : y + 16, left : left + 16] = ground[:, 16:32, 8 * i : 8 * i + 16].flip(-1)
-            mask[y : y + 16, left : left + 16] = i
-        frames.append(frame)
-        masks.append(mask)
-    return Clip(frames=torch.stack(frames)[None], index=torch.arange(3)[None], masks=torch.stack(masks)[None])
 
 
 def build(system, backbone):
@@ -64,8 +48,8 @@ def as_video(clip):
 
 
 @pytest.fixture(scope="module", params=["stm", "rgmp"])
-def trained(request, tiny_resnet):
-    clip, model = clip_with_masks(), build(request.param, tiny_resnet)
+def trained(request, tiny_resnet, squares):
+    clip, model = squares(**SQUARES), build(request.param, tiny_resnet)
     # One clip seen again and again: running statistics shall be those of this clip.
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
@@ -78,7 +62,7 @@ def trained(request, tiny_resnet):
 def test_the_learned_masks_are_tracked_from_the_first_frame(trained):
     _, model, clip, loss = trained
     assert loss < 0.1
-    tracker = make_tracker(model, TrackConfig(short_side_px=SIDE))
+    tracker = make_tracker(model, TrackConfig(short_side_px=SQUARES["side"]))
     frames, masks = as_video(clip)
     tracker.start(frames[0], masks[0])
     for frame, mask in zip(frames[1:], masks[1:], strict=True):
@@ -89,7 +73,7 @@ def test_the_learned_masks_are_tracked_from_the_first_frame(trained):
 
 def test_has_the_interface_of_the_tracker(trained):
     system, model, clip, _ = trained
-    tracker = make_tracker(model, TrackConfig(short_side_px=SIDE))
+    tracker = make_tracker(model, TrackConfig(short_side_px=SQUARES["side"]))
     assert isinstance(tracker, MaskTracker)
     assert tracker.mark == f"supervised system {system}, trained on pseudo masks"
     frames, masks = as_video(clip)
@@ -97,17 +81,17 @@ def test_has_the_interface_of_the_tracker(trained):
     assert (tracker.start(frames[0], ids[0]) == ids[0]).all()
     result = tracker.step(frames[1])
     assert result.dtype == np.uint16
-    assert result.shape == (SIDE, SIDE)
+    assert result.shape == (SQUARES["side"], SQUARES["side"])
     assert set(np.unique(result)) == {0, 3, 700}
     assert [state.id for state in tracker.objects] == [3, 700]
-    again = make_tracker(model, TrackConfig(short_side_px=SIDE))
+    again = make_tracker(model, TrackConfig(short_side_px=SQUARES["side"]))
     again.start(frames[0], ids[0])
     np.testing.assert_array_equal(again.step(frames[1]), result)
 
 
 def test_an_object_may_appear_later(trained):
     _, model, clip, _ = trained
-    tracker = make_tracker(model, TrackConfig(short_side_px=SIDE))
+    tracker = make_tracker(model, TrackConfig(short_side_px=SQUARES["side"]))
     frames, masks = as_video(clip)
     tracker.start(frames[0], np.where(masks[0] == 1, 1, 0))
     given = np.where(masks[1] == 2, 2, 0)
@@ -146,8 +130,8 @@ def test_what_does_not_go_together_is_refused(system, tiny_resnet):
 
 
 @pytest.mark.parametrize("system", ["stm", "rgmp"])
-def test_clips_that_are_too_short_or_have_no_masks_are_refused(system, tiny_resnet):
-    kind, clip, model = OBJECTIVES.get(system), clip_with_masks(), build(system, tiny_resnet)
+def test_clips_that_are_too_short_or_have_no_masks_are_refused(system, tiny_resnet, squares):
+    kind, clip, model = OBJECTIVES.get(system), squares(**SQUARES), build(system, tiny_resnet)
     objective = kind(kind.Config())
     with pytest.raises(ValueError, match="at least 3 frames, got 2"):
         objective(EncodedClip(Clip(clip.frames[:, :2], clip.index[:, :2]), model), torch.Generator())

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from selfvos.models.backbones.base import Backbone
 from selfvos.registry import Registry
@@ -50,3 +51,11 @@ def fold_objects(x: Tensor) -> Tensor:
 def repeat_objects(x: Float[Tensor, "b c h w"], objects: int) -> Float[Tensor, "bo c h w"]:
     """Give every object its own view of a frame's feature."""
     return x.repeat_interleave(objects, dim=0)
+
+
+def unfold_objects(
+    logits: Float[Tensor, "bo 1 h w"], batch: int, frame: Float[Tensor, "b _ y x"]
+) -> Float[Tensor, "b o y x"]:
+    """Bring every object's logits to the frame's size and set objects beside their frames again."""
+    logits = F.interpolate(logits, size=frame.shape[-2:], mode="bilinear", align_corners=False)
+    return logits[:, 0].unflatten(0, (batch, -1))

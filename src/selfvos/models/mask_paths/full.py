@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from selfvos.models.backbones.base import Backbone
 from selfvos.models.blocks import CBAM, ResBlock
-from selfvos.models.mask_path import MASK_PATHS, MaskPath, fold_objects, repeat_objects
+from selfvos.models.mask_path import MASK_PATHS, MaskPath, fold_objects, repeat_objects, unfold_objects
 from selfvos.models.masked_body import masked_body, take_over
 from selfvos.types import FrameFeatures, MaskContext
 
@@ -99,8 +99,7 @@ class FullMaskPath(MaskPath):
         b, o = readout.shape[:2]
         x = fold_objects(torch.cat([readout, values], dim=2))
         logits = self.decoder(x, repeat_objects(context.skip8, o), repeat_objects(context.skip4, o))
-        logits = F.interpolate(logits, size=context.frame.shape[-2:], mode="bilinear", align_corners=False)
-        return logits[:, 0].unflatten(0, (b, o))
+        return unfold_objects(logits, b, context.frame)
 
     def start_from(self, backbone: Backbone) -> None:
         """Copy the trained backbone into V; the mask's input channel starts at zero."""

@@ -3,11 +3,10 @@
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from selfvos.models.backbones.base import Backbone
 from selfvos.models.blocks import Refine, ResBlock
-from selfvos.models.mask_path import MASK_PATHS, MaskPath, fold_objects, repeat_objects
+from selfvos.models.mask_path import MASK_PATHS, MaskPath, fold_objects, repeat_objects, unfold_objects
 from selfvos.models.masked_body import masked_body, take_over
 from selfvos.ops.space_time import KEY_CHANNELS, VALUE_CHANNELS
 from selfvos.types import FrameFeatures, MaskContext
@@ -72,8 +71,7 @@ class STMMaskPath(MaskPath):
         x = self.refine8(x, repeat_objects(context.skip8, o))
         x = self.refine4(x, repeat_objects(context.skip4, o))
         logits = self.head(torch.relu(x))
-        logits = F.interpolate(logits, size=context.frame.shape[-2:], mode="bilinear", align_corners=False)
-        return logits[:, 0].unflatten(0, (b, o))
+        return unfold_objects(logits, b, context.frame)
 
     def start_from(self, backbone: Backbone) -> None:
         """Copy the trained backbone into the memory encoder."""
