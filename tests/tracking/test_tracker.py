@@ -57,6 +57,22 @@ def test_follows_two_objects_and_keeps_their_ids(colour_model):
     assert all(not state.lost and 0.5 < state.confidence <= 1 for state in tracker.objects)
 
 
+def test_snapped_outlines_are_closer_and_leave_no_trace_in_memory(colour_model):
+    frames = [draw({1: (11, 8 + 3 * step)}) for step in range(5)]
+    found, remembered = {}, {}
+    for snap_px in (0, 5):
+        tracker = Tracker(colour_model, config(snap_px=snap_px))
+        tracker.start(*frames[0])
+        found[snap_px] = [tracker.step(frame) for frame, _ in frames[1:]]
+        remembered[snap_px] = tracker._latest.coarse
+    plain, snapped = (
+        sum(overlap(result == 1, mask == 1) for result, (_, mask) in zip(found[snap_px], frames[1:], strict=False))
+        for snap_px in (0, 5)
+    )
+    assert snapped > plain
+    assert torch.equal(remembered[0], remembered[5])
+
+
 def test_an_object_that_leaves_is_lost_and_found_again(colour_model):
     tracker = Tracker(colour_model, config())
     tracker.start(*draw({1: (8, 8), 2: (64, 64)}))

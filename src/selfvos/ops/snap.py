@@ -14,32 +14,48 @@ _COARSE = 2
 def snap(
     frames: Float[Tensor, "n 3 y x"], labels: Int64[Tensor, "n y x"], *, radius_px: int, epsilon: float = 1e-3
 ) -> Int64[Tensor, "n y x"]:
-    """Move the outlines of labels to edges of the picture nearby.
-
-    In every window the label is explained as a linear function of colour; each pixel then takes the label that the
-    windows around it explain best. Where nothing but the label changes, outlines get smooth.
+    """Move the outlines of labels to edges of the picture nearby; see `follow_edges`.
 
     Args:
         frames: RGB in [0, 1].
         labels: 0 and up, at the same size.
-        radius_px: Windows reach so far to each side: about as far as outlines may be off.
+        radius_px: About how far outlines may be off.
         epsilon: Variance of colour below which a window counts as even.
 
     Returns:
-        Labels of the same kind.
+        For each pixel the label that is strongest there.
+    """
+    masks = F.one_hot(labels).movedim(-1, 1).to(frames.dtype)
+    return follow_edges(frames, masks, radius_px=radius_px, epsilon=epsilon).argmax(dim=1)
+
+
+def follow_edges(
+    frames: Float[Tensor, "n 3 y x"], masks: Float[Tensor, "n o y x"], *, radius_px: int, epsilon: float = 1e-3
+) -> Float[Tensor, "n o y x"]:
+    """Redraw masks as a linear function of colour around every pixel, so that they change where the picture does.
+
+    Where nothing but the mask changes, it gets smooth.
+
+    Args:
+        frames: RGB in [0, 1].
+        masks: Any number of maps, at the same size.
+        radius_px: Windows reach so far to each side, at least 1: about as far as outlines may be off.
+        epsilon: Variance of colour below which a window counts as even, > 0.
+
+    Returns:
+        Masks that may leave the range of what was given; maps that sum to 1 in every pixel still do.
 
     Raises:
         UsageError: A radius below 1, or an epsilon that is not above 0.
 
     Source:
-        Guided filter with a colour guide, He et al. 2010, applied to each label; at half the size, He and Sun 2015.
+        Guided filter with a colour guide, He et al. 2010; computed at half the size, He and Sun 2015.
     """
     if radius_px < 1 or not epsilon > 0:
         raise UsageError(f"radius_px must be at least 1 and epsilon > 0, got {radius_px} and {epsilon}")
-    masks = F.one_hot(labels).movedim(-1, 1).to(frames.dtype)
     slope, offset = _explain(F.avg_pool2d(frames, _COARSE), F.avg_pool2d(masks, _COARSE), radius_px // _COARSE, epsilon)
     slope, offset = (_enlarge(x, frames) for x in (slope.flatten(1, 2), offset))
-    return ((slope.unflatten(1, (3, -1)) * frames[:, :, None]).sum(dim=1) + offset).argmax(dim=1)
+    return (slope.unflatten(1, (3, -1)) * frames[:, :, None]).sum(dim=1) + offset
 
 
 def _explain(frames: Tensor, masks: Tensor, radius: int, epsilon: float) -> tuple[Tensor, Tensor]:

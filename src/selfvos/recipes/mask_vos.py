@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from selfvos.data.clips import ClipConfig
 from selfvos.models.segmenter import SegmenterConfig
+from selfvos.ops.paste import PasteConfig
 from selfvos.recipes.base import RECIPES
 from selfvos.training.settings import ObjectiveSpec, OptimizerConfig, PhaseConfig, PseudoMaskConfig, TrainConfig
 
@@ -67,6 +68,39 @@ def mask_vos_resnet18_tiny() -> TrainConfig:
         ),
         pseudo_masks=PseudoMaskConfig(
             refresh_epochs=2, feature="layer3", short_side_px=224, max_videos=48, max_frames=10
+        ),
+        track={"feature": "layer3", "rounds": 1},
+    )
+
+
+@RECIPES.register("mask_vos_resnet18_small")
+def mask_vos_resnet18_small() -> TrainConfig:
+    """Return the run behind the weights that ship: an hour and a half on two cores, most of it correspondence.
+
+    The tiny run's warm-up, six times as long. V and D then learn with the encoder frozen, from what tracking will
+    show them: the ten best matches of ``layer3``, their own masks in memory, clusters whose outlines follow the
+    picture, and objects that fly through the clip with outlines known to the pixel.
+    """
+    tiny = mask_vos_resnet18_tiny()
+    seg = ObjectiveSpec(name="l_seg", settings={"feature": "layer3", "top_k": 10, "rounds": 2, "own_memory": True})
+    masks = tiny.pseudo_masks
+    return replace(
+        tiny,
+        warmup=replace(tiny.warmup, epochs=50),
+        joint=PhaseConfig(
+            epochs=20,
+            steps_per_epoch=20,
+            batch_clips=4,
+            objectives=(seg,),
+            optimizer=replace(tiny.joint.optimizer, lr=0.0),
+        ),
+        pseudo_masks=replace(
+            masks,
+            refresh_epochs=10,
+            objects=replace(masks.objects, snap_px=10),
+            paste=PasteConfig(probability=0.5),
+            max_videos=80,
+            max_frames=8,
         ),
         track={"feature": "layer3", "rounds": 1},
     )

@@ -101,6 +101,8 @@ class TrackConfig:
     """Height and width that frames are tracked at, whatever their shape; None: as `short_side_px` says."""
     decide_at: Literal["native", "tracked"] = "native"
     """Size at which each pixel gets its object; from the tracked size, ids go to native pixels by the nearest one."""
+    snap_px: int = 0
+    """Outlines that are shown move to edges of the frame about so near, in tracked pixels; 0: they stay."""
     remember: Literal["decoded", "coarse"] = "decoded"
     """Which mask later frames are matched against: the refined one, or the warped one as in the released code."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -111,6 +113,8 @@ class TrackConfig:
     """An object whose probability stays at or below this everywhere in a frame is lost there: its mask is empty."""
 
     def __post_init__(self) -> None:
+        if self.snap_px < 0:
+            raise UsageError(f"snap_px must be at least 0, got {self.snap_px}")
         if self.rounds < 0 or self.last < 0:
             raise UsageError(f"rounds and last must be at least 0, got {self.rounds} and {self.last}")
         if self.rounds and (self.attend or self.labels != LabelConfig() or self.feature_scale != 1):
@@ -141,6 +145,8 @@ class TrackConfig:
         if self.long_side_multiple < 1 or self.feature_scale < 1:
             found = f"{self.long_side_multiple} and {self.feature_scale}"
             raise UsageError(f"long_side_multiple and feature_scale must be at least 1, got {found}")
+        if self.labels.hard and self.snap_px:
+            raise UsageError("hard labels remember what is shown: set snap_px to 0")
         if self.labels.hard and self.decide_at != "native":
             raise UsageError("hard labels are decided at native size: set decide_at to 'native'")
 

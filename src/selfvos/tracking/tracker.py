@@ -13,6 +13,7 @@ from selfvos.ops import masks as mask_ops
 from selfvos.ops.label_map import LabelMap
 from selfvos.ops.matching import Matches
 from selfvos.ops.propagation import read
+from selfvos.ops.snap import follow_edges
 from selfvos.tracking.eye import Eye
 from selfvos.tracking.labels import carry, empty_memory, find, harden, settle
 from selfvos.tracking.memory import Entry
@@ -33,6 +34,8 @@ class _Seen:
     fine: Float[Tensor, "1 o1 y x"] | None
     """Drawn or decoded masks of the padded frame; None where the coarse ones are all there is."""
     pinned: bool
+    shown: Float[Tensor, "1 o1 y x"] | None = None
+    """What objects are read from, where it is not what is remembered."""
 
 
 @SYSTEMS.register(MEMORY, about="memory of past frames, matching, and rounds of V and D: selfvos' own")
@@ -191,7 +194,9 @@ class Tracker:
         h, w, _ = key.shape
         if not self.config.rounds:
             carried = carry(key, self._memory, self.config).T.reshape(-1, h, w)
-            return _Seen(key, None, settle(carried, self.config.labels)[None], None, pinned=False)
+            settled = settle(carried, self.config.labels)[None]
+            seen = _Seen(key, None, settled, None, pinned=False)
+            return self._snapped(image, seen) if self.config.snap_px else seen
         matches = find(key, self._memory, self.config)
         coarse = read(self._memory.labels, matches).T.reshape(1, -1, h, w)
         context = self._model.prepare_masks(image, features)
@@ -202,7 +207,13 @@ class Tracker:
             return self._values(objects, matches, (h, w))
 
         fine = refine(self._model, context, values, start, self.config.rounds, watch=self.watch_rounds)
-        return _Seen(key, context, coarse, fine, pinned=False)
+        seen = _Seen(key, context, coarse, fine, pinned=False)
+        return self._snapped(image, seen) if self.config.snap_px else seen
+
+    def _snapped(self, image: Tensor, seen: _Seen) -> _Seen:
+        masks = mask_ops.to_pixels(seen.coarse, self._eye.stride) if seen.fine is None else seen.fine
+        # Not remembered: small mistakes along edges would add up from frame to frame.
+        return replace(seen, shown=follow_edges(image, masks, radius_px=self.config.snap_px).clamp(0, 1))
 
     def _values(self, objects: range, matches: Matches, grid: tuple[int, int]) -> Float[Tensor, "1 o v h w"]:
         values = torch.stack([read(self._memory.values(o), matches).T for o in objects])
@@ -233,7 +244,8 @@ class Tracker:
 
     def _accept(self, seen: _Seen) -> LabelMap:
         roster = self._started()
-        maps, stride = (seen.coarse, self._eye.stride) if seen.fine is None else (seen.fine, 1)
+        fine = seen.fine if seen.shown is None else seen.shown
+        maps, stride = (seen.coarse, self._eye.stride) if fine is None else (fine, 1)
         found = roster.decide(maps[0], stride)
         if self.config.labels.hard:
             cells = harden(found.channel, len(roster.ids) + 1, roster.framing, self._eye.stride, self.config.labels)
