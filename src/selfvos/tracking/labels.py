@@ -44,6 +44,28 @@ def settle(carried: Float[Tensor, "o1 h w"], config: LabelConfig) -> Float[Tenso
     return _stretch(carried, carried) if config.min_max == "carried" else carried
 
 
+def stretch(carried: Float[Tensor, "o1 h w"], lost_below: float) -> Float[Tensor, "o1 h w"]:
+    """Give back to labels the contrast that carrying them from frame to frame wears off.
+
+    Mixing the best matches blurs labels a little in every frame, and what is remembered is mixed again: objects fade.
+    Each object that is not lost gets 1 where it is surest, background gets 0 where it is least likely, and the
+    channels of a cell sum to 1 again.
+
+    Args:
+        carried: Probabilities, background first.
+        lost_below: An object whose peak is not above this is left as it is, so that what is lost stays lost.
+
+    Source:
+        This package's own, after the min-max normalisation in public test code of UVC, DINO and VFS, which also blows
+        up what has disappeared.
+    """
+    peak = carried[1:].amax(dim=(1, 2), keepdim=True)
+    objects = carried[1:] / torch.where(peak > lost_below, peak, 1.0)
+    background = carried[:1] - carried[:1].amin()
+    stretched = torch.cat([background, objects])
+    return stretched / stretched.sum(dim=0, keepdim=True).clamp_min(torch.finfo(stretched.dtype).tiny)
+
+
 def stretch_shown(
     maps: Float[Tensor, "o1 h w"],
     config: LabelConfig,

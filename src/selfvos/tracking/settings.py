@@ -101,6 +101,8 @@ class TrackConfig:
     """Height and width that frames are tracked at, whatever their shape; None: as `short_side_px` says."""
     decide_at: Literal["native", "tracked"] = "native"
     """Size at which each pixel gets its object; from the tracked size, ids go to native pixels by the nearest one."""
+    stretch: bool = False
+    """Give carried labels back the contrast that fades from frame to frame; objects that are lost stay so."""
     snap_px: int = 0
     """Outlines that are shown move to edges of the frame about so near, in tracked pixels; 0: they stay."""
     remember: Literal["decoded", "coarse"] = "decoded"
@@ -145,6 +147,8 @@ class TrackConfig:
         if self.long_side_multiple < 1 or self.feature_scale < 1:
             found = f"{self.long_side_multiple} and {self.feature_scale}"
             raise UsageError(f"long_side_multiple and feature_scale must be at least 1, got {found}")
+        if self.stretch and (self.labels.hard or self.labels.min_max == "carried" or not self.lost_below):
+            raise UsageError("stretch goes with soft labels, min_max other than 'carried', and lost_below above 0")
         if self.labels.hard and self.snap_px:
             raise UsageError("hard labels remember what is shown: set snap_px to 0")
         if self.labels.hard and self.decide_at != "native":

@@ -15,7 +15,7 @@ from selfvos.ops.matching import Matches
 from selfvos.ops.propagation import read
 from selfvos.ops.snap import follow_edges
 from selfvos.tracking.eye import Eye
-from selfvos.tracking.labels import carry, empty_memory, find, harden, settle
+from selfvos.tracking.labels import carry, empty_memory, find, harden, settle, stretch
 from selfvos.tracking.memory import Entry
 from selfvos.tracking.refinement import WatchRounds, embed, refine
 from selfvos.tracking.roster import Ids, Roster
@@ -194,11 +194,11 @@ class Tracker:
         h, w, _ = key.shape
         if not self.config.rounds:
             carried = carry(key, self._memory, self.config).T.reshape(-1, h, w)
-            settled = settle(carried, self.config.labels)[None]
+            settled = settle(self._stretched(carried), self.config.labels)[None]
             seen = _Seen(key, None, settled, None, pinned=False)
             return self._snapped(image, seen) if self.config.snap_px else seen
         matches = find(key, self._memory, self.config)
-        coarse = read(self._memory.labels, matches).T.reshape(1, -1, h, w)
+        coarse = self._stretched(read(self._memory.labels, matches).T.reshape(-1, h, w))[None]
         context = self._model.prepare_masks(image, features)
         start = mask_ops.to_pixels(coarse, self._model.stride)
         self.watch_rounds(0, start)
@@ -209,6 +209,9 @@ class Tracker:
         fine = refine(self._model, context, values, start, self.config.rounds, watch=self.watch_rounds)
         seen = _Seen(key, context, coarse, fine, pinned=False)
         return self._snapped(image, seen) if self.config.snap_px else seen
+
+    def _stretched(self, carried: Float[Tensor, "o1 h w"]) -> Float[Tensor, "o1 h w"]:
+        return stretch(carried, self.config.lost_below) if self.config.stretch else carried
 
     def _snapped(self, image: Tensor, seen: _Seen) -> _Seen:
         masks = mask_ops.to_pixels(seen.coarse, self._eye.stride) if seen.fine is None else seen.fine
