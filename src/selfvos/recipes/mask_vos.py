@@ -102,5 +102,5 @@ def mask_vos_resnet18_small() -> TrainConfig:
             max_videos=80,
             max_frames=8,
         ),
-        track={"feature": "layer3", "rounds": 1, "stretch": True, "snap_px": 8, "match": {"radius_cells": 18.0}},
+        track={"feature": "layer3", "rounds": 0, "stretch": True, "snap_px": 8, "match": {"radius_cells": 18.0}},
     )

@@ -1,0 +1,43 @@
+"""Draw loss and score of the weights that ship against steps: `python docs/results/draw.py` with the extra `dev`."""
+
+import csv
+import json
+import statistics
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+HERE = Path(__file__).parent
+OUT = HERE.parent / "figures" / "default_training.png"
+SMOOTH = 9
+
+
+def main() -> None:
+    """Read the journal and the scores beside this file, write the figure."""
+    lines = [json.loads(line) for line in (HERE / "default.jsonl").read_text().splitlines()]
+    learning = [(line["step"], line["loss"]) for line in lines if line["part"] == "correspondence"]
+    scores = list(csv.DictReader((HERE / "scores.csv").open()))
+    figure = Figure(figsize=(11, 4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    steps, losses = zip(*learning, strict=True)
+    left.plot(steps, losses, color="C0", alpha=0.25, linewidth=0.8)
+    half = SMOOTH // 2
+    smooth = [statistics.fmean(losses[max(0, i - half) : i + half + 1]) for i in range(len(losses))]
+    left.plot(steps, smooth, color="C0", label=f"mean of {SMOOTH} lines of the journal")
+    left.set_ylabel("loss (dul), in nats")
+    left.legend(frameon=False)
+    for name, color in (("J", "C1"), ("J&F", "black"), ("F", "C2")):
+        right.plot(
+            [int(row["steps"]) for row in scores], [float(row[name]) for row in scores], "o-", color=color, label=name
+        )
+    right.set_ylabel("development sequences, R = 0, in %")
+    right.legend(frameon=False)
+    for axes in (left, right):
+        axes.set_xlabel("steps of correspondence")
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(OUT, dpi=110)
+
+
+if __name__ == "__main__":
+    main()
