@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 
+from selfvos.errors import UsageError
 from selfvos.models.segmenter import Segmenter, SegmenterConfig
 from selfvos.objectives.base import EncodedClip
 from selfvos.objectives.l_seg import LSeg, LSegConfig, segmentation_loss
@@ -103,6 +104,19 @@ def test_its_own_predictions_are_remembered_where_asked(model):
 
     assert loss(frames=2) == loss(frames=2, own_memory=True)
     assert loss() != loss(own_memory=True)
+
+
+def test_flaws_are_in_memory_and_not_in_the_target(model):
+    """A flawed first mask costs more than a right one, and without objects there is nothing to flaw."""
+
+    def loss(masks, **settings):
+        draws = torch.Generator().manual_seed(0)
+        return LSeg(LSegConfig(**settings))(EncodedClip(one_clip(masks), model), draws).total
+
+    assert loss(squares(), flaws=1.0) > loss(squares())
+    assert loss(torch.zeros_like(squares()), flaws=1.0) == 0
+    with pytest.raises(UsageError, match="flaws"):
+        LSegConfig(flaws=1.5)
 
 
 def test_what_is_matched_decides_which_head_learns(model):

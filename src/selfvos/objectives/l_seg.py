@@ -10,6 +10,7 @@ from torch.nn import functional
 from selfvos.errors import UsageError
 from selfvos.objectives.base import OBJECTIVES, EncodedClip, Objective
 from selfvos.ops import masks as mask_ops
+from selfvos.ops.flaws import flaw
 from selfvos.ops.propagation import carry, dense_affinity
 from selfvos.types import LossTerms, MaskContext
 
@@ -32,12 +33,16 @@ class LSegConfig:
     """Matches of each cell that count, as in tracking; 0: all."""
     own_memory: bool = False
     """Remember what was predicted for later frames, as in tracking, instead of their pseudo masks."""
+    flaws: float = 0.0
+    """Share of the objects that memory's first mask shows with a flaw, a side missing or too much, in [0, 1]."""
 
     def __post_init__(self) -> None:
         if self.objects < 1 or self.frames < 2 or self.rounds < 1:
             raise UsageError("l_seg needs at least 1 object, 2 frames and 1 round")
         if self.top_k < 0:
             raise UsageError(f"l_seg: top_k must be at least 0, got {self.top_k}")
+        if not 0 <= self.flaws <= 1:
+            raise UsageError(f"l_seg: flaws must be in [0, 1], got {self.flaws}")
 
 
 def segmentation_loss(
@@ -100,8 +105,8 @@ class LSeg(Objective):
     needs_masks = True
     config: LSegConfig
 
-    def forward(self, clip: EncodedClip, generator: torch.Generator) -> LossTerms:  # noqa: ARG002
-        """Return the mean loss over predicted frames and rounds, and the accuracy of the last one's pixels."""
+    def forward(self, clip: EncodedClip, generator: torch.Generator) -> LossTerms:
+        """Return the mean loss over predicted frames and rounds."""
         used = self.config.frames
         labels = clip_labels(clip, "l_seg", frames=used, objects=self.config.objects)
         present = present_objects(labels[:, 0], self.config.objects)
@@ -109,7 +114,10 @@ class LSeg(Objective):
         losses: list[Tensor] = []
         for t in range(used):
             context = clip.model.prepare_masks(clip.frames[:, t], clip.features(t))
-            known = mask_ops.one_hot(labels[:, t], self.config.objects)
+            shown = labels[:, t]
+            if not t and self.config.flaws:
+                shown = flaw(shown, self.config.objects, self.config.flaws, generator)
+            known = mask_ops.one_hot(shown, self.config.objects)
             if t:
                 found, guess = self._predict(clip, memory, context, t, labels[:, t], present)
                 losses += found
