@@ -16,6 +16,9 @@ def main() -> None:
     """Read the journal and the scores beside this file, write the figure."""
     lines = [json.loads(line) for line in (HERE / "default.jsonl").read_text().splitlines()]
     learning = [(line["step"], line["loss"]) for line in lines if line["part"] == "correspondence"]
+    first = learning[-1][0]
+    later = [line for line in lines if line["part"] == "correspondence, larger crops"]
+    learning += [(first + line["step"], line["loss"]) for line in later]
     scores = list(csv.DictReader((HERE / "scores.csv").open()))
     figure = Figure(figsize=(11, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
@@ -24,14 +27,15 @@ def main() -> None:
     half = SMOOTH // 2
     smooth = [statistics.fmean(losses[max(0, i - half) : i + half + 1]) for i in range(len(losses))]
     left.plot(steps, smooth, color="C0", label=f"mean of {SMOOTH} lines of the journal")
+    left.axvline(first, color="grey", linestyle=":", label="from here larger crops")
     left.set_ylabel("loss (dul), in nats")
     left.legend(frameon=False)
-    for name, color in (("J", "C1"), ("J&F", "black"), ("F", "C2")):
-        right.plot(
-            [int(row["steps"]) for row in scores], [float(row[name]) for row in scores], "o-", color=color, label=name
-        )
-    right.set_ylabel("development sequences, R = 0, in %")
-    right.legend(frameon=False)
+    for tracker, rounds, color in (("plain", "0", "C7"), ("recommended", "0", "C0"), ("recommended", "1", "C1")):
+        rows = [row for row in scores if (row["tracker"], row["rounds"]) == (tracker, rounds)]
+        points = [(int(row["steps"]), float(row["J&F"])) for row in rows]
+        right.plot(*zip(*points, strict=True), "o-", color=color, label=f"{tracker}, R = {rounds}")
+    right.set_ylabel("J&F on the development sequences, in %")
+    right.legend(frameon=False, loc="lower right")
     for axes in (left, right):
         axes.set_xlabel("steps of correspondence")
         axes.grid(alpha=0.3)

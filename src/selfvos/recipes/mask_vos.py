@@ -78,11 +78,12 @@ def mask_vos_resnet18_small() -> TrainConfig:
     """Return the run behind the weights that ship: an hour and a half on two cores, most of it correspondence.
 
     The tiny run's warm-up, six times as long. V and D then learn with the encoder frozen, from what tracking will
-    show them: the ten best matches of ``layer3``, their own masks in memory, clusters whose outlines follow the
-    picture, and objects that fly through the clip with outlines known to the pixel.
+    show them: the ten best matches of ``layer3``, first masks with flaws, their own masks in memory, clusters whose
+    outlines follow the picture, and objects that fly through the clip with outlines known to the pixel.
     """
     tiny = mask_vos_resnet18_tiny()
-    seg = ObjectiveSpec(name="l_seg", settings={"feature": "layer3", "top_k": 10, "rounds": 2, "own_memory": True})
+    tracked = {"feature": "layer3", "top_k": 10, "rounds": 2, "own_memory": True, "flaws": 0.5}
+    seg = ObjectiveSpec(name="l_seg", settings=tracked)
     masks = tiny.pseudo_masks
     return replace(
         tiny,
@@ -102,5 +103,5 @@ def mask_vos_resnet18_small() -> TrainConfig:
             max_videos=80,
             max_frames=8,
         ),
-        track={"feature": "layer3", "rounds": 0, "stretch": True, "snap_px": 8, "match": {"radius_cells": 18.0}},
+        track={"feature": "layer3", "rounds": 1, "stretch": True, "snap_px": 8, "match": {"radius_cells": 18.0}},
     )
