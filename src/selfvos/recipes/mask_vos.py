@@ -75,11 +75,12 @@ def mask_vos_resnet18_tiny() -> TrainConfig:
 
 @RECIPES.register("mask_vos_resnet18_small")
 def mask_vos_resnet18_small() -> TrainConfig:
-    """Return the run behind the weights that ship: an hour and a half on two cores, most of it correspondence.
+    """Return the run that the weights which ship came from: an hour and a half on two cores, most of it correspondence.
 
     The tiny run's warm-up, six times as long. V and D then learn with the encoder frozen, from what tracking will
     show them: the ten best matches of ``layer3``, first masks with flaws, their own masks in memory, clusters whose
-    outlines follow the picture, and objects that fly through the clip with outlines known to the pixel.
+    outlines follow the picture, and objects that fly through the clip with outlines known to the pixel. Between the two
+    the encoder that ships had 900 steps more on larger crops; docs/results.md has the commands.
     """
     tiny = mask_vos_resnet18_tiny()
     tracked = {"feature": "layer3", "top_k": 10, "rounds": 2, "own_memory": True, "flaws": 0.5}
