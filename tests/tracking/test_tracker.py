@@ -4,6 +4,8 @@ import torch
 
 from selfvos.errors import MaskMismatch, UsageError
 from selfvos.models.segmenter import Segmenter, SegmenterConfig
+from selfvos.ops.whitening import WhitenConfig
+from selfvos.tracking.eye import Eye
 from selfvos.tracking.presets import PRESETS
 from selfvos.tracking.settings import TrackConfig
 from selfvos.tracking.tracker import Tracker, recommended
@@ -265,3 +267,39 @@ def test_rounds_can_be_watched(slim_model):
         frame, mask = draw({1: (8, 8 + 4 * t)})
         tracker.start(frame, mask) if t == 0 else tracker.step(frame)
     assert seen == [(number, (1, 2, SIZE, SIZE)) for number in (0, 1, 2)] * 2
+
+
+def test_whitening_learns_from_the_first_frame_of_each_video(colour_model):
+    """What is matched is whitened by the first frame alone, and anew when another video starts."""
+    settings = config(whiten=WhitenConfig())
+    videos = [[draw({1: (8 + 4 * t, y)})[0] for t in range(4)] for y in (8, 60)]
+    masks = [draw({1: (8, y)})[1] for y in (8, 60)]
+    used = Tracker(colour_model, settings)
+    for video, mask in zip(videos, masks, strict=True):
+        fresh = Tracker(colour_model, settings)
+        assert (used.start(video[0], mask) == fresh.start(video[0], mask)).all()
+        for t, frame in enumerate(video[1:], start=1):
+            found = used.step(frame)
+            assert (found == fresh.step(frame)).all()
+            assert overlap(found == 1, draw({1: (8 + 4 * t, 8 if video is videos[0] else 60)})[1] == 1) > 0.75
+
+
+def test_whitening_makes_cells_of_unit_length_alone():
+    with pytest.raises(UsageError, match="set unit_length to true"):
+        TrackConfig(rounds=0, feature="layer3", whiten=WhitenConfig(), unit_length=False)
+
+
+def test_stages_are_matched_together(slim_model):
+    """Cosines of two stages together are the mean of those of each; stages on different grids are refused."""
+    frame, _ = draw({1: (8, 8)})
+
+    def cosines(feature):
+        eye = Eye(slim_model, config(feature=feature))
+        cells = eye.key(eye.look(frame, eye.fit(frame))[1]).flatten(0, 1)
+        return cells @ cells.T
+
+    torch.testing.assert_close(cosines("layer2+layer3"), (cosines("layer2") + cosines("layer3")) / 2)
+    with pytest.raises(UsageError, match="different sizes"):
+        cosines("layer1+layer3")
+    with pytest.raises(UsageError, match="unknown feature 'layer3.layer9'"):
+        Eye(slim_model, config(feature="layer3+layer9"))

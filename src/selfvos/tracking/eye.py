@@ -1,5 +1,6 @@
 """How a tracker looks at a frame: resized, encoded, and cut down to what is matched."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ from selfvos.errors import UsageError
 from selfvos.models.inference import for_inference
 from selfvos.models.precision import autocast, decide
 from selfvos.models.segmenter import Segmenter
+from selfvos.ops.whitening import Whitening, fit_whitening
 from selfvos.tracking.framing import Framing
 from selfvos.tracking.settings import TrackConfig
 from selfvos.types import FrameFeatures
@@ -40,9 +42,9 @@ class Eye:
         Raises:
             UsageError: The network has no such feature, or not in that way, or the other eye sees frames otherwise.
         """
-        known = ["key", *model.encoder.backbone.channels]
-        if config.feature not in known:
-            hint = f"this network has {', '.join(known)}"
+        stages = list(model.encoder.backbone.channels)
+        if config.feature != "key" and not set(config.feature.split("+")) <= set(stages):
+            hint = f"this network has {', '.join(['key', *stages])}"
             raise UsageError(f"unknown feature {config.feature!r}; {hint}: choose a preset for it, or set feature")
         if config.feature == "key" and (config.feature_scale != 1 or not config.unit_length):
             raise UsageError("the key is matched as it is: set feature_scale to 1 and unit_length to true")
@@ -56,6 +58,7 @@ class Eye:
         self.stride = model.stride // config.feature_scale
         """Pixels per cell that is matched."""
         self._config = config
+        self._whitening: Whitening | None = None
         # Kept by eyes side by side alone: a frame's features take more memory than all else that a tracker holds of it.
         self._glance: _Glance | None = None
         if beside is not None:
@@ -92,16 +95,31 @@ class Eye:
         if self.model.device.type == "cuda":
             torch.cuda.synchronize(self.model.device)
 
+    def begin(self, features: FrameFeatures) -> None:
+        """Learn from the first frame of a video how its frames are compared."""
+        self._whitening = None
+        if self._config.whiten is not None:
+            self._whitening = fit_whitening(self.key(features), self._config.whiten)
+
     def key(self, features: FrameFeatures) -> Float[Tensor, "h w c"]:
-        """Return what is matched."""
+        """Return what is matched, in a video that has begun."""
+        cells = self._cells(features)[0].permute(1, 2, 0).contiguous()
+        return cells if self._whitening is None else self._whitening(cells)
+
+    def _cells(self, features: FrameFeatures) -> Float[Tensor, "1 c h w"]:
         config = self._config
-        key = features.key if config.feature == "key" else features.stages[config.feature]
+        if config.feature == "key":
+            return features.key
+        stages = [features.stages[name] for name in config.feature.split("+")]
+        if len({stage.shape[2:] for stage in stages}) > 1:
+            raise UsageError(f"the stages of {config.feature!r} have cells of different sizes: choose some that agree")
         if config.feature_scale != 1:
-            key = F.interpolate(key, scale_factor=config.feature_scale, mode="bilinear", align_corners=False)
-        # A stage is cut out as it is and only brought to unit length, as label propagation does.
-        if config.feature != "key" and config.unit_length:
-            key = F.normalize(key, dim=1)
-        return key[0].permute(1, 2, 0).contiguous()
+            scale = float(config.feature_scale)
+            stages = [F.interpolate(s, scale_factor=scale, mode="bilinear", align_corners=False) for s in stages]
+        if not config.unit_length:
+            return torch.cat(stages, dim=1)
+        # A stage is cut out as it is and only brought to unit length, as label propagation does; several share it.
+        return torch.cat([F.normalize(stage, dim=1) for stage in stages], dim=1) / math.sqrt(len(stages))
 
 
 def sight(config: TrackConfig) -> tuple[object, ...]:

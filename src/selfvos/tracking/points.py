@@ -67,7 +67,9 @@ class PointTracker:
             DataError: No point lies in the frame.
         """
         framing = self._eye.fit(frame)
-        key = self._look(frame, framing)
+        features = self._eye.look(frame, framing)[1]
+        self._eye.begin(features)
+        key = self._eye.key(features)
         drawn = self._draw(points, framing, (key.shape[0], key.shape[1])).to(key.device)
         seen = drawn.flatten(1).sum(dim=1).cpu().numpy() > 0
         if not seen.any():
@@ -96,13 +98,10 @@ class PointTracker:
         if frame.shape[:2] != framing.native:
             came, needed = (f"{y}x{x}" for y, x in (frame.shape[:2], framing.native))
             raise DataError(f"frame is {came} (height x width), the first one was {needed}; start a new video")
-        key = self._look(frame, framing)
+        key = self._eye.key(self._eye.look(frame, framing)[1])
         labels = carry(key, self._memory, self.config)
         self._memory.keep(Entry(key=key, labels=labels, values=None))
         return self._read_out(labels.T.unflatten(1, key.shape[:2]), framing)
-
-    def _look(self, frame: UInt8[np.ndarray, "y x 3"], framing: Framing) -> Float[Tensor, "h w c"]:
-        return self._eye.key(self._eye.look(frame, framing)[1])
 
     def _draw(self, points: Points, framing: Framing, cells: tuple[int, int]) -> Float[Tensor, "j h w"]:
         sigma = self.config.points.sigma

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from selfvos.errors import UsageError
 from selfvos.ops.label_map import Up
 from selfvos.ops.matching import MatchConfig
+from selfvos.ops.whitening import WhitenConfig
 from selfvos.ops.window_attention import AttendConfig
 
 
@@ -80,11 +81,13 @@ class TrackConfig:
     pad_start: bool = False
     """Until there are enough latest frames, count the first one several times in their place."""
     feature: str = "key"
-    """What is matched: ``key``, or a stage of the backbone such as ``layer3``."""
+    """What is matched: ``key``, or a stage of the backbone such as ``layer3``, or several on one grid, joined by +."""
     feature_scale: int = 1
     """Interpolate a stage to so many times its rows and columns; must divide the stride."""
     unit_length: bool = True
     """Bring a stage to unit length in every cell; the key always is."""
+    whiten: WhitenConfig | None = None
+    """Whiten what is matched, by its statistics in the first frame; None: it stays as it is."""
     match: MatchConfig = field(default_factory=MatchConfig)
     """Window, top-k and temperature of matching."""
     attend: AttendConfig | None = None
@@ -121,6 +124,8 @@ class TrackConfig:
             raise UsageError(f"rounds and last must be at least 0, got {self.rounds} and {self.last}")
         if self.rounds and (self.attend or self.labels != LabelConfig() or self.feature_scale != 1):
             raise UsageError(f"attend, labels and feature_scale go with rounds 0, got rounds {self.rounds}")
+        if self.whiten and not self.unit_length:
+            raise UsageError("whiten brings what is matched to unit length: set unit_length to true")
         self._check_memory()
         self._check_size()
         if not 0 <= self.lost_below < 1:

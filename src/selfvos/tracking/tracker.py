@@ -109,6 +109,7 @@ class Tracker:
         self._roster = Roster(self._eye.fit(frame), self.config, mask)
         self._memory, self._latest = empty_memory(self.config), None
         image, features = self._eye.look(frame, self._roster.framing)
+        self._eye.begin(features)
         self._accept(self._given(image, features, mask))
         return self._roster.as_ids(mask)
 
