@@ -1,4 +1,5 @@
 import math
+from copy import deepcopy
 
 import pytest
 import torch
@@ -7,6 +8,7 @@ from selfvos.errors import UsageError
 from selfvos.models.segmenter import Segmenter, SegmenterConfig
 from selfvos.objectives.base import EncodedClip
 from selfvos.objectives.l_seg import LSeg, LSegConfig, segmentation_loss
+from selfvos.ops.whitening import WhitenConfig
 from selfvos.types import Clip
 
 NONE = torch.Generator()
@@ -72,7 +74,16 @@ def test_gradient_reaches_encoder_v_and_d(model):
 
 
 @pytest.mark.parametrize(
-    "settings", [{}, {"rounds": 2}, {"frames": 2}, {"objects": 1}, {"top_k": 3}, {"feature": "layer3"}]
+    "settings",
+    [
+        {},
+        {"rounds": 2},
+        {"frames": 2},
+        {"objects": 1},
+        {"top_k": 3},
+        {"feature": "layer3"},
+        {"feature": "layer2+layer3", "whiten": WhitenConfig(channels=12)},
+    ],
 )
 def test_settings(model, settings):
     terms = LSeg(LSegConfig(**settings))(EncodedClip(one_clip(squares(b=2)), model), NONE)
@@ -123,3 +134,20 @@ def test_what_is_matched_decides_which_head_learns(model):
     model.zero_grad()
     LSeg(LSegConfig(feature="layer3"))(EncodedClip(one_clip(squares()), model), NONE).total.backward()
     assert model.encoder.key_head[3].weight.grad is None
+
+
+def test_each_clip_of_a_batch_is_whitened_by_its_own_first_frame(model):
+    """As in tracking, where every video begins anew: clips do not share statistics."""
+    still = deepcopy(model).eval()  # in training, batches share statistics
+    config = LSegConfig(feature="layer3", whiten=WhitenConfig())
+    clip = one_clip(squares(b=2))
+
+    def single(b):
+        part = slice(b, b + 1)
+        return Clip(frames=clip.frames[part], index=clip.index[part], masks=clip.masks[part])
+
+    alone = [LSeg(config)(EncodedClip(single(b), still), NONE) for b in range(2)]
+    together = LSeg(config)(EncodedClip(clip, still), NONE).total
+    torch.testing.assert_close(together, (alone[0].total + alone[1].total) / 2, rtol=1e-4, atol=1e-6)
+    plain = LSeg(LSegConfig(feature="layer3"))(EncodedClip(clip, still), NONE).total
+    assert not torch.isclose(together, plain, rtol=1e-4)

@@ -10,8 +10,8 @@ from selfvos.data.clips import Stretch
 from selfvos.data.overlay import contact_sheet, overlay, save_image
 from selfvos.data.packs import Pack, build_library, default_cache
 from selfvos.data.video import VideoWriter
-from selfvos.errors import UsageError
 from selfvos.models.segmenter import Segmenter
+from selfvos.ops.matched import check_matched
 from selfvos.training.pseudo_masks import refresh
 from selfvos.training.settings import PseudoMaskConfig
 from selfvos.types import Progress, nobody
@@ -53,9 +53,7 @@ def cluster(
         DataError: No usable video.
     """
     config = config or PseudoMaskConfig()
-    known = ["key", *model.encoder.backbone.channels]
-    if config.feature not in known:
-        raise UsageError(f"unknown feature {config.feature!r}; this network has {', '.join(known)}")
+    check_matched(config.feature, model.encoder.backbone.channels)
     roots = [videos] if isinstance(videos, str | Path) else list(videos)
     library = build_library(
         roots, cache=Path(cache) if cache else default_cache(), short_side_px=_CACHE_SHORT_SIDE, min_frames=1

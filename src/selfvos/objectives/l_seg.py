@@ -5,13 +5,14 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
-from torch.nn import functional
 
 from selfvos.errors import UsageError
 from selfvos.objectives.base import OBJECTIVES, EncodedClip, Objective
 from selfvos.ops import masks as mask_ops
 from selfvos.ops.flaws import flaw
+from selfvos.ops.matched import matched
 from selfvos.ops.propagation import carry, dense_affinity
+from selfvos.ops.whitening import WhitenConfig, fit_whitening
 from selfvos.types import LossTerms, MaskContext
 
 
@@ -28,7 +29,9 @@ class LSegConfig:
     temperature: float = 0.05
     """Softmax temperature of the affinity, unitless."""
     feature: str = "key"
-    """What is matched: ``key``, or a stage of the backbone such as ``layer3``, brought to unit length."""
+    """What is matched: ``key``, a stage of the backbone such as ``layer3``, or several joined by +, of unit length."""
+    whiten: WhitenConfig | None = None
+    """Whiten what is matched, by its statistics in each clip's first frame, as in tracking; None: it stays as it is."""
     top_k: int = 0
     """Matches of each cell that count, as in tracking; 0: all."""
     own_memory: bool = False
@@ -111,6 +114,7 @@ class LSeg(Objective):
         labels = clip_labels(clip, "l_seg", frames=used, objects=self.config.objects)
         present = present_objects(labels[:, 0], self.config.objects)
         memory = _Memory(self.config.temperature, self.config.top_k)
+        keys = self._keys(clip)
         losses: list[Tensor] = []
         for t in range(used):
             context = clip.model.prepare_masks(clip.frames[:, t], clip.features(t))
@@ -119,29 +123,36 @@ class LSeg(Objective):
                 shown = flaw(shown, self.config.objects, self.config.flaws, generator)
             known = mask_ops.one_hot(shown, self.config.objects)
             if t:
-                found, guess = self._predict(clip, memory, context, t, labels[:, t], present)
+                found, guess = self._predict(clip, memory, context, keys[t], labels[:, t], present)
                 losses += found
                 known = guess.detach() if self.config.own_memory else known
             if t + 1 < used:
-                memory.write(self._matched(clip, t), known, clip.model.encode_masks(context, known[:, 1:]))
+                memory.write(keys[t], known, clip.model.encode_masks(context, known[:, 1:]))
         loss = torch.stack(losses).mean()
         return LossTerms(total=loss, parts={"l_seg": loss.detach()})
 
-    def _matched(self, clip: EncodedClip, t: int) -> Float[Tensor, "b c h w"]:
-        if self.config.feature == "key":
-            return clip.key(t)
-        return functional.normalize(clip.features(t).stages[self.config.feature].float(), dim=1)
+    def _keys(self, clip: EncodedClip) -> list[Float[Tensor, "b c h w"]]:
+        keys = [matched(clip.features(t), self.config.feature) for t in range(self.config.frames)]
+        if self.config.whiten is None:
+            return keys
+        fitted = [fit_whitening(first.detach().movedim(0, -1), self.config.whiten) for first in keys[0]]
+        return [
+            torch.stack(
+                [whiten(cells.movedim(0, -1)).movedim(-1, 0) for whiten, cells in zip(fitted, key, strict=True)]
+            )
+            for key in keys
+        ]
 
     def _predict(
         self,
         clip: EncodedClip,
         memory: "_Memory",
         context: MaskContext,
-        t: int,
+        key: Tensor,
         labels: Tensor,
         present: Tensor,
     ) -> tuple[list[Tensor], Tensor]:
-        readout, coarse = memory.read(self._matched(clip, t))
+        readout, coarse = memory.read(key)
         guess = mask_ops.to_pixels(coarse, clip.frames.shape[-1] // coarse.shape[-1])
         losses = []
         for _ in range(self.config.rounds):

@@ -1,18 +1,17 @@
 """How a tracker looks at a frame: resized, encoded, and cut down to what is matched."""
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
-from torch.nn import functional as F
 
 from selfvos.errors import UsageError
 from selfvos.models.inference import for_inference
 from selfvos.models.precision import autocast, decide
 from selfvos.models.segmenter import Segmenter
+from selfvos.ops.matched import check_matched, matched
 from selfvos.ops.whitening import Whitening, fit_whitening
 from selfvos.tracking.framing import Framing
 from selfvos.tracking.settings import TrackConfig
@@ -42,10 +41,7 @@ class Eye:
         Raises:
             UsageError: The network has no such feature, or not in that way, or the other eye sees frames otherwise.
         """
-        stages = list(model.encoder.backbone.channels)
-        if config.feature != "key" and not set(config.feature.split("+")) <= set(stages):
-            hint = f"this network has {', '.join(['key', *stages])}"
-            raise UsageError(f"unknown feature {config.feature!r}; {hint}: choose a preset for it, or set feature")
+        check_matched(config.feature, model.encoder.backbone.channels)
         if config.feature == "key" and (config.feature_scale != 1 or not config.unit_length):
             raise UsageError("the key is matched as it is: set feature_scale to 1 and unit_length to true")
         if model.stride % config.feature_scale:
@@ -103,23 +99,11 @@ class Eye:
 
     def key(self, features: FrameFeatures) -> Float[Tensor, "h w c"]:
         """Return what is matched, in a video that has begun."""
-        cells = self._cells(features)[0].permute(1, 2, 0).contiguous()
+        found = matched(
+            features, self._config.feature, unit_length=self._config.unit_length, scale=self._config.feature_scale
+        )
+        cells = found[0].permute(1, 2, 0).contiguous()
         return cells if self._whitening is None else self._whitening(cells)
-
-    def _cells(self, features: FrameFeatures) -> Float[Tensor, "1 c h w"]:
-        config = self._config
-        if config.feature == "key":
-            return features.key
-        stages = [features.stages[name] for name in config.feature.split("+")]
-        if len({stage.shape[2:] for stage in stages}) > 1:
-            raise UsageError(f"the stages of {config.feature!r} have cells of different sizes: choose some that agree")
-        if config.feature_scale != 1:
-            scale = float(config.feature_scale)
-            stages = [F.interpolate(s, scale_factor=scale, mode="bilinear", align_corners=False) for s in stages]
-        if not config.unit_length:
-            return torch.cat(stages, dim=1)
-        # A stage is cut out as it is and only brought to unit length, as label propagation does; several share it.
-        return torch.cat([F.normalize(stage, dim=1) for stage in stages], dim=1) / math.sqrt(len(stages))
 
 
 def sight(config: TrackConfig) -> tuple[object, ...]:

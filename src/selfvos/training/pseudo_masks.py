@@ -18,6 +18,7 @@ from selfvos.models.precision import autocast
 from selfvos.models.segmenter import Segmenter
 from selfvos.models.weights import digest
 from selfvos.ops.clustering import cluster_video, seed_for
+from selfvos.ops.matched import matched
 from selfvos.ops.pseudo_objects import clean
 from selfvos.storage import atomic_path
 from selfvos.training.settings import PseudoMaskConfig
@@ -66,8 +67,7 @@ def encode_stretch(
             x = F.interpolate(x, size=size, mode="bicubic", align_corners=False, antialias=True).clamp(0, 1)
         with autocast(precision, model.device):
             features = model.encode_frame(x)
-        key = features.key if feature == "key" else F.normalize(features.stages[feature].float(), dim=1)
-        parts.append(key.movedim(1, -1))
+        parts.append(matched(features, feature).movedim(1, -1))
     return torch.cat(parts)
 
 
