@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from selfvos.errors import UsageError
-from selfvos.tracking.labels import stretch
+from selfvos.ops import masks as mask_ops
+from selfvos.tracking.labels import fold, stretch, unfold, with_changes
 from selfvos.tracking.settings import LabelConfig, TrackConfig
 
 
@@ -22,6 +23,29 @@ def test_a_faded_object_is_sure_again_and_wins_where_it_was_close():
     assert found[:, 1, 2].argmax() == 1
     assert found[1, 1, 1] == 1
     assert found[0].amin() == 0
+
+
+def test_a_cell_holds_its_parts_object_by_object():
+    maps = torch.arange(2 * 4 * 6).reshape(1, 2, 4, 6).float()
+    folded = fold(maps, 2)
+    assert folded.shape == (6, 8)
+    assert torch.equal(folded[4], torch.cat([maps[0, o, 2:4, 2:4].flatten() for o in (0, 1)]))
+    assert torch.equal(unfold(folded, (2, 3), 2), maps[0])
+
+
+def test_nothing_but_changes_are_taken_over_from_refined_masks():
+    torch.manual_seed(0)
+    coarse = torch.rand(1, 3, 4, 6).softmax(dim=1)
+    refined = mask_ops.to_pixels(coarse, 4)
+    torch.testing.assert_close(with_changes(coarse, refined, 4), coarse)
+    assert (mask_ops.to_cells(refined, 4) - coarse).abs().max() > 0.01
+
+    refined[..., 4:8, 8:12] = torch.tensor([0.0, 1.0, 0.0])[:, None, None]
+    found = with_changes(coarse, refined, 4)
+    assert found[0, 1, 1, 2] > coarse[0, 1, 1, 2] + 0.3
+    torch.testing.assert_close(found.sum(dim=1), torch.ones(1, 4, 6))
+    found[..., 1, 2] = coarse[..., 1, 2]
+    torch.testing.assert_close(found, coarse)
 
 
 def test_what_is_lost_stays_lost():

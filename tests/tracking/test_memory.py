@@ -61,6 +61,14 @@ def test_new_objects_are_nowhere_in_what_is_remembered():
     assert len(memory) == 2
 
 
+def test_new_objects_have_labels_in_every_part_of_a_cell():
+    memory = Memory(last=2)
+    memory.pin(entry(3))
+    memory.add_objects(2, parts=4)
+    assert memory.labels.shape == (6, 10)
+    assert memory.values(2).abs().max() == 0
+
+
 @pytest.mark.parametrize("last", [0, 1])
 def test_short_memories(last):
     memory = Memory(last=last)

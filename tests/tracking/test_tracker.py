@@ -142,7 +142,7 @@ def test_masks_come_back_at_native_size(colour_model):
     assert overlap(result == 1, mask[:, :90] == 1) > 0.75
 
 
-@pytest.mark.parametrize("remember", ["decoded", "coarse"])
+@pytest.mark.parametrize("remember", ["decoded", "changes", "coarse"])
 def test_one_round_of_an_untrained_slim_path_hardly_changes_the_coarse_mask(slim_model, remember):
     frame, mask = draw({1: (16, 16), 2: (56, 56)})
     results = []
@@ -154,8 +154,31 @@ def test_one_round_of_an_untrained_slim_path_hardly_changes_the_coarse_mask(slim
         assert overlap(results[1] == i, results[0] == i) > 0.75
 
 
-def test_objects_that_appear_or_are_corrected_while_refining(slim_model):
-    tracker = Tracker(slim_model, config(rounds=2, feature="layer3"))
+def test_what_is_thinner_than_a_cell_is_followed_by_labels_that_are_finer(colour_model):
+    """A line of three pixels fills less than half of any cell, and is lost with one label a cell."""
+    rng = np.random.default_rng(1)
+    background = rng.integers(0, 255, (SIZE, SIZE, 3), dtype=np.uint8)
+    mask = np.zeros((SIZE, SIZE), dtype=np.uint8)
+    mask[:, 42:45] = 1
+    frame = np.where(mask[..., None] > 0, np.uint8(250), background)
+    found = {}
+    for label_scale in (1, 4):
+        tracker = Tracker(colour_model, config(label_scale=label_scale))
+        tracker.start(frame, mask)
+        found[label_scale] = [overlap(tracker.step(frame) == 1, mask == 1) for _ in range(4)][-1]
+    assert found[1] == 0
+    assert found[4] > 0.6
+
+
+@pytest.mark.parametrize("label_scale", [0, 3])
+def test_labels_must_divide_cells(colour_model, label_scale):
+    with pytest.raises(UsageError, match="label_scale must"):
+        Tracker(colour_model, config(label_scale=label_scale))
+
+
+@pytest.mark.parametrize("settings", [{}, {"label_scale": 4, "remember": "changes"}])
+def test_objects_that_appear_or_are_corrected_while_refining(slim_model, settings):
+    tracker = Tracker(slim_model, config(rounds=2, feature="layer3", **settings))
     tracker.start(*draw({1: (16, 16)}))
     frame, mask = draw({1: (16, 16), 2: (56, 56)})
     tracker.step(frame, np.where(mask == 2, mask, 0))

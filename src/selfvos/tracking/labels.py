@@ -6,7 +6,9 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int32
 from torch import Tensor
+from torch.nn import functional as F
 
+from selfvos.ops import masks as mask_ops
 from selfvos.ops.copies import repeat_first
 from selfvos.ops.label_map import at_places, native_maps
 from selfvos.ops.matching import Matches, match
@@ -30,11 +32,42 @@ def find(key: Float[Tensor, "h w c"], memory: Memory, config: TrackConfig) -> Ma
     return matches
 
 
-def carry(key: Float[Tensor, "h w c"], memory: Memory, config: TrackConfig) -> Float[Tensor, "m o"]:
+def carry(key: Float[Tensor, "h w c"], memory: Memory, config: TrackConfig) -> Float[Tensor, "m l"]:
     """Carry the labels that are remembered to a frame."""
     if config.attend is not None:
         return attend(key, memory.keys, memory.labels, memory.ages, config.attend)
     return read(memory.labels, find(key, memory, config))
+
+
+def fold(labels: Float[Tensor, "1 o1 h2 w2"], scale: int) -> Float[Tensor, "m l"]:
+    """Return labels as memory has them: for each cell all of its `scale` times `scale` parts."""
+    return F.pixel_unshuffle(labels, scale)[0].flatten(1).T
+
+
+def unfold(folded: Float[Tensor, "m l"], grid: tuple[int, int], scale: int) -> Float[Tensor, "o1 h2 w2"]:
+    """Return as maps what `fold` folded, where the grid has so many rows and columns of cells."""
+    return F.pixel_shuffle(folded.T.unflatten(1, grid), scale)
+
+
+def with_changes(
+    coarse: Float[Tensor, "1 o1 h w"], refined: Float[Tensor, "1 o1 y x"], stride: int
+) -> Float[Tensor, "1 o1 h w"]:
+    """Return coarse labels with what refining them changed, and nothing of what resizing them does.
+
+    A refined mask is as blurred as interpolation of the coarse one makes it, and averaged over cells again: if it goes
+    back into memory as it is, outlines wear off a little in every frame, also where nothing was refined.
+
+    Args:
+        coarse: Background first.
+        refined: Made from the coarse ones, interpolated.
+        stride: Pixels per label.
+
+    Source:
+        This package's own.
+    """
+    blurred = mask_ops.to_cells(mask_ops.to_pixels(coarse, stride), stride)
+    changed = (coarse + mask_ops.to_cells(refined, stride) - blurred).clamp(0, 1)
+    return changed / changed.sum(dim=1, keepdim=True).clamp_min(torch.finfo(changed.dtype).tiny)
 
 
 def settle(carried: Float[Tensor, "o1 h w"], config: LabelConfig) -> Float[Tensor, "o1 h w"]:

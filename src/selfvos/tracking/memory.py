@@ -13,8 +13,9 @@ class Entry:
 
     key: Float[Tensor, "h w c"]
     """What every cell is matched by, of unit length where the settings do not say otherwise."""
-    labels: Float[Tensor, "m o1"]
-    """Probability of background and of each object in every cell."""
+    labels: Float[Tensor, "m l"]
+    """Probability of background and of each object in every cell, or in every part of every cell: all parts of the
+    background, then all of the first object, and so on."""
     values: Float[Tensor, "o m v"] | None
     """Mask embedding of each object in every cell; None in pure label propagation."""
 
@@ -71,7 +72,7 @@ class Memory:
         return torch.arange(count, device=self._keys.device) < self._pinned
 
     @property
-    def labels(self) -> Float[Tensor, "r o1"]:
+    def labels(self) -> Float[Tensor, "r l"]:
         """Labels of every cell that is lent."""
         return self._labels[self._places()].flatten(0, 1)
 
@@ -113,9 +114,9 @@ class Memory:
         del self._numbers[self._pinned :]
         self._next = 0
 
-    def add_objects(self, count: int) -> None:
-        """Make room for objects that no remembered frame shows."""
-        self._labels = torch.cat([self._labels, self._labels.new_zeros(*self._labels.shape[:2], count)], dim=2)
+    def add_objects(self, count: int, *, parts: int = 1) -> None:
+        """Make room for objects that no remembered frame shows, whose labels have so many parts in a cell."""
+        self._labels = torch.cat([self._labels, self._labels.new_zeros(*self._labels.shape[:2], count * parts)], dim=2)
         if self._values is not None:
             self._values = torch.cat([self._values, self._values.new_zeros(count, *self._values.shape[1:])])
 

@@ -94,6 +94,9 @@ class TrackConfig:
     """Mix all cells of a window instead of the best matches; None: as `match` says."""
     labels: LabelConfig = field(default_factory=LabelConfig)
     """How masks become labels of cells, and labels masks again."""
+    label_scale: int = 1
+    """Rows and columns of labels that a cell has in memory: more keep what is thinner than a cell, at hardly any cost.
+    Must divide the stride of the cells. Points have one label a cell."""
     short_side_px: int | None = 480
     """Frames are tracked at this height or width, whichever is the shorter; None: as large as they come."""
     long_side_multiple: int = 1
@@ -108,8 +111,9 @@ class TrackConfig:
     """Give carried labels back the contrast that fades from frame to frame; objects that are lost stay so."""
     snap_px: int = 0
     """Outlines that are shown move to edges of the frame about so near, in tracked pixels; 0: they stay."""
-    remember: Literal["decoded", "coarse"] = "decoded"
-    """Which mask later frames are matched against: the refined one, or the warped one as in the released code."""
+    remember: Literal["decoded", "changes", "coarse"] = "decoded"
+    """Which mask later frames are matched against: the refined one; the warped one with what refining ``changes`` of
+    it, spared the blur of going up to pixels and down again; or the warped one as in the released code."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """What the visual encoder computes in; ``auto`` takes bfloat16 where a short trial shows that it is faster."""
     points: PointConfig = field(default_factory=PointConfig)
@@ -144,14 +148,15 @@ class TrackConfig:
             raise UsageError("pad_start with match.per_frame goes with an infinite match.radius_cells")
 
     def _check_size(self) -> None:
+        _require("remember", self.remember, ("decoded", "changes", "coarse"))
         _require("fit", self.fit, ("pad", "stretch"))
         if self.short_side_px is not None and self.short_side_px < 16:
             raise UsageError(f"short_side_px must be at least 16, got {self.short_side_px}")
         if self.size_px is not None and min(self.size_px) < 16:
             raise UsageError(f"size_px must be at least 16 by 16, got {self.size_px[0]} by {self.size_px[1]}")
-        if self.long_side_multiple < 1 or self.feature_scale < 1:
-            found = f"{self.long_side_multiple} and {self.feature_scale}"
-            raise UsageError(f"long_side_multiple and feature_scale must be at least 1, got {found}")
+        for name in ("long_side_multiple", "feature_scale", "label_scale"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.stretch and (self.labels.hard or self.labels.min_max == "carried" or not self.lost_below):
             raise UsageError("stretch goes with soft labels, min_max other than 'carried', and lost_below above 0")
         if self.labels.hard and self.snap_px:

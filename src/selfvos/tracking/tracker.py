@@ -15,7 +15,7 @@ from selfvos.ops.matching import Matches
 from selfvos.ops.propagation import read
 from selfvos.ops.snap import follow_edges
 from selfvos.tracking.eye import Eye
-from selfvos.tracking.labels import carry, empty_memory, find, harden, settle, stretch
+from selfvos.tracking.labels import carry, empty_memory, find, fold, harden, settle, stretch, unfold, with_changes
 from selfvos.tracking.memory import Entry
 from selfvos.tracking.refinement import WatchRounds, embed, refine
 from selfvos.tracking.roster import Ids, Roster
@@ -30,7 +30,8 @@ class _Seen:
 
     key: Float[Tensor, "h w c"]
     context: MaskContext | None
-    coarse: Float[Tensor, "1 o1 h w"]
+    coarse: Float[Tensor, "1 o1 h2 w2"]
+    """Labels of cells, or of their parts."""
     fine: Float[Tensor, "1 o1 y x"] | None
     """Drawn or decoded masks of the padded frame; None where the coarse ones are all there is."""
     pinned: bool
@@ -73,6 +74,8 @@ class Tracker:
         if self.config.rounds and model.mask_path and model.mask_path.system != MEMORY:
             raise UsageError(f"mask path {model.config.mask_path!r} refines nothing here: set rounds to 0")
         self._eye = Eye(model, self.config, None if beside is None else beside._eye)
+        if self._eye.stride % self.config.label_scale:
+            raise UsageError(f"label_scale must divide the stride {self._eye.stride}, got {self.config.label_scale}")
         self._model = self._eye.model
         self.precision = self._eye.precision
         """``float32`` or ``bfloat16``: what the visual encoder computes in."""
@@ -177,7 +180,7 @@ class Tracker:
 
     def _make_room(self, new: int) -> None:
         if new and len(self._memory):
-            self._memory.add_objects(new)
+            self._memory.add_objects(new, parts=self.config.label_scale**2)
 
     def _given(self, image: Tensor, features: FrameFeatures, mask: Ids) -> _Seen:
         context = self._model.prepare_masks(image, features) if self.config.rounds else None
@@ -186,22 +189,22 @@ class Tracker:
     def _draw(self, key: Tensor, context: MaskContext | None, mask: Ids) -> _Seen:
         roster = self._started()
         drawn = roster.draw(mask, key.device)
-        cells = roster.draw_cells(mask, self._eye.stride, key.device)
-        coarse = mask_ops.to_cells(drawn, self._eye.stride) if cells is None else cells
+        cells = roster.draw_cells(mask, self._label_stride, key.device)
+        coarse = mask_ops.to_cells(drawn, self._label_stride) if cells is None else cells
         return _Seen(key, context, coarse, drawn, pinned=True)
 
     def _follow(self, image: Tensor, features: FrameFeatures) -> _Seen:
         key = self._eye.key(features)
         h, w, _ = key.shape
         if not self.config.rounds:
-            carried = carry(key, self._memory, self.config).T.reshape(-1, h, w)
-            settled = settle(self._stretched(carried), self.config.labels)[None]
+            carried = carry(key, self._memory, self.config)
+            settled = settle(self._unfolded(carried, (h, w)), self.config.labels)[None]
             seen = _Seen(key, None, settled, None, pinned=False)
             return self._snapped(image, seen) if self.config.snap_px else seen
         matches = find(key, self._memory, self.config)
-        coarse = self._stretched(read(self._memory.labels, matches).T.reshape(-1, h, w))[None]
+        coarse = self._unfolded(read(self._memory.labels, matches), (h, w))[None]
         context = self._model.prepare_masks(image, features)
-        start = mask_ops.to_pixels(coarse, self._model.stride)
+        start = mask_ops.to_pixels(coarse, self._label_stride)
         self.watch_rounds(0, start)
 
         def values(objects: range) -> Tensor:
@@ -211,13 +214,22 @@ class Tracker:
         seen = _Seen(key, context, coarse, fine, pinned=False)
         return self._snapped(image, seen) if self.config.snap_px else seen
 
-    def _stretched(self, carried: Float[Tensor, "o1 h w"]) -> Float[Tensor, "o1 h w"]:
-        return stretch(carried, self.config.lost_below) if self.config.stretch else carried
+    @property
+    def _label_stride(self) -> int:
+        """Pixels of the padded frame per label."""
+        return self._eye.stride // self.config.label_scale
+
+    def _unfolded(self, carried: Float[Tensor, "m l"], grid: tuple[int, int]) -> Float[Tensor, "o1 h2 w2"]:
+        maps = unfold(carried, grid, self.config.label_scale)
+        return stretch(maps, self.config.lost_below) if self.config.stretch else maps
 
     def _snapped(self, image: Tensor, seen: _Seen) -> _Seen:
-        masks = mask_ops.to_pixels(seen.coarse, self._eye.stride) if seen.fine is None else seen.fine
+        masks = self._pixels(seen)
         # Not remembered: small mistakes along edges would add up from frame to frame.
         return replace(seen, shown=follow_edges(image, masks, radius_px=self.config.snap_px).clamp(0, 1))
+
+    def _pixels(self, seen: _Seen) -> Float[Tensor, "1 o1 y x"]:
+        return mask_ops.to_pixels(seen.coarse, self._label_stride) if seen.fine is None else seen.fine
 
     def _values(self, objects: range, matches: Matches, grid: tuple[int, int]) -> Float[Tensor, "1 o v h w"]:
         values = torch.stack([read(self._memory.values(o), matches).T for o in objects])
@@ -226,11 +238,13 @@ class Tracker:
     def _insert(self, seen: _Seen, mask: Ids) -> _Seen:
         roster = self._started()
         before = len(roster.ids)
-        fine = mask_ops.to_pixels(seen.coarse, self._eye.stride) if seen.fine is None else seen.fine
+        fine = self._pixels(seen)
         drawn = roster.insert(fine, mask)
         self._make_room(len(roster.ids) - before)
-        cells = roster.draw_cells(mask, self._eye.stride, fine.device)
-        coarse = mask_ops.to_cells(drawn, self._eye.stride) if cells is None else roster.over(seen.coarse, cells, mask)
+        cells = roster.draw_cells(mask, self._label_stride, fine.device)
+        coarse = (
+            mask_ops.to_cells(drawn, self._label_stride) if cells is None else roster.over(seen.coarse, cells, mask)
+        )
         return _Seen(seen.key, seen.context, coarse, drawn, pinned=True)
 
     def _remember(self) -> None:
@@ -238,21 +252,23 @@ class Tracker:
         if seen is None:
             return
         labels = seen.coarse
-        if seen.fine is not None and not seen.pinned and self.config.remember == "decoded":
-            labels = mask_ops.to_cells(seen.fine, self._model.stride)
+        if seen.fine is not None and not seen.pinned and self.config.remember != "coarse":
+            changes = self.config.remember == "changes"
+            refined = seen.fine, self._label_stride
+            labels = with_changes(seen.coarse, *refined) if changes else mask_ops.to_cells(*refined)
         values = None
         if seen.context is not None and seen.fine is not None:
             values = embed(self._model, seen.context, seen.fine)
-        entry = Entry(key=seen.key, labels=labels[0].flatten(1).T, values=values)
+        entry = Entry(key=seen.key, labels=fold(labels, self.config.label_scale), values=values)
         self._memory.keep(entry, given=seen.pinned)
 
     def _accept(self, seen: _Seen) -> LabelMap:
         roster = self._started()
         fine = seen.fine if seen.shown is None else seen.shown
-        maps, stride = (seen.coarse, self._eye.stride) if fine is None else (fine, 1)
+        maps, stride = (seen.coarse, self._label_stride) if fine is None else (fine, 1)
         found = roster.decide(maps[0], stride)
         if self.config.labels.hard:
-            cells = harden(found.channel, len(roster.ids) + 1, roster.framing, self._eye.stride, self.config.labels)
+            cells = harden(found.channel, len(roster.ids) + 1, roster.framing, self._label_stride, self.config.labels)
             seen = replace(seen, coarse=cells.to(seen.coarse.device))
         self._latest = seen
         return found
