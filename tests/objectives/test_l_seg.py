@@ -7,7 +7,7 @@ import torch
 from selfvos.errors import UsageError
 from selfvos.models.segmenter import Segmenter, SegmenterConfig
 from selfvos.objectives.base import EncodedClip
-from selfvos.objectives.l_seg import LSeg, LSegConfig, segmentation_loss
+from selfvos.objectives.l_seg import LSeg, LSegConfig, segmentation_loss, with_flaws
 from selfvos.ops.whitening import WhitenConfig
 from selfvos.types import Clip
 
@@ -128,6 +128,29 @@ def test_flaws_are_in_memory_and_not_in_the_target(model):
     assert loss(torch.zeros_like(squares()), flaws=1.0) == 0
     with pytest.raises(UsageError, match="flaws"):
         LSegConfig(flaws=1.5)
+
+
+def test_flaws_may_be_in_what_is_remembered_after_the_first_mask(model):
+    """With two frames nothing but the first is remembered, and stays true; with three, the second has flaws."""
+
+    def loss(frames, **settings):
+        draws = torch.Generator().manual_seed(0)
+        return LSeg(LSegConfig(frames=frames, **settings))(EncodedClip(one_clip(squares()), model), draws).total
+
+    assert loss(2, flaws=1.0, flawed="later") == loss(2)
+    assert loss(3, flaws=1.0, flawed="later") > loss(3)
+
+
+def test_where_there_is_no_flaw_probabilities_stay():
+    soft = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0)).softmax(dim=1)
+    assert torch.equal(with_flaws(soft, 0.0, NONE), soft)
+    sure = torch.nn.functional.one_hot(squares()[:, 0].clamp(max=1), 2).movedim(-1, 1).float()
+    masks = (sure * 0.8 + 0.1).expand(4, -1, -1, -1)
+    found = with_flaws(masks, 1.0, torch.Generator().manual_seed(0))
+    changed = (found != masks).any(dim=1)
+    assert changed.any()
+    assert not changed.all()
+    assert set(found[:, 1][changed].tolist()) <= {0.0, 1.0}
 
 
 def test_what_is_matched_decides_which_head_learns(model):

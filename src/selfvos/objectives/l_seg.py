@@ -1,6 +1,7 @@
 """Learning to embed and decode masks: the segmentation half of Mask-VOS."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -37,7 +38,9 @@ class LSegConfig:
     own_memory: bool = False
     """Remember what was predicted for later frames, as in tracking, instead of their pseudo masks."""
     flaws: float = 0.0
-    """Share of the objects that memory's first mask shows with a flaw, a side missing or too much, in [0, 1]."""
+    """Share of the objects that memory shows with a flaw, a side missing or too much, in [0, 1]."""
+    flawed: Literal["first", "later"] = "first"
+    """Which of memory's masks have them: the first one, or those after it, as in tracking, where the first is true."""
 
     def __post_init__(self) -> None:
         if self.objects < 1 or self.frames < 2 or self.rounds < 1:
@@ -46,6 +49,8 @@ class LSegConfig:
             raise UsageError(f"l_seg: top_k must be at least 0, got {self.top_k}")
         if not 0 <= self.flaws <= 1:
             raise UsageError(f"l_seg: flaws must be in [0, 1], got {self.flaws}")
+        if self.flawed not in ("first", "later"):
+            raise UsageError(f"l_seg: flawed must be first or later, got {self.flawed!r}")
 
 
 def segmentation_loss(
@@ -72,6 +77,14 @@ def segmentation_loss(
 def compete(logits: Float[Tensor, "b o y x"], present: Bool[Tensor, "b o"]) -> Float[Tensor, "b o1 y x"]:
     """Return log-probabilities after soft aggregation, background first; objects that are not present take no part."""
     return mask_ops.log_aggregate(logits.float().masked_fill(~present[:, :, None, None], -30.0))
+
+
+def with_flaws(masks: Float[Tensor, "b o1 y x"], share: float, generator: torch.Generator) -> Float[Tensor, "b o1 y x"]:
+    """Give a share of the objects a flaw, see `flaw`; where there is none, probabilities stay as they are."""
+    objects = masks.shape[1] - 1
+    labels = masks.argmax(dim=1)
+    flawed = flaw(labels, objects, share, generator)
+    return torch.where((flawed != labels)[:, None], mask_ops.one_hot(flawed, objects), masks)
 
 
 def clip_labels(clip: EncodedClip, name: str, *, frames: int, objects: int) -> Int64[Tensor, "b t y x"]:
@@ -118,15 +131,14 @@ class LSeg(Objective):
         losses: list[Tensor] = []
         for t in range(used):
             context = clip.model.prepare_masks(clip.frames[:, t], clip.features(t))
-            shown = labels[:, t]
-            if not t and self.config.flaws:
-                shown = flaw(shown, self.config.objects, self.config.flaws, generator)
-            known = mask_ops.one_hot(shown, self.config.objects)
+            known = mask_ops.one_hot(labels[:, t], self.config.objects)
             if t:
                 found, guess = self._predict(clip, memory, context, keys[t], labels[:, t], present)
                 losses += found
                 known = guess.detach() if self.config.own_memory else known
             if t + 1 < used:
+                if self.config.flaws and (t > 0) == (self.config.flawed == "later"):
+                    known = with_flaws(known, self.config.flaws, generator)
                 memory.write(keys[t], known, clip.model.encode_masks(context, known[:, 1:]))
         loss = torch.stack(losses).mean()
         return LossTerms(total=loss, parts={"l_seg": loss.detach()})
