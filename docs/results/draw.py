@@ -14,10 +14,10 @@ SMOOTH = 9
 
 def main() -> None:
     """Read the journal and the scores beside this file, write the figure."""
-    lines = [json.loads(line) for line in (HERE / "default.jsonl").read_text().splitlines()]
-    learning = [(line["step"], line["loss"]) for line in lines if line["part"] == "correspondence"]
+    journal = [json.loads(line) for line in (HERE / "default.jsonl").read_text().splitlines()]
+    learning = [(line["step"], line["loss"]) for line in journal if line["part"] == "correspondence"]
     first = learning[-1][0]
-    later = [line for line in lines if line["part"] == "correspondence, larger crops"]
+    later = [line for line in journal if line["part"] == "correspondence, larger crops"]
     learning += [(first + line["step"], line["loss"]) for line in later]
     scores = list(csv.DictReader((HERE / "scores.csv").open()))
     figure = Figure(figsize=(11, 4), layout="constrained")
@@ -30,7 +30,8 @@ def main() -> None:
     left.axvline(first, color="grey", linestyle=":", label="from here larger crops")
     left.set_ylabel("loss (dul), in nats")
     left.legend(frameon=False)
-    for tracker, rounds, color in (("plain", "0", "C7"), ("recommended", "0", "C0"), ("recommended", "1", "C1")):
+    drawn = (("plain", "0", "C7"), ("not whitened", "0", "C2"), ("not whitened", "1", "C1"), ("recommended", "0", "C0"))
+    for tracker, rounds, color in drawn:
         rows = [row for row in scores if (row["tracker"], row["rounds"]) == (tracker, rounds)]
         points = [(int(row["steps"]), float(row["J&F"])) for row in rows]
         right.plot(*zip(*points, strict=True), "o-", color=color, label=f"{tracker}, R = {rounds}")

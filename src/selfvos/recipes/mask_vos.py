@@ -78,13 +78,15 @@ def mask_vos_resnet18_small() -> TrainConfig:
     """Return the run that the weights which ship came from: an hour and a half on two cores, most of it correspondence.
 
     The tiny run's warm-up, six times as long. V and D then learn with the encoder frozen, from what tracking will
-    show them: the ten best matches of ``layer3``, first masks with flaws, their own masks in memory, clusters whose
-    outlines follow the picture, and objects that fly through the clip with outlines known to the pixel. Between the two
-    the encoder that ships had 900 steps more on larger crops; docs/results.md has the commands.
+    show them: the ten best matches of whitened ``layer2`` and ``layer3``, a first mask that is true, their own masks in
+    memory after it, with flaws, clusters whose outlines follow the picture, and objects that fly through the clip with
+    outlines known to the pixel. Between the two the encoder that ships had 900 steps more on larger crops;
+    docs/results.md has the commands.
     """
     tiny = mask_vos_resnet18_tiny()
-    tracked = {"feature": "layer3", "top_k": 10, "rounds": 2, "own_memory": True, "flaws": 0.5}
-    seg = ObjectiveSpec(name="l_seg", settings=tracked)
+    matched = {"feature": "layer2+layer3", "whiten": {"shrinkage": 0.03, "channels": 192}}
+    shown = {"top_k": 10, "own_memory": True, "flaws": 0.5, "flawed": "later"}
+    seg = ObjectiveSpec(name="l_seg", settings={**matched, **shown})
     masks = tiny.pseudo_masks
     return replace(
         tiny,
@@ -104,5 +106,13 @@ def mask_vos_resnet18_small() -> TrainConfig:
             max_videos=80,
             max_frames=8,
         ),
-        track={"feature": "layer3", "rounds": 1, "stretch": True, "snap_px": 8, "match": {"radius_cells": 18.0}},
+        track={
+            **matched,
+            "rounds": 0,
+            "stretch": True,
+            "snap_px": 12,
+            "label_scale": 4,
+            "remember": "changes",
+            "match": {"radius_cells": 18.0},
+        },
     )
