@@ -253,9 +253,10 @@ class Tracker:
             return
         labels = seen.coarse
         if seen.fine is not None and not seen.pinned and self.config.remember != "coarse":
-            changes = self.config.remember == "changes"
-            refined = seen.fine, self._label_stride
-            labels = with_changes(seen.coarse, *refined) if changes else mask_ops.to_cells(*refined)
+            if self.config.remember == "changes":
+                labels = with_changes(seen.coarse, seen.fine, self._label_stride)
+            else:
+                labels = mask_ops.to_cells(seen.fine, self._label_stride)
         values = None
         if seen.context is not None and seen.fine is not None:
             values = embed(self._model, seen.context, seen.fine)
