@@ -30,6 +30,7 @@ class Given(Eye):
         self.model = SimpleNamespace(stride=STRIDE * config.feature_scale, device=torch.device("cpu"))
         self.stride = STRIDE
         self._features = iter(features)
+        self._glance = None
 
     def look(self, frame, framing):  # noqa: ARG002
         stage = next(self._features).movedim(2, 0)[None]

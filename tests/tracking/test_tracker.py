@@ -4,7 +4,9 @@ import torch
 
 from selfvos.errors import MaskMismatch, UsageError
 from selfvos.models.segmenter import Segmenter, SegmenterConfig
+from selfvos.ops.matching import match
 from selfvos.ops.whitening import WhitenConfig
+from selfvos.tracking import labels
 from selfvos.tracking.eye import Eye
 from selfvos.tracking.presets import PRESETS
 from selfvos.tracking.settings import TrackConfig
@@ -261,8 +263,8 @@ def _followed(model, rgb, mask, config):
     return tracker.step(rgb)
 
 
-def test_trackers_side_by_side_encode_each_frame_once_and_find_what_they_find_alone(slim_model):
-    settings = [config(), config(rounds=2, last=1), config(feature="layer3")]
+def test_trackers_side_by_side_do_once_what_they_share_and_find_what_they_find_alone(slim_model, monkeypatch):
+    settings = [config(), config(rounds=2, last=1), config(feature="layer3"), config(rounds=1)]
     frames = [draw({1: (8, 8 + 4 * t)}) for t in range(4)]
 
     def follow(trackers):
@@ -273,10 +275,13 @@ def test_trackers_side_by_side_encode_each_frame_once_and_find_what_they_find_al
 
     first = Tracker(slim_model, settings[0])
     together = [first, *(Tracker(slim_model, one, beside=first) for one in settings[1:])]
-    encoded = []
+    encoded, matched = [], []
     first._model.encoder.register_forward_hook(lambda *_: encoded.append(1))
+    monkeypatch.setattr(labels, "match", lambda *args: matched.append(1) or match(*args))
     found = follow(together)
     assert len(encoded) == len(frames)
+    assert len(matched) == 3 * (len(frames) - 1)  # the first and the last compare in the same way
+    assert first.spared_s == 0 < together[-1].spared_s
     np.testing.assert_array_equal(found, follow([Tracker(slim_model, one) for one in settings]))
     with pytest.raises(UsageError, match="frames of the same size"):
         Tracker(slim_model, config(short_side_px=64), beside=first)

@@ -32,7 +32,8 @@ def track_together(
     kept: Mapping[str, Collection[str]] | None = None,
     watch: Callable[[str, int, int], None] = nobody,
 ) -> Iterator[tuple[str, dict[str, list[float]]]]:
-    """Track a benchmark in several ways at once: each frame is read once, and encoded once where sizes allow.
+    """Track a benchmark in several ways at once, doing once what they share: reading, and where settings allow it
+    encoding and matching.
 
     The masks are those that `evaluate` would write for each way alone.
 
@@ -101,13 +102,9 @@ def _in_step(
         for (name, tracker), frames in zip(trackers.items(), copies, strict=False)
     }
     for _ in _tracked_frames(video) if walks else ():
-        yield {name: clock.time(walk, _shared_sight(trackers[name])) for name, walk in walks.items()}
+        yield {name: clock.time(walk, trackers[name]) for name, walk in walks.items()}
     for walk in walks.values():
         next(walk, None)
-
-
-def _shared_sight(tracker: MaskTracker) -> object:
-    return sight(tracker.config) if isinstance(tracker, Tracker) else None
 
 
 class _SharedTime:
@@ -134,12 +131,14 @@ class _SharedTime:
                 self._running += seconds
             yield frame
 
-    def time(self, walk: Iterator[None], of: object) -> float:
+    def time(self, walk: Iterator[None], tracker: MaskTracker) -> float:
         """Let a tracker do one frame; return its own seconds and all of those that it shares."""
         self._running, begin = 0.0, time.perf_counter()
         next(walk)
         own = time.perf_counter() - begin - self._running
-        return own + self._looking[of]
+        if isinstance(tracker, Tracker):
+            return own + self._looking[sight(tracker.config)] + tracker.spared_s
+        return own + self._looking[None]
 
 
 def follow_masks(

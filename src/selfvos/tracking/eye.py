@@ -1,6 +1,8 @@
 """How a tracker looks at a frame: resized, encoded, and cut down to what is matched."""
 
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -12,6 +14,7 @@ from selfvos.models.inference import for_inference
 from selfvos.models.precision import autocast, decide
 from selfvos.models.segmenter import Segmenter
 from selfvos.ops.matched import check_matched, matched
+from selfvos.ops.matching import Matches
 from selfvos.ops.whitening import Whitening, fit_whitening
 from selfvos.tracking.framing import Framing
 from selfvos.tracking.settings import TrackConfig
@@ -24,6 +27,8 @@ class _Glance:
 
     frame: UInt8[np.ndarray, "y x 3"] | None = None
     seen: tuple[Float[Tensor, "1 3 y2 x2"], FrameFeatures] | None = None
+    found: dict[Hashable, tuple[Matches, float]] = field(default_factory=dict)
+    """What it was matched with, and the seconds that took."""
 
 
 class Eye:
@@ -53,6 +58,8 @@ class Eye:
         self.model = for_inference(model) if beside is None else beside.model
         self.stride = model.stride // config.feature_scale
         """Pixels per cell that is matched."""
+        self.spared_s = 0.0
+        """Seconds of matching that an eye beside this one has spared it in the frame that it saw last."""
         self._config = config
         self._whitening: Whitening | None = None
         # Kept by eyes side by side alone: a frame's features take more memory than all else that a tracker holds of it.
@@ -68,14 +75,35 @@ class Eye:
         self, frame: UInt8[np.ndarray, "y x 3"], framing: Framing
     ) -> tuple[Float[Tensor, "1 3 y2 x2"], FrameFeatures]:
         """Return a frame as the network sees it, and what it says of it."""
-        glance = self._glance
+        glance, self.spared_s = self._glance, 0.0
         if glance is not None and glance.frame is frame and glance.seen is not None:
             return glance.seen
         image = framing.frame(frame, self.model.device)
         seen = image, self.features(image)
         if glance is not None:
             glance.frame, glance.seen = frame, seen
+            glance.found.clear()
         return seen
+
+    def find(self, known: Hashable, match: Callable[[], Matches]) -> Matches:
+        """Return what the frame that was looked at last matches, found once for eyes side by side.
+
+        Args:
+            known: What they compare it with: the same for two eyes only if they would find the same.
+            match: Finds it.
+        """
+        glance = self._glance
+        if glance is None:
+            return match()
+        if known not in glance.found:
+            begin = time.perf_counter()
+            found = match()
+            self._wait()
+            glance.found[known] = found, time.perf_counter() - begin
+            return found
+        found, seconds = glance.found[known]
+        self.spared_s += seconds
+        return found
 
     def features(self, image: Float[Tensor, "1 3 y x"]) -> FrameFeatures:
         """Return what the network says of a frame that is resized and padded."""
@@ -88,6 +116,9 @@ class Eye:
         """Encode a frame now, so that looking at it later costs nothing."""
         self._glance = self._glance or _Glance()
         self.look(frame, self.fit(frame))
+        self._wait()
+
+    def _wait(self) -> None:
         if self.model.device.type == "cuda":
             torch.cuda.synchronize(self.model.device)
 

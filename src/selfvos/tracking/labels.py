@@ -1,5 +1,6 @@
 """What label propagation remembers of a mask, carries to a frame, and shows of it."""
 
+from collections.abc import Hashable
 from typing import Literal
 
 import numpy as np
@@ -22,6 +23,14 @@ from selfvos.tracking.settings import LabelConfig, TrackConfig
 def empty_memory(config: TrackConfig) -> Memory:
     """Return a memory for a new video."""
     return Memory(config.last, pinned=config.pinned, offsets=config.offsets)
+
+
+def matching(config: TrackConfig) -> tuple[Hashable, ...]:
+    """Return the settings that decide, with the frames remembered, what `find` finds."""
+    return (
+        *(config.feature, config.feature_scale, config.unit_length, config.whiten),
+        *(config.match, config.offsets, config.pad_start, config.last),
+    )
 
 
 def find(key: Float[Tensor, "h w c"], memory: Memory, config: TrackConfig) -> Matches:

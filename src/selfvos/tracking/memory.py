@@ -61,6 +61,11 @@ class Memory:
         return ages if self._offsets is None else [ages[place] for place in self._chosen(self._offsets)]
 
     @property
+    def frames(self) -> tuple[tuple[int, ...], int]:
+        """Which frames are remembered, by number, in their places, and how many of them are pinned."""
+        return tuple(self._numbers), self._pinned
+
+    @property
     def keys(self) -> Float[Tensor, "n h w c"]:
         """Keys of the frames that are lent."""
         return self._keys[self._places()]

@@ -15,7 +15,18 @@ from selfvos.ops.matching import Matches
 from selfvos.ops.propagation import read
 from selfvos.ops.snap import follow_edges
 from selfvos.tracking.eye import Eye
-from selfvos.tracking.labels import carry, empty_memory, find, fold, harden, settle, stretch, unfold, with_changes
+from selfvos.tracking.labels import (
+    carry,
+    empty_memory,
+    find,
+    fold,
+    harden,
+    matching,
+    settle,
+    stretch,
+    unfold,
+    with_changes,
+)
 from selfvos.tracking.memory import Entry
 from selfvos.tracking.refinement import WatchRounds, embed, refine
 from selfvos.tracking.roster import Ids, Roster
@@ -60,7 +71,7 @@ class Tracker:
             model: Network in evaluation mode.
             config: Settings; by default those that the weights recommend, or else the paper's.
             beside: A tracker of the same network that is given the same frames, in step with this one: each is
-                encoded once for both.
+                encoded once for both, and matched once where both compare it with the same frames in the same way.
 
         Raises:
             UsageError: Refinement is asked of weights without a mask path, the feature does not exist, settings or
@@ -89,6 +100,11 @@ class Tracker:
     def mark(self) -> str:
         """What sets results apart wherever they are shown: nothing, unless the weights learned from true masks."""
         return "supervised: trained on true masks" if self._model.notes.get("recipe", {}).get("true_masks") else ""
+
+    @property
+    def spared_s(self) -> float:
+        """Seconds of matching that a tracker side by side with this one has spared it in the latest frame."""
+        return self._eye.spared_s
 
     @property
     def objects(self) -> tuple[ObjectState, ...]:
@@ -197,11 +213,12 @@ class Tracker:
         key = self._eye.key(features)
         h, w, _ = key.shape
         if not self.config.rounds:
-            carried = carry(key, self._memory, self.config)
+            mixed = self.config.attend is not None
+            carried = carry(key, self._memory, self.config) if mixed else read(self._memory.labels, self._matches(key))
             settled = settle(self._unfolded(carried, (h, w)), self.config.labels)[None]
             seen = _Seen(key, None, settled, None, pinned=False)
             return self._snapped(image, seen) if self.config.snap_px else seen
-        matches = find(key, self._memory, self.config)
+        matches = self._matches(key)
         coarse = self._unfolded(read(self._memory.labels, matches), (h, w))[None]
         context = self._model.prepare_masks(image, features)
         start = mask_ops.to_pixels(coarse, self._label_stride)
@@ -213,6 +230,10 @@ class Tracker:
         fine = refine(self._model, context, values, start, self.config.rounds, watch=self.watch_rounds)
         seen = _Seen(key, context, coarse, fine, pinned=False)
         return self._snapped(image, seen) if self.config.snap_px else seen
+
+    def _matches(self, key: Float[Tensor, "h w c"]) -> Matches:
+        known = matching(self.config), self._memory.frames
+        return self._eye.find(known, lambda: find(key, self._memory, self.config))
 
     @property
     def _label_stride(self) -> int:
