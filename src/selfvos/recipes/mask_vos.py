@@ -108,11 +108,11 @@ def mask_vos_resnet18_small() -> TrainConfig:
         ),
         track={
             **matched,
-            "rounds": 0,
+            "rounds": 1,
             "stretch": True,
             "snap_px": 12,
             "label_scale": 4,
             "remember": "changes",
-            "match": {"radius_cells": 18.0},
+            "match": {"radius_cells": 18.0, "top_k": 6, "temperature": 0.14},
         },
     )
