@@ -30,7 +30,10 @@ def main() -> None:
     left.axvline(first, color="grey", linestyle=":", label="from here larger crops")
     left.set_ylabel("loss (dul), in nats")
     left.legend(frameon=False)
-    drawn = (("plain", "0", "C7"), ("not whitened", "0", "C2"), ("not whitened", "1", "C1"), ("recommended", "0", "C0"))
+    drawn = (
+        *(("plain", "0", "C7"), ("not whitened", "0", "C2"), ("not whitened", "1", "C1")),
+        *(("whitened", "0", "C4"), ("recommended", "0", "C0"), ("recommended", "1", "C3")),
+    )
     for tracker, rounds, color in drawn:
         rows = [row for row in scores if (row["tracker"], row["rounds"]) == (tracker, rounds)]
         points = [(int(row["steps"]), float(row["J&F"])) for row in rows]
