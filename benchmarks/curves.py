@@ -13,8 +13,9 @@ import numpy as np
 import torch
 
 from benchmarks.footage import frames, mask, model
+from benchmarks.tracking import propagation
 from selfvos.tracking.settings import TrackConfig
-from selfvos.tracking.tracker import Tracker, recommended
+from selfvos.tracking.tracker import Tracker
 
 _REPEATS = 5
 Points = list[tuple[float, float]]
@@ -23,8 +24,7 @@ Points = list[tuple[float, float]]
 def main() -> None:
     torch.set_num_threads(2)
     folder = Path(sys.argv[1])
-    base = replace(recommended(model()), feature="layer3")
-    plain, refined = replace(base, rounds=0), replace(base, rounds=1)
+    plain, refined = propagation(), replace(propagation(), rounds=1)
     sides = (120, 240, 360, 480)
     lasts = (0, 5, 10, 20, 30)
     counts = (1, 2, 3, 5)

@@ -17,7 +17,7 @@ from selfvos.data.ahead import ahead
 from selfvos.data.mask_png import write_mask
 from selfvos.data.source import open_source
 from selfvos.tracking.settings import TrackConfig
-from selfvos.tracking.tracker import Tracker, recommended
+from selfvos.tracking.tracker import Tracker
 
 FULL = 21
 """Frames until the memory of the first and the last 20 is full."""
@@ -52,7 +52,7 @@ def track_end_to_end(repeats: int) -> Entry:
 
     The reference takes over the labels of the 21 frames before, so that both sides track the same frames.
     """
-    config = _propagation()
+    config = propagation()
     timed = FULL + 1 + min(repeats, 3)
     with tempfile.TemporaryDirectory() as folder:
         pictures = write_pictures(Path(folder) / "frames", timed)
@@ -121,13 +121,14 @@ def full_memory(config: TrackConfig, objects: int, size: tuple[int, int] = SIZE)
             yield found
 
 
-def _propagation() -> TrackConfig:
-    return replace(recommended(model()), rounds=0, feature="layer3")
+def propagation() -> TrackConfig:
+    """Return plain label propagation as CRW's script does it, whatever the weights recommend."""
+    return TrackConfig(rounds=0, feature="layer3")
 
 
 def _against(name: str, repeats: int, ours: tuple[int, int], reference: tuple[int, int]) -> Entry:
     """Compare trackers of given (rounds, objects); the ratio is the cost relative to the reference."""
-    sides = [full_memory(replace(_propagation(), rounds=r), objects) for r, objects in (ours, reference)]
+    sides = [full_memory(replace(propagation(), rounds=r), objects) for r, objects in (ours, reference)]
     for side in sides:
         next(side)
     entry = compare(name, lambda: next(sides[0]), lambda: next(sides[1]), 2 * repeats + 1, "")
