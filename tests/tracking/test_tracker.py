@@ -287,6 +287,18 @@ def test_trackers_side_by_side_do_once_what_they_share_and_find_what_they_find_a
         Tracker(slim_model, config(short_side_px=64), beside=first)
 
 
+def test_trackers_side_by_side_forget_what_the_last_frame_of_another_video_was_matched_with(slim_model):
+    before, (frame, mask) = draw({1: (8, 8)}), draw({1: (40, 48)})
+    first = Tracker(slim_model, config())
+    Tracker(slim_model, config(), beside=first)
+    first.start(*before)
+    first.step(frame)
+    first.start(frame, mask)
+    alone = Tracker(slim_model, config())
+    alone.start(frame, mask)
+    np.testing.assert_array_equal(first.step(frame), alone.step(frame))
+
+
 def test_rounds_can_be_watched(slim_model):
     tracker = Tracker(slim_model, config(rounds=2))
     seen = []

@@ -125,6 +125,8 @@ class Eye:
     def begin(self, features: FrameFeatures) -> None:
         """Learn from the first frame of a video how its frames are compared."""
         self._whitening = None
+        if self._glance is not None:
+            self._glance.found.clear()  # its first frame may be the last one of the video before
         if self._config.whiten is not None:
             self._whitening = fit_whitening(self.key(features), self._config.whiten)
 
