@@ -27,7 +27,8 @@ from dataclasses import replace
 from pathlib import Path
 import torch
 from benchmarks.footage import frames, mask, model
-from selfvos.tracking.tracker import Tracker, recommended
+from benchmarks.tracking import propagation
+from selfvos.tracking.tracker import Tracker
 
 def peak():
     # Not getrusage: its peak is inherited from the process that started this one.
@@ -36,7 +37,7 @@ def peak():
 
 torch.set_num_threads(2)
 short_side, count = int(sys.argv[1]), int(sys.argv[2])
-tracker = Tracker(model(), replace(recommended(model()), rounds=0, short_side_px=short_side))
+tracker = Tracker(model(), replace(propagation(), short_side_px=short_side))
 shown = frames()
 tracker.start(shown[0], mask())
 for t in range(1, count + 1):
