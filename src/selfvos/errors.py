@@ -65,6 +65,12 @@ class Diverged(SelfvosError, ArithmeticError):
     exit_status = 3
 
 
+class Stopped(SelfvosError):
+    """Whoever watches the work asked it to stop, and it did where nothing is lost."""
+
+    exit_status = 130
+
+
 class Interrupted(SelfvosError):
     """Stopped from outside, after everything was saved."""
 

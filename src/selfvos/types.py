@@ -1,16 +1,18 @@
-"""The words that every floor shares: clips, features, terms of a loss, and what a segmenter can do.
+"""The words that every floor shares: clips, features, terms of a loss, what a segmenter can do, tracks, watches.
 
 Axis letters, everywhere the same: ``b`` batch, ``t`` time, ``o`` objects, ``c`` channels, ``y x`` pixels,
 ``h w`` feature cells, ``n`` memory frames, ``m`` flattened query cells, ``k`` kept matches.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor
+
+from selfvos.errors import Stopped
 
 Mask = Bool[np.ndarray, "y x"]
 """One object's pixels."""
@@ -119,12 +121,146 @@ class Tracked:
     objects: tuple[ObjectState, ...]
 
 
+Box = tuple[int, int, int, int]
+"""Left, top, right, bottom of what encloses an object, in pixels; right and bottom are the first pixels outside."""
+
+
+@dataclass(frozen=True)
+class TrackedObject:
+    """One object of a tracked video, the same in all frames."""
+
+    id: int
+    """As in the masks, at least 1."""
+    name: str
+    colour: tuple[int, int, int]
+    """Red, green, blue in 0..255."""
+
+
+@dataclass(frozen=True)
+class ObjectRecord:
+    """What is kept of one object in one frame, besides its pixels."""
+
+    id: int
+    confidence: float
+    """Mean probability over the pixels given to the object, in [0, 1]; 0 where it has none."""
+    lost: bool
+    area: int
+    """Pixels of the object in the mask."""
+    box: Box | None
+    """None where it has no pixel."""
+
+
+@dataclass(frozen=True)
+class FrameRecord:
+    """What is kept of one tracked frame, besides its mask."""
+
+    index: int
+    """Position in the video, from 0: a track may begin later than its video does."""
+    name: str
+    """Stem of the frame's mask file."""
+    seconds: float
+    """Presentation time from the start of the video."""
+    objects: tuple[ObjectRecord, ...]
+
+
+@runtime_checkable
+class TrackReader(Protocol):
+    """A tracked video, whoever keeps it: what formats, reports and pages read. Frames are in order of time."""
+
+    @property
+    def name(self) -> str:
+        """What to call the video."""
+        ...
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of video and masks, in pixels."""
+        ...
+
+    @property
+    def fps(self) -> float:
+        """Frames per second of the video."""
+        ...
+
+    @property
+    def objects(self) -> tuple[TrackedObject, ...]:
+        """All objects of the video, by rising id."""
+        ...
+
+    @property
+    def frames(self) -> Sequence[FrameRecord]:
+        """What is known of each frame that was tracked."""
+        ...
+
+    def mask(self, place: int) -> UInt8[np.ndarray, "y x"] | np.ndarray:
+        """Read object ids, 0 for background, of the frame at this place in `frames`."""
+        ...
+
+
+@runtime_checkable
+class Watch(Protocol):
+    """How long work tells of its progress, and how it is asked to stop."""
+
+    def tell(self, stage: str, done: int, total: int | None, **facts: float) -> None:
+        """Hear of progress.
+
+        Args:
+            stage: What is being done, in words for a person: a phase, or the name of a video.
+            done: Frames, steps or whatever the stage counts, finished so far.
+            total: All of them; None where nobody knows.
+            facts: Numbers that a person may want to see beside it, such as a loss.
+        """
+        ...
+
+    def stopped(self) -> bool:
+        """Say whether the work shall end at the next point where nothing is lost."""
+        ...
+
+
+@dataclass(frozen=True)
+class Watching:
+    """A watch made of two functions, either of which may be left out."""
+
+    told: Callable[..., None] | None = None
+    """Called as `Watch.tell`."""
+    asked: Callable[[], bool] | None = None
+    """Called as `Watch.stopped`."""
+
+    def tell(self, stage: str, done: int, total: int | None, **facts: float) -> None:
+        """See `Watch.tell`."""
+        if self.told is not None:
+            self.told(stage, done, total, **facts)
+
+    def stopped(self) -> bool:
+        """See `Watch.stopped`."""
+        return self.asked is not None and self.asked()
+
+
+ignore = Watching()
+"""The watch of work that nobody looks at and nobody stops."""
+
+
+def go_on(watch: Watch) -> None:
+    """Return where the work may go on.
+
+    Raises:
+        Stopped: The watch asks to stop.
+    """
+    if watch.stopped():
+        raise Stopped("stopped; what was finished before is kept")
+
+
+def renamed(watch: Watch, stage: str) -> Watch:
+    """Return a watch that hears of every stage under one name."""
+    return Watching(lambda _, done, total, **facts: watch.tell(stage, done, total, **facts), watch.stopped)
+
+
+Frames = Iterator[Frame]
+
+
 Progress = Callable[[int, int | None], None]
 """Called with steps done and steps in all (None when unknown)."""
 
 
 def nobody(*facts: object) -> None:
     """Watch without doing anything: where no one wants to see progress."""
-
-
-Frames = Iterator[Frame]
