@@ -9,7 +9,7 @@ from benchmarks.footage import features
 from benchmarks.reference.matcher import dense_matches
 from selfvos.ops import matching
 from selfvos.ops.matching import MatchConfig, Matches, match
-from selfvos.ops.propagation import read
+from selfvos.ops.propagation import readout
 
 Match = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, MatchConfig], Matches]
 
@@ -41,7 +41,7 @@ def _against_dense(name: str, find: Match, repeats: int) -> Entry:
 
     def ours() -> tuple[torch.Tensor, torch.Tensor]:
         matches = find(query, memory, permanent, config)
-        return matches.index, read(values, matches)
+        return matches.index, readout(values, matches)
 
     def reference() -> tuple[torch.Tensor, torch.Tensor]:
         cells, weights = dense_matches(query, memory, radius=12.0, top_k=10, temperature=0.05)

@@ -256,7 +256,7 @@ def test_a_run_that_breaks_off_leaves_no_older_results(tracked, evaluate, monkey
     def broken(*arguments):
         raise DataError("broken")
 
-    monkeypatch.setattr("selfvos.api.walking.follow", broken)
+    monkeypatch.setattr("selfvos.api.benchmark_runs.follow", broken)
     assert evaluate("youtube-vos-2018-valid", root, masks.parent)[0] == 3
     assert not archive.exists()
     assert not (masks.parent / "report.json").exists()

@@ -40,7 +40,7 @@ from selfvos.objectives import cltc, concorr, corrflow, dino, dul, jstg, liir, m
 from selfvos.ops import contrast, cycles, masks, reconstruction, walks
 from selfvos.ops.clustering import ClusterConfig, cluster_video
 from selfvos.ops.colour import AB_CENTRES, ab_bins, grey, lab_to_rgb, rgb_to_lab
-from selfvos.ops.propagation import carry, dense_affinity
+from selfvos.ops.propagation import dense_affinity, propagate
 from selfvos.ops.pseudo_objects import ObjectChoice, choose_objects, clean
 from selfvos.ops.warp import TransformConfig, sample_transform, theta, warp, warp_unit
 
@@ -53,7 +53,7 @@ def colorization(scene: Scene) -> Figure:
     lab = rgb_to_lab(scene.clip[:4])
     bins = functional.one_hot(ab_bins(reconstruction.at_cells(lab, 8)), len(AB_CENTRES)).float()
     affinity = dense_affinity(features[3:].flatten(2), features[:3].transpose(0, 1).flatten(1)[None], TAU)
-    guess = carry(affinity, bins[:3].flatten(0, 2)[None, None])[0, 0]
+    guess = propagate(affinity, bins[:3].flatten(0, 2)[None, None])[0, 0]
     ab = (guess @ torch.tensor(AB_CENTRES).float()).T.unflatten(-1, features.shape[-2:])
     figure, ax = sheet("the target, as it is seen", "a reference's colours", "the target's, pointed at", "the truth")
     photo(next(ax), grey(scene.clip[3]))
@@ -69,7 +69,7 @@ def corrflow_(scene: Scene) -> Figure:
     onward, back = corrflow.chain_affinities(scene.look(frames[0])[None], radius_cells=6, temperature=TAU)
     carried = [reconstruction.at_cells(frames[:, 0], 8)]
     for link in (*onward, *reversed(back)):
-        carried.append(reconstruction.carry_window(link, carried[-1]))
+        carried.append(reconstruction.propagate_window(link, carried[-1]))
     figure, ax = sheet("input, channels taken out", "colours of frame 0", "carried to frame 8", "to frame 16", "back")
     for picture in (frames[0, 0] * kept[0, :, None, None], *(carried[i][0] for i in (0, 1, 2, 4))):
         photo(next(ax), picture)
@@ -83,7 +83,7 @@ def mast_(scene: Scene) -> Figure:
     affinity = reconstruction.window_affinity(
         reconstruction.window_scores(target, reference, radius_cells=6, temperature=TAU)
     )
-    rebuilt = reconstruction.carry_window(affinity, reconstruction.at_cells(channel[:, 0], 8))
+    rebuilt = reconstruction.propagate_window(affinity, reconstruction.at_cells(channel[:, 0], 8))
     figure, ax = sheet("frame 12 without its channel", "the channel in frame 0", "in frame 12, rebuilt", "the truth")
     photo(next(ax), seen[0, 1])
     for colour in (channel[0, 0, 0], rebuilt[0, 0], channel[0, 1, 0]):
@@ -363,12 +363,12 @@ def l_seg(scene: Scene) -> Figure:
     context = model.prepare_masks(scene.clip[:3], features)
     truth = masks.one_hot(labels, 1)
     affinity = dense_affinity(features.key[2:].flatten(2), features.key[:1].flatten(2), 0.05)
-    coarse = carry(affinity, masks.to_cells(truth[:1], 8).flatten(2)[..., None])[..., 0].unflatten(-1, (32, 32))
+    coarse = propagate(affinity, masks.to_cells(truth[:1], 8).flatten(2)[..., None])[..., 0].unflatten(-1, (32, 32))
     first, last = (
         type(context)(*(getattr(context, name)[t : t + 1] for name in context.__annotations__)) for t in (0, 2)
     )
     values = model.encode_masks(first, truth[:1, 1:]).flatten(3).mT
-    readout = carry(affinity, values).mT.unflatten(-1, (32, 32))
+    readout = propagate(affinity, values).mT.unflatten(-1, (32, 32))
     guess = model.encode_masks(last, masks.to_pixels(coarse, 8)[:, 1:])
     decoded = masks.aggregate(model.decode_masks(last, readout, guess))[0, 1]
     figure, ax = sheet(

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from selfvos.data.clips import ClipConfig, RawClip, Stretch, assemble, plan_batch
+from selfvos.data.clips import ClipConfig, FrameRange, RawClip, assemble, plan_batch
 from selfvos.errors import UsageError
 from selfvos.ops.paste import PasteConfig
 from selfvos.ops.pseudo_objects import ObjectChoice
@@ -16,7 +16,7 @@ CPU = torch.device("cpu")
 
 
 def test_every_video_comes_once_an_epoch():
-    usable = [Stretch(v, 0, 30) for v in range(10)]
+    usable = [FrameRange(v, 0, 30) for v in range(10)]
     plans = [plan for step in range(5) for plan in plan_batch(usable, ClipConfig(), seed=1, step=step, batch=4)]
     assert Counter(plan.video for plan in plans[:10]) == Counter(range(10))
     assert Counter(plan.video for plan in plans[10:]) == Counter(range(10))
@@ -24,7 +24,7 @@ def test_every_video_comes_once_an_epoch():
 
 
 def test_a_step_is_the_same_whenever_it_is_asked_for():
-    usable = [Stretch(v, 0, 30) for v in range(7)]
+    usable = [FrameRange(v, 0, 30) for v in range(7)]
     ask = lambda seed: plan_batch(usable, ClipConfig(), seed=seed, step=12, batch=4)  # noqa: E731
     assert ask(3) == ask(3)
     assert ask(3) != ask(4)
@@ -40,7 +40,7 @@ def test_a_step_is_the_same_whenever_it_is_asked_for():
 )
 def test_frames_rise_and_stay_inside_their_stretch(length, start, frame_step, last, step):
     config = ClipConfig(offsets=(0, 1, 2, last), frame_step=frame_step)
-    (plan,) = plan_batch([Stretch(0, start, length)], config, seed=0, step=step, batch=1)
+    (plan,) = plan_batch([FrameRange(0, start, length)], config, seed=0, step=step, batch=1)
     assert len(plan.frames) == 4
     assert all(a < b for a, b in pairwise(plan.frames))
     assert start <= plan.frames[0]
@@ -49,7 +49,7 @@ def test_frames_rise_and_stay_inside_their_stretch(length, start, frame_step, la
 
 def test_long_videos_keep_offsets_and_step():
     config = ClipConfig(offsets=(0, 1, 2, 7), frame_step=2)
-    (plan,) = plan_batch([Stretch(0, 0, 100)], config, seed=0, step=0, batch=1)
+    (plan,) = plan_batch([FrameRange(0, 0, 100)], config, seed=0, step=0, batch=1)
     assert [i - plan.frames[0] for i in plan.frames] == [0, 2, 4, 14]
 
 

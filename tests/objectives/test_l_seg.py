@@ -7,7 +7,7 @@ import torch
 from selfvos.errors import UsageError
 from selfvos.models.segmenter import Segmenter, SegmenterConfig
 from selfvos.objectives.base import EncodedClip
-from selfvos.objectives.l_seg import LSeg, LSegConfig, segmentation_loss, with_flaws
+from selfvos.objectives.l_seg import LSeg, LSegConfig, segmentation_loss, with_perturbations
 from selfvos.ops.whitening import WhitenConfig
 from selfvos.types import Clip
 
@@ -124,10 +124,10 @@ def test_flaws_are_in_memory_and_not_in_the_target(model):
         draws = torch.Generator().manual_seed(0)
         return LSeg(LSegConfig(**settings))(EncodedClip(one_clip(masks), model), draws).total
 
-    assert loss(squares(), flaws=1.0) > loss(squares())
-    assert loss(torch.zeros_like(squares()), flaws=1.0) == 0
-    with pytest.raises(UsageError, match="flaws"):
-        LSegConfig(flaws=1.5)
+    assert loss(squares(), perturb=1.0) > loss(squares())
+    assert loss(torch.zeros_like(squares()), perturb=1.0) == 0
+    with pytest.raises(UsageError, match="perturb"):
+        LSegConfig(perturb=1.5)
 
 
 def test_flaws_may_be_in_what_is_remembered_after_the_first_mask(model):
@@ -137,16 +137,16 @@ def test_flaws_may_be_in_what_is_remembered_after_the_first_mask(model):
         draws = torch.Generator().manual_seed(0)
         return LSeg(LSegConfig(frames=frames, **settings))(EncodedClip(one_clip(squares()), model), draws).total
 
-    assert loss(2, flaws=1.0, flawed="later") == loss(2)
-    assert loss(3, flaws=1.0, flawed="later") > loss(3)
+    assert loss(2, perturb=1.0, perturbed="later") == loss(2)
+    assert loss(3, perturb=1.0, perturbed="later") > loss(3)
 
 
 def test_where_there_is_no_flaw_probabilities_stay():
     soft = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0)).softmax(dim=1)
-    assert torch.equal(with_flaws(soft, 0.0, NONE), soft)
+    assert torch.equal(with_perturbations(soft, 0.0, NONE), soft)
     sure = torch.nn.functional.one_hot(squares()[:, 0].clamp(max=1), 2).movedim(-1, 1).float()
     masks = (sure * 0.8 + 0.1).expand(4, -1, -1, -1)
-    found = with_flaws(masks, 1.0, torch.Generator().manual_seed(0))
+    found = with_perturbations(masks, 1.0, torch.Generator().manual_seed(0))
     changed = (found != masks).any(dim=1)
     assert changed.any()
     assert not changed.all()

@@ -3,7 +3,7 @@ import torch
 
 from selfvos.errors import UsageError
 from selfvos.ops.matching import MatchConfig, match
-from selfvos.ops.propagation import carry, dense_affinity, read
+from selfvos.ops.propagation import dense_affinity, propagate
 
 CONFIG = MatchConfig(top_k=4, radius_cells=2.5)
 
@@ -20,26 +20,26 @@ def test_read_equals_the_dense_product(channels):
     matches = match(*problem(), CONFIG)
     values = torch.randn(90, channels)
     dense = torch.zeros(30, 90).scatter_add_(1, matches.index, matches.weight)
-    torch.testing.assert_close(read(values, matches), dense @ values)
+    torch.testing.assert_close(readout(values, matches), dense @ values)
 
 
 def test_read_takes_views_and_other_number_formats():
     matches = match(*problem(), CONFIG)
     values = torch.randn(4, 90, dtype=torch.float64)
     wanted = (values.T[matches.index] * matches.weight[..., None]).sum(dim=1)
-    torch.testing.assert_close(read(values.T, matches), wanted)
+    torch.testing.assert_close(readout(values.T, matches), wanted)
 
 
 def test_read_of_unused_slots_adds_nothing():
     one = torch.ones(1, 1, 2)
     matches = match(one, one[None], torch.tensor([False]), MatchConfig(top_k=5))
-    assert read(torch.tensor([[7.0, 8.0]]), matches).tolist() == [[7.0, 8.0]]
+    assert readout(torch.tensor([[7.0, 8.0]]), matches).tolist() == [[7.0, 8.0]]
 
 
 def test_read_passes_gradients_to_the_values():
     matches = match(*problem(torch.float64), CONFIG)
     values = torch.randn(90, 2, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda v: read(v, matches), values)
+    assert torch.autograd.gradcheck(lambda v: readout(v, matches), values)
 
 
 def test_dense_affinity_is_a_softmax_over_memory():
@@ -65,12 +65,12 @@ def test_only_the_best_matches_share_the_weight():
 def test_sharp_affinity_carries_each_cell_home():
     cells = torch.eye(6)[None]
     values = torch.randn(1, 2, 6, 3)
-    torch.testing.assert_close(carry(dense_affinity(cells, cells, 0.01), values), values)
+    torch.testing.assert_close(propagate(dense_affinity(cells, cells, 0.01), values), values)
 
 
 def test_carry_serves_every_object_and_clip_for_itself():
     affinity, values = torch.rand(2, 7, 5).softmax(dim=1), torch.randn(2, 3, 7, 4)
-    carried = carry(affinity, values)
+    carried = propagate(affinity, values)
     for b in range(2):
         for o in range(3):
             torch.testing.assert_close(carried[b, o], affinity[b].T @ values[b, o])
@@ -82,14 +82,14 @@ def test_all_matches_kept_read_as_the_dense_affinity_carries():
     matches = match(query, memory[:2], torch.tensor([False, False]), everywhere)
     flat = [tensor.reshape(-1, 8).T[None] for tensor in (query, memory[:2])]
     values = torch.randn(60, 3)
-    carried = carry(dense_affinity(*flat, everywhere.temperature), values[None, None])[0, 0]
-    torch.testing.assert_close(read(values, matches), carried, atol=2e-5, rtol=1e-4)
+    carried = propagate(dense_affinity(*flat, everywhere.temperature), values[None, None])[0, 0]
+    torch.testing.assert_close(readout(values, matches), carried, atol=2e-5, rtol=1e-4)
 
 
 def test_gradients_reach_features_and_values():
     query, memory = (torch.randn(2, 3, size, dtype=torch.float64, requires_grad=True) for size in (4, 5))
     values = torch.randn(2, 2, 5, 2, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda q, m, v: carry(dense_affinity(q, m, 0.7), v), (query, memory, values))
+    assert torch.autograd.gradcheck(lambda q, m, v: propagate(dense_affinity(q, m, 0.7), v), (query, memory, values))
 
 
 def test_temperature_must_be_positive():

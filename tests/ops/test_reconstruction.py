@@ -9,9 +9,9 @@ from selfvos.errors import UsageError
 from selfvos.ops.propagation import dense_affinity
 from selfvos.ops.reconstruction import (
     at_cells,
-    carry_window,
     label_loss,
     photometric_loss,
+    propagate_window,
     window_affinity,
     window_scores,
 )
@@ -42,7 +42,7 @@ def test_the_window_equals_all_pairs_with_the_far_ones_left_out(h, w, radius):
         others = randn(2, h, w, seed=3).requires_grad_()
         if windowed:
             scores = window_scores(target, reference, radius_cells=radius, temperature=0.5)
-            rebuilt = carry_window(window_affinity(scores, others), values)
+            rebuilt = propagate_window(window_affinity(scores, others), values)
         else:
             scores = all_pairs(target, reference, radius, 0.5)
             joined = torch.cat([scores, others.flatten(1)[..., None]], dim=-1).softmax(dim=-1)
@@ -58,7 +58,7 @@ def test_a_window_over_the_whole_map_is_the_dense_affinity():
     dense = dense_affinity(target.flatten(2), reference.flatten(2), 0.3)
     scores = window_scores(target, reference, radius_cells=3, temperature=0.3)
     torch.testing.assert_close(
-        carry_window(window_affinity(scores), values), (values.flatten(2) @ dense).unflatten(-1, (3, 4))
+        propagate_window(window_affinity(scores), values), (values.flatten(2) @ dense).unflatten(-1, (3, 4))
     )
 
 
@@ -71,7 +71,7 @@ def test_windows_count_row_by_row_from_the_upper_left():
 
 def test_alike_features_give_the_mean_of_the_window():
     scores = window_scores(torch.zeros(1, 4, 3, 3), torch.zeros(1, 4, 3, 3), radius_cells=1)
-    rebuilt = carry_window(window_affinity(scores), torch.arange(9.0).view(1, 1, 3, 3))
+    rebuilt = propagate_window(window_affinity(scores), torch.arange(9.0).view(1, 1, 3, 3))
     # The corner sees 0 1 3 4, the edge 0 1 2 3 4 5, the middle everything.
     torch.testing.assert_close(rebuilt[0, 0], torch.tensor([[2.0, 2.5, 3.0], [3.5, 4.0, 4.5], [5.0, 5.5, 6.0]]))
 
@@ -79,7 +79,7 @@ def test_alike_features_give_the_mean_of_the_window():
 def test_identical_frames_with_telling_features_are_copied():
     values = torch.rand(1, 3, 4, 5)
     scores = window_scores(telling(4, 5), telling(4, 5), radius_cells=2)
-    rebuilt = carry_window(window_affinity(scores), values)
+    rebuilt = propagate_window(window_affinity(scores), values)
     torch.testing.assert_close(rebuilt, values)
     assert photometric_loss(rebuilt, values).item() == pytest.approx(0, abs=1e-9)
 
@@ -89,7 +89,7 @@ def test_what_moved_is_found_within_reach(radius, found):
     target = telling(5, 7)
     reference = target.roll((1, -2), dims=(2, 3))  # everything has come from one row below, two columns to the left
     values = torch.arange(35.0).view(1, 1, 5, 7)
-    rebuilt = carry_window(window_affinity(window_scores(target, reference, radius_cells=radius)), values)
+    rebuilt = propagate_window(window_affinity(window_scores(target, reference, radius_cells=radius)), values)
     assert (rebuilt[0, 0, 1, 4] == values[0, 0, 2, 2]) == found
 
 
@@ -97,7 +97,7 @@ def test_others_take_their_share_and_carry_nothing():
     scores = window_scores(torch.zeros(1, 2, 1, 1), torch.zeros(1, 2, 1, 1), radius_cells=0)
     affinity = window_affinity(scores, torch.full((1, 1, 1), math.log(3)))
     assert affinity.item() == pytest.approx(0.25)
-    assert carry_window(affinity, torch.full((1, 1, 1, 1), 8.0)).item() == pytest.approx(2.0)
+    assert propagate_window(affinity, torch.full((1, 1, 1, 1), 8.0)).item() == pytest.approx(2.0)
 
 
 @settings(deadline=None, max_examples=30)
@@ -113,7 +113,7 @@ def test_all_pairs_never_exist():
     with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x.numel()) or x, lambda x: x):
         target, reference = randn(1, 4, 24, 24).requires_grad_(), randn(1, 4, 24, 24).requires_grad_()
         affinity = window_affinity(window_scores(target, reference, radius_cells=2))
-        carry_window(affinity, torch.rand(1, 1, 24, 24)).sum().backward()
+        propagate_window(affinity, torch.rand(1, 1, 24, 24)).sum().backward()
     assert max(kept) <= 25 * 24 * 24
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from selfvos.data.packs import build_library
+from selfvos.data.video_cache import build_video_cache
 from selfvos.recipes import RECIPES, mask_vos_resnet18
 from selfvos.settings import from_dict, override, to_dict
 from selfvos.tracking.settings import TrackConfig
@@ -26,7 +26,7 @@ SMALL = [
 
 
 @pytest.fixture(scope="module")
-def library(tmp_path_factory):
+def video_cache(tmp_path_factory):
     root = tmp_path_factory.mktemp("videos")
     rng = np.random.default_rng(0)
     for number in range(2):
@@ -36,17 +36,17 @@ def library(tmp_path_factory):
             frame = ground.copy()
             frame[16:48, 4 * t : 4 * t + 28] = (250, 200, 40)
             Image.fromarray(frame).save(root / f"v{number}" / f"{t:02d}.png")
-    return build_library([root], cache=tmp_path_factory.mktemp("cache"), short_side_px=320)
+    return build_video_cache([root], cache=tmp_path_factory.mktemp("cache"), short_side_px=320)
 
 
 @pytest.mark.parametrize("name", RECIPES.names())
-def test_both_phases_of_every_recipe_run(name, library, tmp_path, tiny_resnet):
+def test_both_phases_of_every_recipe_run(name, video_cache, tmp_path, tiny_resnet):
     # The paper's V and D are large to write down; its own recipes are enough to run them.
     recipe = RECIPES.get(name)()
     slim = ["model.mask_path=slim"] if recipe.model.mask_path == "full" and name != "mask_vos_resnet18" else []
     coarse = ["clips.crop_px=128", f"model.backbone={tiny_resnet}"] if recipe.model.stride == 16 else []
     config = override(recipe, [*SMALL, *slim, *coarse])
-    fit(config, library, tmp_path, device=torch.device("cpu"))
+    fit(config, video_cache, tmp_path, device=torch.device("cpu"))
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [line["phase"] for line in lines] == ["warmup", "joint"]
     assert all(np.isfinite(line["loss"]) for line in lines)

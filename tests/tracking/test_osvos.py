@@ -76,7 +76,7 @@ def test_has_the_interface_of_the_tracker(followed, colour_model):
     assert isinstance(tracker, MaskTracker)
     own = make_tracker(colour_model, TrackConfig(rounds=0, short_side_px=SIZE))
     assert isinstance(own, MaskTracker)
-    assert own.mark == ""
+    assert own.supervision == ""
     assert own.start(*draw({1: (16, 16), 700: (46, 44)})).dtype == first.dtype
     other = own.step(draw({1: (28, 24), 700: (40, 30)})[0])
     assert (type(other), other.dtype, other.shape) == (type(result), result.dtype, result.shape)
@@ -85,7 +85,7 @@ def test_has_the_interface_of_the_tracker(followed, colour_model):
     assert result.shape == mask.shape
     assert [state.id for state in tracker.objects] == [1, 700]
     assert all(not state.lost and 0.5 < state.confidence <= 1 for state in tracker.objects)
-    assert "supervised" in tracker.mark
+    assert "supervised" in tracker.supervision
 
 
 def test_an_object_may_appear_later(colour_model):

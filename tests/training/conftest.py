@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from selfvos.data.clips import ClipConfig
-from selfvos.data.packs import build_library
+from selfvos.data.video_cache import build_video_cache
 from selfvos.models.segmenter import SegmenterConfig
 from selfvos.ops.clustering import ClusterConfig
 from selfvos.ops.warp import CropConfig
@@ -68,8 +68,8 @@ def cache(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def library(videos, cache):
-    return build_library([videos], cache=cache, short_side_px=320)
+def video_cache(videos, cache):
+    return build_video_cache([videos], cache=cache, short_side_px=320)
 
 
 @pytest.fixture

@@ -88,13 +88,13 @@ def test_a_full_disk_leaves_the_last_checkpoint_whole(model, config, tmp_path, m
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-0000003"]
 
 
-def test_a_run_branched_off_a_warmup_ends_as_one_that_did_it_itself(config, library, tmp_path):
+def test_a_run_branched_off_a_warmup_ends_as_one_that_did_it_itself(config, video_cache, tmp_path):
     alone, warm, branched = (tmp_path / name for name in ("alone", "warm", "branched"))
-    fit(config, library, alone, device=CPU)
-    fit(replace(config, joint=replace(config.joint, epochs=0), track={"last": 1}), library, warm, device=CPU)
+    fit(config, video_cache, alone, device=CPU)
+    fit(replace(config, joint=replace(config.joint, epochs=0), track={"last": 1}), video_cache, warm, device=CPU)
     branch(warm, branched, config)
     branch(warm, branched, replace(config, seed=6))  # there is a checkpoint already: nothing changes
-    fit(config, library, branched, device=CPU, resume=True)
+    fit(config, video_cache, branched, device=CPU, resume=True)
     assert (branched / "weights.safetensors").read_bytes() == (alone / "weights.safetensors").read_bytes()
     lines = [(run / "metrics.jsonl").read_text().splitlines() for run in (alone, branched)]
     seen = [[{**json.loads(line), "seconds": 0} for line in each] for each in lines]

@@ -25,15 +25,15 @@ STEPS = 10
 RUNNER = """
 import json, sys, time, torch
 from pathlib import Path
-from selfvos.data.packs import build_library
+from selfvos.data.video_cache import build_video_cache
 from selfvos.settings import from_dict
 from selfvos.training.fit import fit
 from selfvos.training.settings import TrainConfig
 
 videos, cache, run, settings, pause = sys.argv[1:]
 torch.set_num_threads(1)
-library = build_library([videos], cache=Path(cache), short_side_px=320)
-fit(from_dict(TrainConfig, json.loads(settings)), library, Path(run), device=torch.device("cpu"), resume=True,
+video_cache = build_video_cache([videos], cache=Path(cache), short_side_px=320)
+fit(from_dict(TrainConfig, json.loads(settings)), video_cache, Path(run), device=torch.device("cpu"), resume=True,
     watch=lambda report: time.sleep(float(pause)))
 """
 
@@ -62,9 +62,9 @@ def wait_for_steps(run, count, process):
     pytest.fail("no progress")
 
 
-def test_both_phases_run_with_fresh_pseudo_masks(config, library, tmp_path):
+def test_both_phases_run_with_fresh_pseudo_masks(config, video_cache, tmp_path):
     seen = []
-    path = fit(config, library, tmp_path, device=CPU, watch=seen.append)
+    path = fit(config, video_cache, tmp_path, device=CPU, watch=seen.append)
     lines = metrics(tmp_path)
     assert [line["step"] for line in lines] == list(range(1, STEPS + 1))
     assert [line["phase"] for line in lines] == ["warmup"] * 4 + ["joint"] * 6
@@ -77,13 +77,13 @@ def test_both_phases_run_with_fresh_pseudo_masks(config, library, tmp_path):
     assert model.config == config.model
 
 
-def test_a_run_that_another_process_trains_is_left_alone(config, library, tmp_path):
+def test_a_run_that_another_process_trains_is_left_alone(config, video_cache, tmp_path):
     with exclusive(tmp_path / "run"), pytest.raises(UsageError, match="another process works on"):
-        fit(config, library, tmp_path / "run", device=CPU, resume=True)
+        fit(config, video_cache, tmp_path / "run", device=CPU, resume=True)
     assert not (tmp_path / "run" / "settings.json").exists()
 
 
-def test_the_mask_path_learns_in_the_joint_phase_alone(config, library, tmp_path):
+def test_the_mask_path_learns_in_the_joint_phase_alone(config, video_cache, tmp_path):
     names = ["mask_path.join.weight", "encoder.backbone.conv1.weight"]
     states = {}
 
@@ -91,7 +91,7 @@ def test_the_mask_path_learns_in_the_joint_phase_alone(config, library, tmp_path
         if (report.stage, report.done) in {("warmup", 1), ("warmup", 4), ("joint", 6)}:
             states[report.stage, report.done] = None
 
-    fit(config, library, tmp_path, device=CPU, watch=remember)
+    fit(config, video_cache, tmp_path, device=CPU, watch=remember)
     assert len(states) == 3
     folders = sorted((tmp_path / "checkpoints").glob("step-*"))
     assert [folder.name for folder in folders] == ["step-0000009", "step-0000010"]
@@ -99,7 +99,7 @@ def test_the_mask_path_learns_in_the_joint_phase_alone(config, library, tmp_path
     assert all(not torch.equal(early[name], late[name]) for name in names)
 
 
-def test_a_rate_of_zero_freezes_the_encoder_and_its_normalisation(config, library, tmp_path):
+def test_a_rate_of_zero_freezes_the_encoder_and_its_normalisation(config, video_cache, tmp_path):
     still = replace(
         config,
         warmup=replace(config.warmup, epochs=0),
@@ -109,7 +109,7 @@ def test_a_rate_of_zero_freezes_the_encoder_and_its_normalisation(config, librar
     model = Segmenter(config.model)
     before = {name: value.clone() for name, value in model.encoder.state_dict().items()}
     head = model.mask_path.join.weight.detach().clone()
-    fit(still, library, tmp_path, device=CPU, start=model)
+    fit(still, video_cache, tmp_path, device=CPU, start=model)
     assert all(torch.equal(value, before[name]) for name, value in model.encoder.state_dict().items())
     assert not torch.equal(model.mask_path.join.weight, head)
 
@@ -156,16 +156,16 @@ def test_two_processes_agree(config, videos, cache, tmp_path):
     load_weights(tmp_path / "run" / "weights.safetensors")
 
 
-def test_a_folder_with_a_run_is_not_overwritten(config, library, tmp_path):
-    fit(config, library, tmp_path, device=CPU)
+def test_a_folder_with_a_run_is_not_overwritten(config, video_cache, tmp_path):
+    fit(config, video_cache, tmp_path, device=CPU)
     before = weights_of(tmp_path)
     with pytest.raises(UsageError, match="--resume"):
-        fit(config, library, tmp_path, device=CPU)
-    fit(config, library, tmp_path, device=CPU, resume=True)  # finished already: nothing to do
+        fit(config, video_cache, tmp_path, device=CPU)
+    fit(config, video_cache, tmp_path, device=CPU, resume=True)  # finished already: nothing to do
     assert weights_of(tmp_path) == before
 
 
-def test_a_loss_that_stays_infinite_stops_the_run_and_keeps_the_checkpoint(config, library, tmp_path, monkeypatch):
+def test_a_loss_that_stays_infinite_stops_the_run_and_keeps_the_checkpoint(config, video_cache, tmp_path, monkeypatch):
     kind = OBJECTIVES.get("l_short")
     plain = kind.forward
     calls = []
@@ -177,7 +177,7 @@ def test_a_loss_that_stays_infinite_stops_the_run_and_keeps_the_checkpoint(confi
 
     monkeypatch.setattr(kind, "forward", broken)
     with pytest.raises(Diverged, match="4 steps"):
-        fit(config, library, tmp_path, device=CPU)
+        fit(config, video_cache, tmp_path, device=CPU)
     found = latest_checkpoint(tmp_path)
     assert found is not None
     tensors = load_file(found.folder / "model.safetensors")

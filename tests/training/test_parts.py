@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-from selfvos.data.clips import assemble, load_clip, plan_batch, stretches
+from selfvos.data.clips import assemble, frame_ranges, load_clip, plan_batch
 from selfvos.errors import UsageError
 from selfvos.models.precision import autocast, decide
 from selfvos.models.segmenter import Segmenter
 from selfvos.ops.paste import PasteConfig
-from selfvos.training.board import Board, draw_clips
 from selfvos.training.interruption import listen
-from selfvos.training.journal import Journal
+from selfvos.training.metrics_log import MetricsLog
 from selfvos.training.optimiser import make_optimizer, rate_factor, set_rates
 from selfvos.training.settings import ObjectiveSpec, OptimizerConfig, PhaseConfig
 from selfvos.training.step import TrainingStep
+from selfvos.training.tensorboard_log import TensorBoardLog, draw_clips
 
 CPU = torch.device("cpu")
 
@@ -26,7 +26,7 @@ CPU = torch.device("cpu")
 def test_a_resumed_journal_drops_what_lies_beyond_its_checkpoint(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"step": 1}\n{"step": 2}\n{"step": 3}\n{"step": 4, "lo')
-    journal = Journal(path, keep_until=2)
+    journal = MetricsLog(path, keep_until=2)
     journal.write(step=3, loss=0.5)
     journal.close()
     assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == [1, 2, 3]
@@ -132,11 +132,11 @@ def test_a_phase_needs_objectives():
 
 
 @pytest.fixture
-def clip(library, config):
-    plans = plan_batch(stretches(library, config.clips), config.clips, seed=0, step=0, batch=2)
+def clip(video_cache, config):
+    plans = plan_batch(frame_ranges(video_cache, config.clips), config.clips, seed=0, step=0, batch=2)
     maps = np.zeros((3, 8, 12), dtype=np.uint8)
     maps[:, 2:6, 2:7] = 1
-    raws = [load_clip(library, plan, maps) for plan in plans]
+    raws = [load_clip(video_cache, plan, maps) for plan in plans]
     generator = torch.Generator().manual_seed(0)
     return assemble(raws, config.clips, config.pseudo_masks.objects, PasteConfig(), generator=generator, device=CPU)
 
@@ -150,7 +150,7 @@ def test_pictures_show_frames_affinity_masks_and_prediction(config, clip):
 
 def test_the_board_writes_where_tensorboard_is_installed(config, clip, tmp_path):
     pytest.importorskip("tensorboard", reason="the logs extra is not installed")
-    board = Board(tmp_path)
+    board = TensorBoardLog(tmp_path)
     board.scalars(1, {"loss": 2.0})
     board.pictures(Segmenter(config.model), clip, 1)
     board.close()

@@ -75,7 +75,7 @@ def test_has_the_interface_of_the_tracker(trained):
     system, model, clip, _ = trained
     tracker = make_tracker(model, TrackConfig(short_side_px=SQUARES["side"]))
     assert isinstance(tracker, MaskTracker)
-    assert tracker.mark == f"supervised system {system}, trained on pseudo masks"
+    assert tracker.supervision == f"supervised system {system}, trained on pseudo masks"
     frames, masks = as_video(clip)
     ids = np.array([0, 700, 3])[masks]
     assert (tracker.start(frames[0], ids[0]) == ids[0]).all()
@@ -112,7 +112,7 @@ def test_gradients_reach_every_network(trained):
     assert model.encoder.backbone.get_parameter("layer1.0.conv1.weight").grad.abs().sum() > 0
 
 
-@pytest.mark.parametrize("system", ["stm", "rgmp"])
+@pytest.supervision.parametrize("system", ["stm", "rgmp"])
 def test_what_does_not_go_together_is_refused(system, tiny_resnet):
     model = build(system, tiny_resnet).eval()
     with pytest.raises(UsageError, match="make_tracker"):
@@ -129,7 +129,7 @@ def test_what_does_not_go_together_is_refused(system, tiny_resnet):
         Segmenter(SegmenterConfig(last_stage=3, stride=16, mask_path="slim"))
 
 
-@pytest.mark.parametrize("system", ["stm", "rgmp"])
+@pytest.supervision.parametrize("system", ["stm", "rgmp"])
 def test_clips_that_are_too_short_or_have_no_masks_are_refused(system, tiny_resnet, squares):
     kind, clip, model = OBJECTIVES.get(system), squares(**SQUARES), build(system, tiny_resnet)
     objective = kind(kind.Config())

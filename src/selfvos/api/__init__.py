@@ -1,14 +1,14 @@
 """What the package does, as plain functions: the only place where all floors meet."""
 
+from selfvos.api.benchmark_runs import track_together
 from selfvos.api.catalogue import names, recipe
 from selfvos.api.clusters import cluster, tint
 from selfvos.api.conversion import convert
 from selfvos.api.datasets import check_dataset, pack_results, validate_archive
 from selfvos.api.demo import demo
-from selfvos.api.learning import adapt, open_library, train
+from selfvos.api.learning import adapt, open_video_cache, train
 from selfvos.api.scoring import evaluate, flat_settings, protocol_config, score, score_together
 from selfvos.api.tracking import track, track_config, track_to
-from selfvos.api.walking import track_together
 from selfvos.api.weights import load, pick_device
 from selfvos.tracking.system import make_tracker
 
@@ -23,7 +23,7 @@ __all__ = [
     "load",
     "make_tracker",
     "names",
-    "open_library",
+    "open_video_cache",
     "pack_results",
     "pick_device",
     "protocol_config",

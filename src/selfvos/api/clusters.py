@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from selfvos.data.clips import Stretch
+from selfvos.data.clips import FrameRange
 from selfvos.data.overlay import contact_sheet, overlay, save_image
-from selfvos.data.packs import Pack, build_library, default_cache
 from selfvos.data.video import VideoWriter
+from selfvos.data.video_cache import CachedVideo, build_video_cache, default_cache
 from selfvos.models.segmenter import Segmenter
 from selfvos.ops.matched import check_matched
 from selfvos.training.pseudo_masks import refresh
@@ -55,26 +55,29 @@ def cluster(
     config = config or PseudoMaskConfig()
     check_matched(config.feature, model.encoder.backbone.channels)
     roots = [videos] if isinstance(videos, str | Path) else list(videos)
-    library = build_library(
+    video_cache = build_video_cache(
         roots, cache=Path(cache) if cache else default_cache(), short_side_px=_CACHE_SHORT_SIDE, min_frames=1
     )
-    usable = [Stretch(v, 0, len(pack)) for v, pack in enumerate(library.packs)]
+    usable = [FrameRange(v, 0, len(cached)) for v, cached in enumerate(video_cache.videos)]
     out = Path(out)
-    made = refresh(model, library, usable, config, out / "pseudo_masks", seed=seed, round=0, progress=progress)
-    return [_draw(library.packs[stretch.video], stretch, made.maps(stretch), out) for stretch in made.stretches]
+    made = refresh(model, video_cache, usable, config, out / "pseudo_masks", seed=seed, round=0, progress=progress)
+    return [
+        _draw(video_cache.videos[frame_range.video], frame_range, made.maps(frame_range), out)
+        for frame_range in made.frame_ranges
+    ]
 
 
-def _draw(pack: Pack, stretch: Stretch, maps: UInt8[np.ndarray, "t h w"], out: Path) -> Path:
-    name = pack.name.replace("/", "__")
-    shown = np.unique(np.linspace(0, stretch.length - 1, _COLUMNS).round().astype(int))
-    frames = [pack.frame(stretch.start + int(i)) for i in shown]
+def _draw(cached: CachedVideo, frame_range: FrameRange, maps: UInt8[np.ndarray, "t h w"], out: Path) -> Path:
+    name = cached.name.replace("/", "__")
+    shown = np.unique(np.linspace(0, frame_range.length - 1, _COLUMNS).round().astype(int))
+    frames = [cached.frame(frame_range.start + int(i)) for i in shown]
     tinted = [tint(frame, maps[i]) for frame, i in zip(frames, shown, strict=True)]
     sheet = out / f"{name}.png"
-    labels = [f"frame {stretch.start + int(i)}" for i in shown] + [f"{maps.max() + 1} clusters"] * len(shown)
+    labels = [f"frame {frame_range.start + int(i)}" for i in shown] + [f"{maps.max() + 1} clusters"] * len(shown)
     save_image(sheet, contact_sheet([*frames, *tinted], columns=len(shown), labels=labels))
     with VideoWriter(out / f"{name}.mp4", fps=_FPS) as video:
-        for i in range(stretch.length):
-            video.write(tint(pack.frame(stretch.start + i), maps[i]))
+        for i in range(frame_range.length):
+            video.write(tint(cached.frame(frame_range.start + i), maps[i]))
     return sheet
 
 

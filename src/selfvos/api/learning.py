@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from selfvos.api.weights import pick_device
-from selfvos.data.packs import Library, build_library, default_cache
+from selfvos.data.video_cache import VideoCache, build_video_cache, default_cache
 from selfvos.errors import UsageError
 from selfvos.models.segmenter import Segmenter
 from selfvos.recipes.adaptation import adaptation
@@ -45,8 +45,8 @@ def train(
         Interrupted: Ctrl-C or SIGTERM, after a checkpoint.
         OutOfSpace: The disk is full; the last checkpoint is untouched.
     """
-    library = open_library(videos, config, cache, packing)
-    return fit(config, library, Path(out), device=pick_device(device), resume=resume, start=start, watch=watch)
+    video_cache = open_video_cache(videos, config, cache, packing)
+    return fit(config, video_cache, Path(out), device=pick_device(device), resume=resume, start=start, watch=watch)
 
 
 def adapt(
@@ -93,15 +93,15 @@ def adapt(
     )
 
 
-def open_library(
+def open_video_cache(
     videos: str | Path | Sequence[str | Path],
     config: TrainConfig,
     cache: str | Path | None = None,
     packing: Progress = nobody,
-) -> Library:
+) -> VideoCache:
     """Return the videos as a training with these settings sees them; see `train`."""
     roots = [videos] if isinstance(videos, str | Path) else list(videos)
-    return build_library(
+    return build_video_cache(
         roots,
         cache=Path(cache) if cache else default_cache(),
         short_side_px=config.clips.cache_short_side_px,

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from selfvos.api.walking import archive_path, follow_masks, follow_points, look_ahead, remove_old
+from selfvos.api.benchmark_runs import archive_path, follow_masks, follow_points, look_ahead, remove_old
 from selfvos.data.benchmarks.base import BENCHMARKS, Benchmark
 from selfvos.data.points import PointVideo
 from selfvos.data.submissions import Archive, pack
@@ -30,7 +30,7 @@ from selfvos.tracking.settings import TrackConfig
 from selfvos.tracking.system import make_tracker, recommended
 from selfvos.types import Progress, nobody
 
-_MARK = "mark"
+_SUPERVISION = "supervision"
 
 
 def evaluate(
@@ -69,7 +69,7 @@ def evaluate(
     out = Path(out)
     total = look_ahead(videos)
     results = remove_old(videos, out)
-    done, precision, mark = 0, "", ""
+    done, precision, supervision = 0, "", ""
     for video in videos.videos:
         overlay = out / "overlays" / f"{video.name}.mp4" if overlays else None
         if isinstance(video, PointVideo):
@@ -77,17 +77,21 @@ def evaluate(
             steps = follow_points(tracker, video, results)
         else:
             tracker = make_tracker(model, config)
-            mark = tracker.mark
+            supervision = tracker.supervision
             steps = follow_masks(tracker, video, results, overlay)
         precision = tracker.precision
         for _ in steps:
             done += 1
             watch(video.name, done, total)
-    settings = {"weights": digest(model.state_dict()), **flat_settings(config, mark), "track.precision": precision}
+    settings = {
+        "weights": digest(model.state_dict()),
+        **flat_settings(config, supervision),
+        "track.precision": precision,
+    }
     if not videos.scored_here:
         return _archive(videos, out, settings, lambda done, total: watch("packing", done, total or 0))
     report = _report(videos, Path(root), results, settings, _telling(watch, "scoring"))
-    report = replace(report, note=_join(mark, report.note))
+    report = replace(report, note=_join(supervision, report.note))
     _write(report, videos, results, out)
     return report
 
@@ -107,9 +111,9 @@ def protocol_config(model: Segmenter, benchmark: str, *, root: str | Path) -> Tr
     return _protocol_config(model, BENCHMARKS.get(benchmark)(Path(root)))
 
 
-def flat_settings(config: TrackConfig, mark: str = "") -> dict[str, str | float]:
+def flat_settings(config: TrackConfig, supervision: str = "") -> dict[str, str | float]:
     """Return settings of the tracker as a report lists them, one line each, and what its results are marked with."""
-    return {**({_MARK: mark} if mark else {}), **_flat(to_dict(config))}
+    return {**({_SUPERVISION: supervision} if supervision else {}), **_flat(to_dict(config))}
 
 
 def score(
@@ -194,7 +198,7 @@ def _merged(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str
 
 def _archive(benchmark: Benchmark, out: Path, settings: dict[str, str | float], progress: Progress) -> Archive:
     archive = pack(out / "masks", benchmark, archive_path(benchmark, out), progress=progress)
-    archive = replace(archive, note=_join(str(settings.get(_MARK, "")), archive.note))
+    archive = replace(archive, note=_join(str(settings.get(_SUPERVISION, "")), archive.note))
     content = {**archive.to_dict(), "provenance": _provenance(settings)}
     write_text(out / "report.json", json.dumps(content, indent=1) + "\n")
     return archive
@@ -208,7 +212,7 @@ def _marked_name(name: str, results: Path) -> str:
     """Return the name of a result, marked where the report that `evaluate` wrote beside it is."""
     try:
         report = json.loads((results.parent / "report.json").read_text(encoding="utf-8"))
-        return f"{name} (supervised)" if "supervised" in report["provenance"][_MARK] else name
+        return f"{name} (supervised)" if "supervised" in report["provenance"][_SUPERVISION] else name
     except (OSError, ValueError, KeyError, TypeError):
         # Results of another program: nobody marked them.
         return name

@@ -36,7 +36,7 @@ def data_pack(
     archive: Annotated[Path, typer.Option("--out", help="The zip to write.")],
     as_json: AsJson = False,
 ) -> None:
-    """Pack results into the archive that the official server takes, and validate it.
+    """CachedVideo results into the archive that the official server takes, and validate it.
 
     Example: `selfvos data pack result/masks youtube-vos-2019-valid --root YouTubeVOS --out submission.zip`
     """

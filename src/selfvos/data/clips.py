@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from jaxtyping import Int32, UInt8
 
-from selfvos.data.packs import Library
+from selfvos.data.video_cache import VideoCache
 from selfvos.errors import UsageError
+from selfvos.ops.guided_filter import filter_labels
 from selfvos.ops.paste import PasteConfig, paste_objects
 from selfvos.ops.pseudo_objects import ObjectChoice, choose_objects, known_at_first
-from selfvos.ops.snap import snap
 from selfvos.ops.warp import CropConfig, crop, crop_labels, sample_crop
 from selfvos.types import Clip
 
@@ -44,7 +44,7 @@ class ClipConfig:
 
 
 @dataclass(frozen=True)
-class Stretch:
+class FrameRange:
     """The part of a video that clips may come from."""
 
     video: int
@@ -70,19 +70,19 @@ class RawClip:
     """Cluster maps of the whole frames, at any resolution; negative where nothing can be an object."""
 
 
-def stretches(library: Library, config: ClipConfig) -> list[Stretch]:
+def frame_ranges(video_cache: VideoCache, config: ClipConfig) -> list[FrameRange]:
     """Return the whole of every video that is long enough for a clip.
 
     Raises:
         UsageError: None is.
     """
-    usable = [Stretch(v, 0, len(p)) for v, p in enumerate(library.packs) if len(p) >= len(config.offsets)]
+    usable = [FrameRange(v, 0, len(p)) for v, p in enumerate(video_cache.videos) if len(p) >= len(config.offsets)]
     if not usable:
         raise UsageError(f"no video has {len(config.offsets)} frames, as a clip with offsets {config.offsets} needs")
     return usable
 
 
-def plan_batch(usable: Sequence[Stretch], config: ClipConfig, *, seed: int, step: int, batch: int) -> list[ClipPlan]:
+def plan_batch(usable: Sequence[FrameRange], config: ClipConfig, *, seed: int, step: int, batch: int) -> list[ClipPlan]:
     """Choose the clips of one step: every stretch once before any comes again.
 
     Args:
@@ -102,11 +102,11 @@ def plan_batch(usable: Sequence[Stretch], config: ClipConfig, *, seed: int, step
 
 
 def load_clip(
-    library: Library, plan: ClipPlan, maps: UInt8[np.ndarray, "t h w"] | Int32[np.ndarray, "t h w"] | None = None
+    video_cache: VideoCache, plan: ClipPlan, maps: UInt8[np.ndarray, "t h w"] | Int32[np.ndarray, "t h w"] | None = None
 ) -> RawClip:
     """Decode the frames of one planned clip; `maps` are the cluster maps of these frames."""
-    pack = library.packs[plan.video]
-    return RawClip(frames=np.stack([pack.frame(i) for i in plan.frames]), index=plan.frames, maps=maps)
+    cached = video_cache.videos[plan.video]
+    return RawClip(frames=np.stack([cached.frame(i) for i in plan.frames]), index=plan.frames, maps=maps)
 
 
 def assemble(
@@ -144,20 +144,20 @@ def assemble(
     if not masks:
         return Clip(frames=batch, index=index)
     labels = torch.stack(masks).to(device)
-    if choice.snap_px:
-        snapped = snap(batch.flatten(0, 1), labels.flatten(0, 1), radius_px=choice.snap_px)
+    if choice.edge_px:
+        snapped = filter_labels(batch.flatten(0, 1), labels.flatten(0, 1), radius_px=choice.edge_px)
         labels = snapped.view_as(labels)
     batch, labels = paste_objects(batch, labels, paste, generator, label=choice.objects)
     return Clip(frames=batch, index=index, masks=known_at_first(labels))
 
 
-def _plan_clip(stretch: Stretch, config: ClipConfig, draw: np.random.Generator) -> ClipPlan:
+def _plan_clip(frame_range: FrameRange, config: ClipConfig, draw: np.random.Generator) -> ClipPlan:
     # A video too short for the frame step gives up the step first, then the span.
-    step = min(config.frame_step, max(1, (stretch.length - 1) // config.offsets[-1]))
-    span = min(config.offsets[-1] * step, stretch.length - 1)
+    step = min(config.frame_step, max(1, (frame_range.length - 1) // config.offsets[-1]))
+    span = min(config.offsets[-1] * step, frame_range.length - 1)
     squeeze = span / (config.offsets[-1] * step)
     places = [math.floor(offset * step * squeeze) for offset in config.offsets]
     for i in range(1, len(places)):
         places[i] = max(places[i], places[i - 1] + 1)
-    start = stretch.start + int(draw.integers(stretch.length - places[-1]))
-    return ClipPlan(video=stretch.video, frames=tuple(start + place for place in places))
+    start = frame_range.start + int(draw.integers(frame_range.length - places[-1]))
+    return ClipPlan(video=frame_range.video, frames=tuple(start + place for place in places))

@@ -70,7 +70,11 @@ def _masks(out: Path, name: str) -> Path:
 def _notes(out: Path, name: str) -> dict[str, str | float]:
     """Return what the report of a system says of its weights, its tracking and its being supervised."""
     report = json.loads((out / "scores" / name / "report.json").read_text())
-    return {key: v for key, v in report["provenance"].items() if key in ("mark", "weights") or key.startswith("track.")}
+    return {
+        key: v
+        for key, v in report["provenance"].items()
+        if key in ("supervision", "weights") or key.startswith("track.")
+    }
 
 
 def _costs(asked: Plan, names: Sequence[str], out: Path) -> dict[str, Any]:

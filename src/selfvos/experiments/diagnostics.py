@@ -83,9 +83,11 @@ def cluster_pictures(asked: Plan, shown: Mapping[str, str]) -> list[tuple[str, b
         return []
     last = {row: masks[-1] for row, (masks, _) in rows.items()}
     first = next(iter(last.values()))
-    common = [one.video for one in first.stretches if all(_of(masks, one.video) for masks in last.values())]
-    library = _library(asked, next(iter(last)))
-    return [(library.packs[video].name, _sheet(library.packs[video], video, last)) for video in common[:_PICTURED]]
+    common = [one.video for one in first.frame_ranges if all(_of(masks, one.video) for masks in last.values())]
+    video_cache = _library(asked, next(iter(last)))
+    return [
+        (video_cache.videos[video].name, _sheet(video_cache.videos[video], video, last)) for video in common[:_PICTURED]
+    ]
 
 
 def _rounds_by_row(asked: Plan, shown: Mapping[str, str]) -> dict[str, tuple[list[PseudoMasks], TrainConfig]]:
@@ -102,7 +104,7 @@ def _rounds_by_row(asked: Plan, shown: Mapping[str, str]) -> dict[str, tuple[lis
 def _library(asked: Plan, row: str):
     training = asked.steps[asked.seeds[row][0].name].training
     assert training is not None
-    return api.open_library(list(asked.budget.videos), training, asked.budget.cache)
+    return api.open_video_cache(list(asked.budget.videos), training, asked.budget.cache)
 
 
 def _decoding(asked: Plan, name: str, benchmark: str, root: Path, out: Path) -> dict[str, Any] | None:
@@ -129,21 +131,21 @@ def _defined(numbers: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _of(masks: PseudoMasks, video: int):
-    return next((stretch for stretch in masks.stretches if stretch.video == video), None)
+    return next((frame_range for frame_range in masks.frame_ranges if frame_range.video == video), None)
 
 
-def _sheet(pack, video: int, rows: Mapping[str, PseudoMasks]) -> bytes:
+def _sheet(cached, video: int, rows: Mapping[str, PseudoMasks]) -> bytes:
     """Draw the middle frame that a video's clusters cover, and these clusters by row."""
     pictures, labels = [], []
     for row, masks in rows.items():
-        stretch = _of(masks, video)
-        assert stretch is not None
-        middle = stretch.length // 2
-        frame = pack.frame(stretch.start + middle)
+        frame_range = _of(masks, video)
+        assert frame_range is not None
+        middle = frame_range.length // 2
+        frame = cached.frame(frame_range.start + middle)
         if not pictures:
             pictures.append(_reduced(frame))
-            labels.append(f"frame {stretch.start + middle}")
-        pictures.append(_reduced(api.tint(frame, masks.maps(stretch)[middle])))
+            labels.append(f"frame {frame_range.start + middle}")
+        pictures.append(_reduced(api.tint(frame, masks.maps(frame_range)[middle])))
         labels.append(row)
     file = io.BytesIO()
     sheet = contact_sheet(pictures, columns=6, labels=labels)

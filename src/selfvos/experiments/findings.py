@@ -14,15 +14,15 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from selfvos.data.benchmarks.base import LabelledVideo
-from selfvos.data.clips import Stretch, stretches
-from selfvos.data.packs import Library
+from selfvos.data.clips import FrameRange, frame_ranges
 from selfvos.data.source import read_image
+from selfvos.data.video_cache import VideoCache
 from selfvos.evaluation.metrics import region_similarity
 from selfvos.models.segmenter import Segmenter
 from selfvos.tracking.framing import Framing
 from selfvos.tracking.settings import TrackConfig
 from selfvos.tracking.tracker import Tracker
-from selfvos.training.pseudo_masks import PseudoMasks, choose_stretches
+from selfvos.training.pseudo_masks import PseudoMasks, choose_ranges
 from selfvos.training.settings import TrainConfig
 
 VIDEOS = 24
@@ -60,23 +60,21 @@ class RoundOfDecoding:
     """J with the true masks."""
 
 
-def rounds_of(run: Path, config: TrainConfig, library: Library) -> list[PseudoMasks]:
+def rounds_of(run: Path, config: TrainConfig, video_cache: VideoCache) -> list[PseudoMasks]:
     """Return the rounds of pseudo masks that a run has left behind, in order.
 
     Args:
         run: Folder of the run.
         config: Its settings.
-        library: The videos that it learned from.
+        video_cache: The videos that it learned from.
     """
-    usable = stretches(library, config.clips)
-    names = tuple(pack.name for pack in library.packs)
+    usable = frame_ranges(video_cache, config.clips)
+    names = tuple(pack.name for pack in video_cache.videos)
     # After an interruption a round may have been made anew, with other weights: the later one is what was used.
     folders = sorted((run / "pseudo_masks").glob("round-*"), key=lambda folder: folder.stat().st_mtime)
     latest = {int(re.findall(r"round-(\d+)", folder.name)[0]): folder for folder in folders}
     return [
-        PseudoMasks(
-            latest[number], choose_stretches(usable, config.pseudo_masks, seed=config.seed, round=number), names
-        )
+        PseudoMasks(latest[number], choose_ranges(usable, config.pseudo_masks, seed=config.seed, round=number), names)
         for number in sorted(latest)
     ]
 
@@ -90,7 +88,7 @@ def describe_rounds(rounds: Sequence[PseudoMasks], config: TrainConfig) -> list[
     """
     found = []
     for number, masks in enumerate(rounds):
-        maps = [masks.maps(stretch) for stretch in masks.stretches[:VIDEOS]]
+        maps = [masks.maps(frame_range) for frame_range in masks.frame_ranges[:VIDEOS]]
         before = list(_pairs(rounds[number - 1], masks)) if number else []
         agreements = [agreement(old, new) for old, new in before]
         found.append(
@@ -187,18 +185,18 @@ def _pairs(
     before: PseudoMasks, after: PseudoMasks
 ) -> Iterator[tuple[UInt8[np.ndarray, "t h w"], UInt8[np.ndarray, "t h w"]]]:
     """Yield the maps of two rounds for the frames that both have clustered."""
-    old = {stretch.video: stretch for stretch in before.stretches}
-    both = (stretch for stretch in after.stretches if stretch.video in old)
-    for stretch in islice(both, VIDEOS):
-        first = max(stretch.start, old[stretch.video].start)
-        end = min(_end(stretch), _end(old[stretch.video]))
+    old = {frame_range.video: frame_range for frame_range in before.frame_ranges}
+    both = (frame_range for frame_range in after.frame_ranges if frame_range.video in old)
+    for frame_range in islice(both, VIDEOS):
+        first = max(frame_range.start, old[frame_range.video].start)
+        end = min(_end(frame_range), _end(old[frame_range.video]))
         if first < end:
             pair = [
                 (masks.maps(one)[first - one.start : end - one.start])
-                for masks, one in ((before, old[stretch.video]), (after, stretch))
+                for masks, one in ((before, old[frame_range.video]), (after, frame_range))
             ]
             yield pair[0], pair[1]
 
 
-def _end(stretch: Stretch) -> int:
-    return stretch.start + stretch.length
+def _end(frame_range: FrameRange) -> int:
+    return frame_range.start + frame_range.length

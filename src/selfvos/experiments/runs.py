@@ -134,8 +134,8 @@ def score_all(
             tracked[name][video] = seconds[1:]
             write_text(out / name / "tracked.json", json.dumps({**wanted[name], "videos": tracked[name]}) + "\n")
     for name in todo:
-        mark = api.make_tracker(model, todo[name]).mark
-        notes = {"weights": asked["weights"], **api.flat_settings(todo[name], mark)}
+        supervision = api.make_tracker(model, todo[name]).supervision
+        notes = {"weights": asked["weights"], **api.flat_settings(todo[name], supervision)}
         api.score(out / name / "masks", benchmark, root=root, out=out / name, settings=notes)
         # The median: one frame may wait for a busy disk.
         seconds = [one for video in tracked[name].values() for one in video]

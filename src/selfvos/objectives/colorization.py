@@ -21,7 +21,7 @@ from torch.nn import functional
 from selfvos.errors import UsageError
 from selfvos.objectives.base import OBJECTIVES, EncodedClip, Objective
 from selfvos.ops.colour import AB_CENTRES, ab_bins, grey, rgb_to_lab
-from selfvos.ops.propagation import carry, dense_affinity
+from selfvos.ops.propagation import dense_affinity, propagate
 from selfvos.ops.reconstruction import at_cells, label_loss
 from selfvos.types import FrameFeatures, LossTerms
 
@@ -78,7 +78,7 @@ def colorization_loss(
     with torch.autocast(target.device.type, enabled=False):
         affinity = dense_affinity(target.float().flatten(2), _cells(references.float()), temperature)
     bins = functional.one_hot(colours.flatten(1), len(AB_CENTRES)).to(affinity.dtype)
-    guess = carry(affinity, bins[:, None])[:, 0].mT  # b bins m
+    guess = propagate(affinity, bins[:, None])[:, 0].mT  # b bins m
     return label_loss(guess.unflatten(-1, truth.shape[-2:]), truth)
 
 

@@ -26,7 +26,7 @@ from selfvos.errors import UsageError
 from selfvos.objectives.base import OBJECTIVES, EncodedClip, Objective
 from selfvos.objectives.colorization import consecutive_frames, feature_map
 from selfvos.ops.colour import AB_CENTRES, ab_bins, jitter, rgb_to_lab
-from selfvos.ops.reconstruction import at_cells, carry_window, label_loss, window_affinity, window_scores
+from selfvos.ops.reconstruction import at_cells, label_loss, propagate_window, window_affinity, window_scores
 from selfvos.types import LossTerms, SegmenterLike
 
 _EMBEDDING = 64
@@ -108,7 +108,7 @@ def short_loss(
     losses = []
     for i, affinity in enumerate(onward):
         start = torch.where(truth[:, i, None, None, None], colours[:, i], guess) if i else guess
-        guess = carry_window(affinity, start)
+        guess = propagate_window(affinity, start)
         losses.append(label_loss(guess, labels[:, i + 1]))
     return torch.stack(losses).sum()
 
@@ -136,10 +136,10 @@ def long_loss(
     there = colours
     losses = []
     for k, affinity in enumerate(onward):
-        there = carry_window(affinity, there)
+        there = propagate_window(affinity, there)
         home = there
         for link in reversed(back[: k + 1]):
-            home = carry_window(link, home)
+            home = propagate_window(link, home)
         losses.append(label_loss(home, labels))
     return torch.stack(losses).sum()
 

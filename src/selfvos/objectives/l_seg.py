@@ -10,9 +10,9 @@ from torch import Tensor
 from selfvos.errors import UsageError
 from selfvos.objectives.base import OBJECTIVES, EncodedClip, Objective
 from selfvos.ops import masks as mask_ops
-from selfvos.ops.flaws import flaw
 from selfvos.ops.matched import matched
-from selfvos.ops.propagation import carry, dense_affinity
+from selfvos.ops.perturbations import perturb
+from selfvos.ops.propagation import dense_affinity, propagate
 from selfvos.ops.whitening import WhitenConfig, fit_whitening
 from selfvos.types import LossTerms, MaskContext
 
@@ -37,9 +37,9 @@ class LSegConfig:
     """Matches of each cell that count, as in tracking; 0: all."""
     own_memory: bool = False
     """Remember what was predicted for later frames, as in tracking, instead of their pseudo masks."""
-    flaws: float = 0.0
+    perturb: float = 0.0
     """Share of the objects that memory shows with a flaw, a side missing or too much, in [0, 1]."""
-    flawed: Literal["first", "later"] = "first"
+    perturbed: Literal["first", "later"] = "first"
     """Which of memory's masks have them: the first one, or those after it, as in tracking, where the first is true."""
 
     def __post_init__(self) -> None:
@@ -47,10 +47,10 @@ class LSegConfig:
             raise UsageError("l_seg needs at least 1 object, 2 frames and 1 round")
         if self.top_k < 0:
             raise UsageError(f"l_seg: top_k must be at least 0, got {self.top_k}")
-        if not 0 <= self.flaws <= 1:
-            raise UsageError(f"l_seg: flaws must be in [0, 1], got {self.flaws}")
-        if self.flawed not in ("first", "later"):
-            raise UsageError(f"l_seg: flawed must be first or later, got {self.flawed!r}")
+        if not 0 <= self.perturb <= 1:
+            raise UsageError(f"l_seg: perturb must be in [0, 1], got {self.perturb}")
+        if self.perturbed not in ("first", "later"):
+            raise UsageError(f"l_seg: perturbed must be first or later, got {self.perturbed!r}")
 
 
 def segmentation_loss(
@@ -79,11 +79,13 @@ def compete(logits: Float[Tensor, "b o y x"], present: Bool[Tensor, "b o"]) -> F
     return mask_ops.log_aggregate(logits.float().masked_fill(~present[:, :, None, None], -30.0))
 
 
-def with_flaws(masks: Float[Tensor, "b o1 y x"], share: float, generator: torch.Generator) -> Float[Tensor, "b o1 y x"]:
-    """Give a share of the objects a flaw, see `flaw`; where there is none, probabilities stay as they are."""
+def with_perturbations(
+    masks: Float[Tensor, "b o1 y x"], share: float, generator: torch.Generator
+) -> Float[Tensor, "b o1 y x"]:
+    """Give a share of the objects a flaw, see `perturb`; where there is none, probabilities stay as they are."""
     objects = masks.shape[1] - 1
     labels = masks.argmax(dim=1)
-    flawed = flaw(labels, objects, share, generator)
+    flawed = perturb(labels, objects, share, generator)
     return torch.where((flawed != labels)[:, None], mask_ops.one_hot(flawed, objects), masks)
 
 
@@ -137,8 +139,8 @@ class LSeg(Objective):
                 losses += found
                 known = guess.detach() if self.config.own_memory else known
             if t + 1 < used:
-                if self.config.flaws and (t > 0) == (self.config.flawed == "later"):
-                    known = with_flaws(known, self.config.flaws, generator)
+                if self.config.perturb and (t > 0) == (self.config.perturbed == "later"):
+                    known = with_perturbations(known, self.config.perturb, generator)
                 memory.write(keys[t], known, clip.model.encode_masks(context, known[:, 1:]))
         loss = torch.stack(losses).mean()
         return LossTerms(total=loss, parts={"l_seg": loss.detach()})
@@ -164,12 +166,12 @@ class LSeg(Objective):
         labels: Tensor,
         present: Tensor,
     ) -> tuple[list[Tensor], Tensor]:
-        readout, coarse = memory.read(key)
+        values_read, coarse = memory.readout(key)
         guess = mask_ops.to_pixels(coarse, clip.frames.shape[-1] // coarse.shape[-1])
         losses = []
         for _ in range(self.config.rounds):
             values = clip.model.encode_masks(context, guess[:, 1:].detach())
-            logits = clip.model.decode_masks(context, readout, values)
+            logits = clip.model.decode_masks(context, values_read, values)
             losses.append(segmentation_loss(logits, labels, present))
             guess = compete(logits, present).exp()
         return losses, guess
@@ -190,11 +192,11 @@ class _Memory:
         self._labels.append(mask_ops.to_cells(masks, stride).flatten(2)[..., None])
         self._values.append(values.flatten(3).mT)
 
-    def read(self, key: Tensor) -> tuple[Float[Tensor, "b o v h w"], Float[Tensor, "b o1 h w"]]:
+    def readout(self, key: Tensor) -> tuple[Float[Tensor, "b o v h w"], Float[Tensor, "b o1 h w"]]:
         h, w = key.shape[-2:]
         affinity = dense_affinity(key.flatten(2), torch.cat(self._keys, dim=2), self._temperature, top_k=self._top_k)
-        values = carry(affinity, torch.cat(self._values, dim=2).float())
-        coarse = carry(affinity.detach(), torch.cat(self._labels, dim=2))
+        values = propagate(affinity, torch.cat(self._values, dim=2).float())
+        coarse = propagate(affinity.detach(), torch.cat(self._labels, dim=2))
         return values.mT.unflatten(-1, (h, w)), coarse[..., 0].unflatten(-1, (h, w))
 
 

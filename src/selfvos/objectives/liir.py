@@ -30,7 +30,7 @@ from selfvos.objectives.base import OBJECTIVES, EncodedClip, Objective
 from selfvos.objectives.colorization import feature_map
 from selfvos.objectives.mast import EMBEDDING, check_odds, draw_pair, take_channel
 from selfvos.ops.contrast import similarity
-from selfvos.ops.reconstruction import at_cells, carry_window, photometric_loss, window_affinity, window_scores
+from selfvos.ops.reconstruction import at_cells, photometric_loss, propagate_window, window_affinity, window_scores
 from selfvos.types import LossTerms
 
 _REGION_EMBEDDING = 128
@@ -177,7 +177,7 @@ class LIIR(Objective):
         scores = window_scores(target, reference, radius_cells=radius, temperature=temperature)
         others = None if strangers is None else other_videos(target, strangers, temperature=temperature)
         affinity = window_affinity(scores, others)
-        return affinity, carry_window(affinity, at_cells(colour[:, 0], stride))
+        return affinity, propagate_window(affinity, at_cells(colour[:, 0], stride))
 
     def _strangers(self, features: Tensor, position: Tensor, generator: torch.Generator) -> Tensor:
         """Draw cells of each clip's first frame, in places that say nothing."""

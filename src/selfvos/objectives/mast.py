@@ -22,7 +22,7 @@ from selfvos.errors import UsageError
 from selfvos.objectives.base import OBJECTIVES, EncodedClip, Objective
 from selfvos.objectives.colorization import feature_map
 from selfvos.ops.colour import lab_to_rgb, rgb_to_lab
-from selfvos.ops.reconstruction import at_cells, carry_window, photometric_loss, window_affinity, window_scores
+from selfvos.ops.reconstruction import at_cells, photometric_loss, propagate_window, window_affinity, window_scores
 from selfvos.types import LossTerms
 
 EMBEDDING = 64
@@ -79,7 +79,7 @@ def mast_loss(
     """
     stride = target_colour.shape[-1] // target.shape[-1]
     scores = window_scores(target, reference, radius_cells=radius_px // stride, temperature=temperature)
-    rebuilt = carry_window(window_affinity(scores), at_cells(reference_colour, stride))
+    rebuilt = propagate_window(window_affinity(scores), at_cells(reference_colour, stride))
     return photometric_loss(rebuilt, target_colour)
 
 

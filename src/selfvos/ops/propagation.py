@@ -9,7 +9,7 @@ from selfvos.errors import UsageError
 from selfvos.ops.matching import Matches, gpu_kernels
 
 
-def read(values: Float[Tensor, "r c"], matches: Matches) -> Float[Tensor, "m c"]:
+def readout(values: Float[Tensor, "r c"], matches: Matches) -> Float[Tensor, "m c"]:
     """Mix, for each query cell, the values of the memory cells that it was matched with.
 
     The cost depends on the number of matches and channels, not on the number of memory cells.
@@ -60,7 +60,7 @@ def dense_affinity(
     return scores.softmax(dim=1)
 
 
-def carry(affinity: Float[Tensor, "b r m"], values: Float[Tensor, "b o r c"]) -> Float[Tensor, "b o m c"]:
+def propagate(affinity: Float[Tensor, "b r m"], values: Float[Tensor, "b o r c"]) -> Float[Tensor, "b o m c"]:
     """Mix the memory cells' values of every object into the query cells, in one product for all objects.
 
     Args:

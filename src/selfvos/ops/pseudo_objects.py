@@ -27,7 +27,7 @@ class ObjectChoice:
     """Least share of an object's area, in every frame, that hangs together."""
     objects: int = 2
     """Objects chosen per clip where there are as many candidates."""
-    snap_px: int = 0
+    edge_px: int = 0
     """Outlines move to edges of the picture that are no further off than about this; 0: they end at feature cells."""
 
     def __post_init__(self) -> None:
@@ -37,8 +37,8 @@ class ObjectChoice:
             raise UsageError(f"min_largest_component must be 0 to 1, got {self.min_largest_component}")
         if self.objects < 1:
             raise UsageError(f"objects must be at least 1, got {self.objects}")
-        if self.snap_px < 0:
-            raise UsageError(f"snap_px must be at least 0, got {self.snap_px}")
+        if self.edge_px < 0:
+            raise UsageError(f"edge_px must be at least 0, got {self.edge_px}")
 
 
 def clean(maps: UInt8[Tensor, "t h w"], clusters: int, min_cells: int = 16) -> UInt8[Tensor, "t h w"]:

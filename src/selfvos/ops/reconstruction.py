@@ -74,7 +74,7 @@ def window_affinity(
     return (scores - torch.logaddexp(scores.logsumexp(dim=1), others)[:, None]).exp()
 
 
-def carry_window(affinity: Float[Tensor, "b k h w"], values: Float[Tensor, "b v h w"]) -> Float[Tensor, "b v h w"]:
+def propagate_window(affinity: Float[Tensor, "b k h w"], values: Float[Tensor, "b v h w"]) -> Float[Tensor, "b v h w"]:
     """Mix what the cells of each window carry: colours, labels, anything.
 
     Args:

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from selfvos.errors import DataError, UsageError
-from selfvos.ops.reconstruction import carry_window, window_scores
+from selfvos.ops.reconstruction import propagate_window, window_scores
 
 _LARGEST_STEP = 4
 """Cells between two places of the coarse window, at most."""
@@ -82,7 +82,7 @@ def attend(
         weight = (window.scores - total).exp()
         if config.compact_above is not None:
             weight = compact(weight, above=config.compact_above)
-        carried += window.carry(weight, values.movedim(2, 0)).flatten(1).T
+        carried += window.propagate(weight, values.movedim(2, 0)).flatten(1).T
     return carried
 
 
@@ -115,8 +115,8 @@ class _Window:
 
     scores: Float[Tensor, "k h w"]
 
-    def carry(self, weight: Float[Tensor, "k h w"], values: Float[Tensor, "o h w"]) -> Float[Tensor, "o h w"]:
-        return carry_window(weight[None], values[None])[0]
+    def propagate(self, weight: Float[Tensor, "k h w"], values: Float[Tensor, "o h w"]) -> Float[Tensor, "o h w"]:
+        return propagate_window(weight[None], values[None])[0]
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class _MovedWindow:
     scores: Float[Tensor, "k h w"]
     centre: Float[Tensor, "2 h w"]
 
-    def carry(self, weight: Float[Tensor, "k h w"], values: Float[Tensor, "o h w"]) -> Float[Tensor, "o h w"]:
+    def propagate(self, weight: Float[Tensor, "k h w"], values: Float[Tensor, "o h w"]) -> Float[Tensor, "o h w"]:
         shares = _spread(weight, self.centre)
         carried = torch.zeros_like(values)
         for share, (cells, inside) in zip(shares, _neighbours(self.centre, len(shares)), strict=True):

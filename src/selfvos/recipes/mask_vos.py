@@ -85,7 +85,7 @@ def mask_vos_resnet18_small() -> TrainConfig:
     """
     tiny = mask_vos_resnet18_tiny()
     matched = {"feature": "layer2+layer3", "whiten": {"shrinkage": 0.03, "channels": 192}}
-    shown = {"top_k": 10, "own_memory": True, "flaws": 0.5, "flawed": "later"}
+    shown = {"top_k": 10, "own_memory": True, "perturb": 0.5, "perturbed": "later"}
     seg = ObjectiveSpec(name="l_seg", settings={**matched, **shown})
     masks = tiny.pseudo_masks
     return replace(
@@ -101,7 +101,7 @@ def mask_vos_resnet18_small() -> TrainConfig:
         pseudo_masks=replace(
             masks,
             refresh_epochs=10,
-            objects=replace(masks.objects, snap_px=10),
+            objects=replace(masks.objects, edge_px=10),
             paste=PasteConfig(probability=0.5),
             max_videos=80,
             max_frames=8,

@@ -13,7 +13,7 @@ from selfvos.ops import masks as mask_ops
 from selfvos.ops.copies import repeat_first
 from selfvos.ops.label_map import at_places, native_maps
 from selfvos.ops.matching import Matches, match
-from selfvos.ops.propagation import read
+from selfvos.ops.propagation import readout
 from selfvos.ops.window_attention import attend
 from selfvos.tracking.framing import Framing
 from selfvos.tracking.memory import Memory
@@ -45,7 +45,7 @@ def carry(key: Float[Tensor, "h w c"], memory: Memory, config: TrackConfig) -> F
     """Carry the labels that are remembered to a frame."""
     if config.attend is not None:
         return attend(key, memory.keys, memory.labels, memory.ages, config.attend)
-    return read(memory.labels, find(key, memory, config))
+    return readout(memory.labels, find(key, memory, config))
 
 
 def fold(labels: Float[Tensor, "1 o1 h2 w2"], scale: int) -> Float[Tensor, "m l"]:

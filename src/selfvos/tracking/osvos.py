@@ -13,8 +13,8 @@ from selfvos.errors import UsageError
 from selfvos.models.segmenter import Segmenter
 from selfvos.models.side_network import SideNetwork
 from selfvos.ops.masks import balanced_cross_entropy
-from selfvos.tracking.guided import GuidedTracker
 from selfvos.tracking.settings import TrackConfig
+from selfvos.tracking.supervised import SupervisedTracker
 from selfvos.tracking.system import SYSTEMS
 
 log = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ def augment(
 
 
 @SYSTEMS.register("osvos", about="supervised: OSVOS, one network per object, fine-tuned on its first mask (slow start)")
-class OSVOSTracker(GuidedTracker):
+class OSVOSTracker(SupervisedTracker):
     """Fine-tunes a copy of the encoder on the first mask of each object, then looks at every frame by itself.
 
     No parent network stands between encoder and video: what the encoder knows of objects is what its own training
@@ -106,7 +106,7 @@ class OSVOSTracker(GuidedTracker):
         self.precision = "float32"
 
     @property
-    def mark(self) -> str:
+    def supervision(self) -> str:
         """What results are marked with wherever they are shown."""
         return "supervised system osvos, fine-tuned on first masks, without a parent network"
 

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from selfvos.models.segmenter import Segmenter
 from selfvos.ops.masks import aggregate
-from selfvos.tracking.guided import GuidedTracker, require_path
 from selfvos.tracking.settings import TrackConfig
+from selfvos.tracking.supervised import SupervisedTracker, require_path
 from selfvos.tracking.system import SYSTEMS
 
 
@@ -19,7 +19,7 @@ class RGMPTrackConfig:
 
 
 @SYSTEMS.register("rgmp", about="supervised: RGMP, the first frame beside the latest mask; wants its weights")
-class RGMPTracker(GuidedTracker):
+class RGMPTracker(SupervisedTracker):
     """Sees each frame with the latest mask of each object, beside the frame in which it was drawn.
 
     Source:

@@ -11,8 +11,8 @@ from selfvos.errors import UsageError
 from selfvos.models.segmenter import Segmenter
 from selfvos.ops.masks import aggregate
 from selfvos.ops.space_time import as_memory, space_time_read
-from selfvos.tracking.guided import GuidedTracker, require_path
 from selfvos.tracking.settings import TrackConfig
+from selfvos.tracking.supervised import SupervisedTracker, require_path
 from selfvos.tracking.system import SYSTEMS
 from selfvos.types import MaskContext
 
@@ -41,7 +41,7 @@ class _Seen:
 @SYSTEMS.register(
     "stm", about="supervised: STM, a memory of the first, the latest and every 5th frame; wants its weights"
 )
-class STMTracker(GuidedTracker):
+class STMTracker(SupervisedTracker):
     """Reads keys and values of past frames, for each object its own, and decodes what they say.
 
     Source:

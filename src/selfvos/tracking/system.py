@@ -8,7 +8,7 @@ from jaxtyping import UInt8
 from selfvos.models.segmenter import Segmenter
 from selfvos.registry import Registry
 from selfvos.settings import from_dict
-from selfvos.tracking.roster import Ids
+from selfvos.tracking.object_table import Ids
 from selfvos.tracking.settings import TrackConfig
 from selfvos.types import ObjectState
 
@@ -21,7 +21,7 @@ class MaskTracker(Protocol):
     """Frame in, mask out, whatever the system."""
 
     @property
-    def mark(self) -> str:
+    def supervision(self) -> str:
         """What sets its results apart wherever they are shown: that it is supervised; empty where nothing does."""
         ...
 

@@ -10,10 +10,10 @@ from torch import Tensor
 from selfvos.errors import UsageError
 from selfvos.models.segmenter import Segmenter
 from selfvos.ops import masks as mask_ops
+from selfvos.ops.guided_filter import guided_filter
 from selfvos.ops.label_map import LabelMap
 from selfvos.ops.matching import Matches
-from selfvos.ops.propagation import read
-from selfvos.ops.snap import follow_edges
+from selfvos.ops.propagation import readout
 from selfvos.tracking.eye import Eye
 from selfvos.tracking.labels import (
     carry,
@@ -28,8 +28,8 @@ from selfvos.tracking.labels import (
     with_changes,
 )
 from selfvos.tracking.memory import Entry
+from selfvos.tracking.object_table import Ids, ObjectTable
 from selfvos.tracking.refinement import WatchRounds, embed, refine
-from selfvos.tracking.roster import Ids, Roster
 from selfvos.tracking.settings import TrackConfig
 from selfvos.tracking.system import MEMORY, SYSTEMS, recommended, system_name
 from selfvos.types import FrameFeatures, MaskContext, ObjectState, nobody
@@ -92,12 +92,12 @@ class Tracker:
         """``float32`` or ``bfloat16``: what the visual encoder computes in."""
         self.watch_rounds: WatchRounds = nobody
         """Called with the coarse masks of every tracked frame as round 0, then with those of each round after it."""
-        self._roster: Roster | None = None
+        self._table: ObjectTable | None = None
         self._memory = empty_memory(self.config)
         self._latest: _Seen | None = None
 
     @property
-    def mark(self) -> str:
+    def supervision(self) -> str:
         """What sets results apart wherever they are shown: nothing, unless the weights learned from true masks."""
         return "supervised: trained on true masks" if self._model.notes.get("recipe", {}).get("true_masks") else ""
 
@@ -109,7 +109,7 @@ class Tracker:
     @property
     def objects(self) -> tuple[ObjectState, ...]:
         """State of every object in the latest frame, in the order in which they were given."""
-        return self._roster.states if self._roster else ()
+        return self._table.states if self._table else ()
 
     @torch.inference_mode()
     def start(self, frame: UInt8[np.ndarray, "y x 3"], mask: Ids) -> Ids:
@@ -125,12 +125,12 @@ class Tracker:
         Raises:
             MaskMismatch: The mask has another size than the frame, or no object.
         """
-        self._roster = Roster(self._eye.fit(frame), self.config, mask)
+        self._table = ObjectTable(self._eye.fit(frame), self.config, mask)
         self._memory, self._latest = empty_memory(self.config), None
-        image, features = self._eye.look(frame, self._roster.framing)
+        image, features = self._eye.look(frame, self._table.framing)
         self._eye.begin(features)
         self._accept(self._given(image, features, mask))
-        return self._roster.as_ids(mask)
+        return self._table.as_ids(mask)
 
     @torch.inference_mode()
     def step(self, frame: UInt8[np.ndarray, "y x 3"], mask: Ids | None = None) -> Ids:
@@ -148,15 +148,15 @@ class Tracker:
             UsageError: `start` has not been called.
             MaskMismatch: Frame or mask have another size than the first frame.
         """
-        roster = self._started()
-        roster.check_frame(frame)
+        table = self._started()
+        table.check_frame(frame)
         if mask is not None:
-            roster.check(mask)
+            table.check(mask)
         self._remember()
-        seen = self._follow(*self._eye.look(frame, roster.framing))
+        seen = self._follow(*self._eye.look(frame, table.framing))
         if mask is not None and mask.any():
             seen = self._insert(seen, mask)
-        return roster.read_out(self._accept(seen), mask)
+        return table.read_out(self._accept(seen), mask)
 
     @torch.inference_mode()
     def look_ahead(self, frame: UInt8[np.ndarray, "y x 3"]) -> None:
@@ -180,19 +180,19 @@ class Tracker:
             UsageError: There is no frame to correct.
             MaskMismatch: Another size than the frame's.
         """
-        roster = self._started()
-        roster.check(mask)
+        table = self._started()
+        table.check(mask)
         if self._latest is None:
             raise UsageError("no frame to correct yet; call start first")
         self._memory.forget_recent()
-        self._make_room(roster.enrol(mask))
+        self._make_room(table.enrol(mask))
         self._accept(self._draw(self._latest.key, self._latest.context, mask))
-        return roster.as_ids(mask)
+        return table.as_ids(mask)
 
-    def _started(self) -> Roster:
-        if self._roster is None:
+    def _started(self) -> ObjectTable:
+        if self._table is None:
             raise UsageError("the tracker has no first mask yet; call start(frame, mask) before")
-        return self._roster
+        return self._table
 
     def _make_room(self, new: int) -> None:
         if new and len(self._memory):
@@ -203,9 +203,9 @@ class Tracker:
         return self._draw(self._eye.key(features), context, mask)
 
     def _draw(self, key: Tensor, context: MaskContext | None, mask: Ids) -> _Seen:
-        roster = self._started()
-        drawn = roster.draw(mask, key.device)
-        cells = roster.draw_cells(mask, self._label_stride, key.device)
+        table = self._started()
+        drawn = table.draw(mask, key.device)
+        cells = table.draw_cells(mask, self._label_stride, key.device)
         coarse = mask_ops.to_cells(drawn, self._label_stride) if cells is None else cells
         return _Seen(key, context, coarse, drawn, pinned=True)
 
@@ -214,12 +214,14 @@ class Tracker:
         h, w, _ = key.shape
         if not self.config.rounds:
             mixed = self.config.attend is not None
-            carried = carry(key, self._memory, self.config) if mixed else read(self._memory.labels, self._matches(key))
+            carried = (
+                carry(key, self._memory, self.config) if mixed else readout(self._memory.labels, self._matches(key))
+            )
             settled = settle(self._unfolded(carried, (h, w)), self.config.labels)[None]
             seen = _Seen(key, None, settled, None, pinned=False)
             return self._snapped(image, seen) if self.config.snap_px else seen
         matches = self._matches(key)
-        coarse = self._unfolded(read(self._memory.labels, matches), (h, w))[None]
+        coarse = self._unfolded(readout(self._memory.labels, matches), (h, w))[None]
         context = self._model.prepare_masks(image, features)
         start = mask_ops.to_pixels(coarse, self._label_stride)
         self.watch_rounds(0, start)
@@ -247,25 +249,23 @@ class Tracker:
     def _snapped(self, image: Tensor, seen: _Seen) -> _Seen:
         masks = self._pixels(seen)
         # Not remembered: small mistakes along edges would add up from frame to frame.
-        return replace(seen, shown=follow_edges(image, masks, radius_px=self.config.snap_px).clamp(0, 1))
+        return replace(seen, shown=guided_filter(image, masks, radius_px=self.config.snap_px).clamp(0, 1))
 
     def _pixels(self, seen: _Seen) -> Float[Tensor, "1 o1 y x"]:
         return mask_ops.to_pixels(seen.coarse, self._label_stride) if seen.fine is None else seen.fine
 
     def _values(self, objects: range, matches: Matches, grid: tuple[int, int]) -> Float[Tensor, "1 o v h w"]:
-        values = torch.stack([read(self._memory.values(o), matches).T for o in objects])
+        values = torch.stack([readout(self._memory.values(o), matches).T for o in objects])
         return values.unflatten(2, grid)[None]
 
     def _insert(self, seen: _Seen, mask: Ids) -> _Seen:
-        roster = self._started()
-        before = len(roster.ids)
+        table = self._started()
+        before = len(table.ids)
         fine = self._pixels(seen)
-        drawn = roster.insert(fine, mask)
-        self._make_room(len(roster.ids) - before)
-        cells = roster.draw_cells(mask, self._label_stride, fine.device)
-        coarse = (
-            mask_ops.to_cells(drawn, self._label_stride) if cells is None else roster.over(seen.coarse, cells, mask)
-        )
+        drawn = table.insert(fine, mask)
+        self._make_room(len(table.ids) - before)
+        cells = table.draw_cells(mask, self._label_stride, fine.device)
+        coarse = mask_ops.to_cells(drawn, self._label_stride) if cells is None else table.over(seen.coarse, cells, mask)
         return _Seen(seen.key, seen.context, coarse, drawn, pinned=True)
 
     def _remember(self) -> None:
@@ -285,12 +285,12 @@ class Tracker:
         self._memory.keep(entry, given=seen.pinned)
 
     def _accept(self, seen: _Seen) -> LabelMap:
-        roster = self._started()
+        table = self._started()
         fine = seen.fine if seen.shown is None else seen.shown
         maps, stride = (seen.coarse, self._label_stride) if fine is None else (fine, 1)
-        found = roster.decide(maps[0], stride)
+        found = table.decide(maps[0], stride)
         if self.config.labels.hard:
-            cells = harden(found.channel, len(roster.ids) + 1, roster.framing, self._label_stride, self.config.labels)
+            cells = harden(found.channel, len(table.ids) + 1, table.framing, self._label_stride, self.config.labels)
             seen = replace(seen, coarse=cells.to(seen.coarse.device))
         self._latest = seen
         return found

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from selfvos.data.clips import assemble, stretches
-from selfvos.data.packs import Library
+from selfvos.data.clips import assemble, frame_ranges
+from selfvos.data.video_cache import VideoCache
 from selfvos.errors import Diverged, Interrupted, UsageError
 from selfvos.models.precision import autocast, decide
 from selfvos.models.segmenter import Segmenter
@@ -22,16 +22,16 @@ from selfvos.models.weights import save_weights
 from selfvos.settings import to_dict
 from selfvos.storage import exclusive, write_text
 from selfvos.training import checkpoint as checkpoints
-from selfvos.training.board import Board
 from selfvos.training.checkpoint import Position
+from selfvos.training.clip_loader import ClipLoader
 from selfvos.training.distributed import World, join
-from selfvos.training.feed import Feed
 from selfvos.training.interruption import Interruption, listen
-from selfvos.training.journal import Journal
+from selfvos.training.metrics_log import MetricsLog
 from selfvos.training.optimiser import make_optimizer, rate_factor, set_rates
 from selfvos.training.pseudo_masks import PseudoMasks, refresh
 from selfvos.training.settings import PhaseConfig, TrainConfig
 from selfvos.training.step import TrainingStep
+from selfvos.training.tensorboard_log import TensorBoardLog
 from selfvos.training.true_masks import TrueMasks, find_true_masks
 from selfvos.types import Clip, nobody
 
@@ -59,7 +59,7 @@ Watch = Callable[[Report], None]
 
 def fit(
     config: TrainConfig,
-    library: Library,
+    video_cache: VideoCache,
     run: Path,
     *,
     device: torch.device,
@@ -71,7 +71,7 @@ def fit(
 
     Args:
         config: The recipe. When a run is resumed, the settings inside its checkpoint count instead.
-        library: The videos.
+        video_cache: The videos.
         run: Folder of the run: settings, metrics, checkpoints, pseudo masks, weights.
         device: Where to compute.
         resume: Go on from the newest whole checkpoint; without one, start.
@@ -90,7 +90,7 @@ def fit(
         if found and not resume:
             raise UsageError(f"{run} holds a run already; add --resume to go on with it, or choose another folder")
         torch.manual_seed((found.config if found else config).seed)
-        trainer = _Trainer(found.config if found else config, library, run, world, asked, watch, start)
+        trainer = _Trainer(found.config if found else config, video_cache, run, world, asked, watch, start)
         try:
             if found:
                 trainer.restore(found)
@@ -105,41 +105,41 @@ class _Trainer:
     def __init__(
         self,
         config: TrainConfig,
-        library: Library,
+        video_cache: VideoCache,
         run: Path,
         world: World,
         asked: Interruption,
         watch: Watch,
         start: Segmenter | None,
     ) -> None:
-        self.config, self.library, self.run, self.world = config, library, run, world
+        self.config, self.video_cache, self.run, self.world = config, video_cache, run, world
         self.asked, self.watch = asked, watch
         model = (start or Segmenter(config.model)).to(world.device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.model = model.train()
-        self.usable = stretches(library, config.clips)
+        self.usable = frame_ranges(video_cache, config.clips)
         self.position = Position()
         self.precision = decide(config.precision, world.device)
         self.failures = 0
         self._pending: dict[str, Any] = {}
         """State of a phase that was left or interrupted, until the next one has taken it over."""
-        self._journal: Journal | None = None
-        self._board: Board | None = None
+        self._metrics: MetricsLog | None = None
+        self._tensorboard: TensorBoardLog | None = None
 
     def restore(self, found: checkpoints.Checkpoint) -> None:
         self._pending = checkpoints.restore(found, self.model)
         self.position, self.precision = found.position, found.precision
 
     def close(self) -> None:
-        if self._journal:
-            self._journal.close()
-        if self._board:
-            self._board.close()
+        if self._metrics:
+            self._metrics.close()
+        if self._tensorboard:
+            self._tensorboard.close()
 
     def run_all(self) -> Path:
         if self.world.is_main:
             write_text(self.run / "settings.json", json.dumps(to_dict(self.config), indent=1))
-            self._journal = Journal(self.run / "metrics.jsonl", keep_until=self.position.total)
-            self._board = Board(self.run / "tensorboard")
+            self._metrics = MetricsLog(self.run / "metrics.jsonl", keep_until=self.position.total)
+            self._tensorboard = TensorBoardLog(self.run / "tensorboard")
         for name in _PHASES[_PHASES.index(self.position.phase) :]:
             self._phase(name, getattr(self.config, name))
             if name != _PHASES[-1]:
@@ -158,8 +158,10 @@ class _Trainer:
         wrapped = self.world.wrap(module)
         for number, first, last in self._rounds(module, per_epoch, steps):
             masks = self._refresh(number, module, optimizer) if module.needs_masks else None
-            usable = masks.stretches if masks else self.usable
-            feed = Feed(self.library, usable, self.config.clips, self._seed(name), phase.batch_clips, self.world, masks)
+            usable = masks.frame_ranges if masks else self.usable
+            feed = ClipLoader(
+                self.video_cache, usable, self.config.clips, self._seed(name), phase.batch_clips, self.world, masks
+            )
             started = max(first, self.position.step)
             for step, raws in zip(range(started, last), feed.batches(range(started, last)), strict=True):
                 begin = time.perf_counter()
@@ -177,8 +179,8 @@ class _Trainer:
                 module.after_step()
                 self.position = Position(phase=name, step=step + 1, total=self.position.total + 1)
                 self._record(name, step + 1, steps, losses, seconds=time.perf_counter() - begin, rate=factor)
-                if self._board and self.position.total % self.config.picture_steps == 0:
-                    self._board.pictures(self.model, clip, self.position.total)
+                if self._tensorboard and self.position.total % self.config.picture_steps == 0:
+                    self._tensorboard.pictures(self.model, clip, self.position.total)
                 self._save_if_due(module, optimizer, last_step=step + 1 == steps)
         self._pending = {"phase": name, "objectives": module.objectives.state_dict()}
         self.model.requires_grad_(True)
@@ -210,14 +212,14 @@ class _Trainer:
 
     def _refresh(self, round: int, module: TrainingStep, optimizer: torch.optim.Optimizer) -> PseudoMasks | TrueMasks:
         if self.config.true_masks:
-            return find_true_masks(Path(self.config.true_masks), self.library, self.usable)
+            return find_true_masks(Path(self.config.true_masks), self.video_cache, self.usable)
         if self.position.phase == "joint" and self.position.step:
             # Clustering takes long: an interruption there must not cost the steps before it.
             self._save(module, optimizer)
         self.world.align(self.model)
         masks = refresh(
             self.model,
-            self.library,
+            self.video_cache,
             self.usable,
             self.config.pseudo_masks,
             self.run / "pseudo_masks",
@@ -274,10 +276,10 @@ class _Trainer:
     def _record(
         self, name: str, step: int, steps: int, losses: dict[str, float], *, seconds: float, rate: float
     ) -> None:
-        if self._journal and self._board:
+        if self._metrics and self._tensorboard:
             facts = {"phase": name, "seconds": round(seconds, 4), "rate": rate}
-            self._journal.write(step=self.position.total, **facts, **losses)
-            self._board.scalars(self.position.total, {**losses, "seconds": seconds, "rate": rate})
+            self._metrics.write(step=self.position.total, **facts, **losses)
+            self._tensorboard.scalars(self.position.total, {**losses, "seconds": seconds, "rate": rate})
         self.watch(Report(name, step, steps, losses))
 
     def _save_if_due(self, module: TrainingStep, optimizer: torch.optim.Optimizer, *, last_step: bool) -> None:

@@ -7,17 +7,17 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int32
 
-from selfvos.data.clips import ClipPlan, Stretch
+from selfvos.data.clips import ClipPlan, FrameRange
 from selfvos.data.mask_png import read_mask
-from selfvos.data.packs import Library
+from selfvos.data.video_cache import VideoCache
 from selfvos.errors import DataError
 
 
 @dataclass(frozen=True)
 class TrueMasks:
-    """Where the masks of each stretch lie."""
+    """Where the masks of each range lie."""
 
-    stretches: tuple[Stretch, ...]
+    frame_ranges: tuple[FrameRange, ...]
     files: dict[int, tuple[Path, ...]]
     """By video: the mask of every frame."""
 
@@ -27,28 +27,28 @@ class TrueMasks:
         return np.stack([read_mask(files[i]).astype(np.int32) - 1 for i in plan.frames])
 
 
-def find_true_masks(folder: Path, library: Library, usable: Sequence[Stretch]) -> TrueMasks:
+def find_true_masks(folder: Path, video_cache: VideoCache, usable: Sequence[FrameRange]) -> TrueMasks:
     """Find a mask for every frame that clips may come from.
 
     Args:
         folder: Holds ``<video>/*.png``, in the order of the frames, under the names of the videos in the library (a
             video file's without its ending).
-        library: The videos.
+        video_cache: The videos.
         usable: Where clips may come from.
 
     Raises:
         DataError: A video has another number of masks than of frames.
     """
     files = {}
-    for stretch in usable:
-        pack = library.packs[stretch.video]
-        place = folder / pack.name
+    for frame_range in usable:
+        cached = video_cache.videos[frame_range.video]
+        place = folder / cached.name
         place = place if place.is_dir() else place.with_suffix("")
         masks = tuple(sorted(place.glob("*.png")))
-        if len(masks) != len(pack):
+        if len(masks) != len(cached):
             raise DataError(
-                f"{pack.name}: {len(pack)} frames and {len(masks)} masks in {place}; true masks need one PNG for each "
-                "frame, in the same order"
+                f"{cached.name}: {len(cached)} frames and {len(masks)} masks in {place}; true masks need one PNG for "
+                "each frame, in the same order"
             )
-        files[stretch.video] = masks
+        files[frame_range.video] = masks
     return TrueMasks(tuple(usable), files)

@@ -13,7 +13,7 @@ _REACH = (0.15, 0.6)
 """Range of how far an object spills over, relative to its extent in that direction."""
 
 
-def flaw(labels: Int64[Tensor, "b y x"], objects: int, share: float, generator: torch.Generator) -> Tensor:
+def perturb(labels: Int64[Tensor, "b y x"], objects: int, share: float, generator: torch.Generator) -> Tensor:
     """Cut a part off some objects, and let others spill over into the background beside them.
 
     A part that an object shows anew while it turns has nothing in memory that it could match, and is taken for

@@ -11,13 +11,13 @@ from selfvos.errors import UsageError
 from selfvos.models.segmenter import Segmenter
 from selfvos.settings import from_dict
 from selfvos.tracking.eye import Eye
-from selfvos.tracking.roster import Ids, Roster
+from selfvos.tracking.object_table import Ids, ObjectTable
 from selfvos.tracking.settings import TrackConfig
 from selfvos.tracking.system import recommended
 from selfvos.types import ObjectState
 
 
-class GuidedTracker(ABC):
+class SupervisedTracker(ABC):
     """Follows objects frame by frame as `Tracker` does, by a system that works on whole soft masks."""
 
     name: ClassVar[str]
@@ -41,10 +41,10 @@ class GuidedTracker(ABC):
         self._model = self._eye.model
         self.precision = self._eye.precision
         """``float32`` or ``bfloat16``: what the visual encoder computes in."""
-        self._roster: Roster | None = None
+        self._table: ObjectTable | None = None
 
     @property
-    def mark(self) -> str:
+    def supervision(self) -> str:
         """What results are marked with wherever they are shown."""
         learned = "true" if self._model.notes.get("recipe", {}).get("true_masks") else "pseudo"
         return f"supervised system {self.name}, trained on {learned} masks"
@@ -52,7 +52,7 @@ class GuidedTracker(ABC):
     @property
     def objects(self) -> tuple[ObjectState, ...]:
         """State of every object in the latest frame, in the order in which they were given."""
-        return self._roster.states if self._roster else ()
+        return self._table.states if self._table else ()
 
     def start(self, frame: UInt8[np.ndarray, "y x 3"], mask: Ids) -> Ids:
         """Begin a video: forget everything, learn the objects of its first mask.
@@ -67,15 +67,15 @@ class GuidedTracker(ABC):
         Raises:
             MaskMismatch: The mask has another size than the frame, or no object.
         """
-        roster = Roster(self._eye.fit(frame), self.config, mask)
-        image = roster.framing.frame(frame, self._model.device)
-        drawn = roster.draw(mask, image.device)
-        self._roster = None  # broken off while it learns, it has not started
+        table = ObjectTable(self._eye.fit(frame), self.config, mask)
+        image = table.framing.frame(frame, self._model.device)
+        drawn = table.draw(mask, image.device)
+        self._table = None  # broken off while it learns, it has not started
         self._forget()
-        self._learn(image, drawn, roster.named(mask))
-        roster.decide(drawn[0], 1)
-        self._roster = roster
-        return roster.as_ids(mask)
+        self._learn(image, drawn, table.named(mask))
+        table.decide(drawn[0], 1)
+        self._table = table
+        return table.as_ids(mask)
 
     def step(self, frame: UInt8[np.ndarray, "y x 3"], mask: Ids | None = None) -> Ids:
         """Follow all objects into the next frame.
@@ -92,18 +92,18 @@ class GuidedTracker(ABC):
             UsageError: `start` has not been called.
             MaskMismatch: Frame or mask have another size than the first frame.
         """
-        roster = self._roster
-        if roster is None:
+        table = self._table
+        if table is None:
             raise UsageError("the tracker has no first mask yet; call start(frame, mask) before")
-        roster.check_frame(frame)
+        table.check_frame(frame)
         if mask is not None:
-            roster.check(mask)
-        image = roster.framing.frame(frame, self._model.device)
+            table.check(mask)
+        image = table.framing.frame(frame, self._model.device)
         soft = self._follow(image)
         if mask is not None and mask.any():
-            soft = roster.insert(soft, mask)
-            self._learn(image, soft, roster.named(mask))
-        return roster.read_out(roster.decide(soft[0], 1), mask)
+            soft = table.insert(soft, mask)
+            self._learn(image, soft, table.named(mask))
+        return table.read_out(table.decide(soft[0], 1), mask)
 
     @abstractmethod
     def _forget(self) -> None:

@@ -11,10 +11,10 @@ _COARSE = 2
 """Windows are explained on means of so many pixels to each side, four times as fast and hardly less exact."""
 
 
-def snap(
+def filter_labels(
     frames: Float[Tensor, "n 3 y x"], labels: Int64[Tensor, "n y x"], *, radius_px: int, epsilon: float = 1e-3
 ) -> Int64[Tensor, "n y x"]:
-    """Move the outlines of labels to edges of the picture nearby; see `follow_edges`.
+    """Move the outlines of labels to edges of the picture nearby; see `guided_filter`.
 
     Args:
         frames: RGB in [0, 1].
@@ -26,10 +26,10 @@ def snap(
         For each pixel the label that is strongest there.
     """
     masks = F.one_hot(labels).movedim(-1, 1).to(frames.dtype)
-    return follow_edges(frames, masks, radius_px=radius_px, epsilon=epsilon).argmax(dim=1)
+    return guided_filter(frames, masks, radius_px=radius_px, epsilon=epsilon).argmax(dim=1)
 
 
-def follow_edges(
+def guided_filter(
     frames: Float[Tensor, "n 3 y x"], masks: Float[Tensor, "n o y x"], *, radius_px: int, epsilon: float = 1e-3
 ) -> Float[Tensor, "n o y x"]:
     """Redraw masks as a linear function of colour around every pixel, so that they change where the picture does.

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from selfvos.data.packs import build_library, pack_video
+from selfvos.data.video_cache import build_video_cache, cache_video
 from selfvos.errors import DataError
 
 
@@ -17,7 +17,7 @@ def folder_of_frames(path, count=5, size=(40, 60), seed=0):
 
 def test_frames_come_back_in_order_nearly_as_they_were(tmp_path):
     folder = folder_of_frames(tmp_path / "video", count=12)
-    pack = pack_video(folder, name="video", cache=tmp_path / "cache", short_side_px=320)
+    pack = cache_video(folder, name="video", cache=tmp_path / "cache", short_side_px=320)
     assert (len(pack), pack.height, pack.width) == (12, 40, 60)
     for t in (11, 0, 10):
         truth = np.asarray(Image.open(folder / f"{t}.png")).astype(int)
@@ -27,31 +27,31 @@ def test_frames_come_back_in_order_nearly_as_they_were(tmp_path):
 
 def test_large_frames_are_reduced_and_small_ones_never_enlarged(tmp_path):
     folder = folder_of_frames(tmp_path / "video", size=(80, 120))
-    small = pack_video(folder, name="v", cache=tmp_path / "cache", short_side_px=40)
-    same = pack_video(folder, name="v", cache=tmp_path / "cache", short_side_px=320)
+    small = cache_video(folder, name="v", cache=tmp_path / "cache", short_side_px=40)
+    same = cache_video(folder, name="v", cache=tmp_path / "cache", short_side_px=320)
     assert small.frame(0).shape == (40, 60, 3)
     assert same.frame(0).shape == (80, 120, 3)
 
 
 def test_a_packed_video_is_not_decoded_again_until_it_changes(tmp_path, monkeypatch):
     folder = folder_of_frames(tmp_path / "video")
-    first = pack_video(folder, name="v", cache=tmp_path / "cache", short_side_px=320)
+    first = cache_video(folder, name="v", cache=tmp_path / "cache", short_side_px=320)
 
     def decode(path):
         raise AssertionError("decoded again")
 
     with monkeypatch.context() as patch:
-        patch.setattr("selfvos.data.packs.open_source", decode)
-        assert pack_video(folder, name="v", cache=tmp_path / "cache", short_side_px=320) == first
+        patch.setattr("selfvos.data.video_cache.open_source", decode)
+        assert cache_video(folder, name="v", cache=tmp_path / "cache", short_side_px=320) == first
     Image.new("RGB", (60, 40)).save(folder / "9.png")
-    assert len(pack_video(folder, name="v", cache=tmp_path / "cache", short_side_px=320)) == 6
+    assert len(cache_video(folder, name="v", cache=tmp_path / "cache", short_side_px=320)) == 6
 
 
 def test_a_pack_that_was_cut_short_is_made_again(tmp_path):
     folder = folder_of_frames(tmp_path / "video")
-    first = pack_video(folder, name="v", cache=tmp_path / "cache", short_side_px=320)
+    first = cache_video(folder, name="v", cache=tmp_path / "cache", short_side_px=320)
     first.path.write_bytes(first.path.read_bytes()[:200])
-    assert pack_video(folder, name="v", cache=tmp_path / "cache", short_side_px=320) == first
+    assert cache_video(folder, name="v", cache=tmp_path / "cache", short_side_px=320) == first
 
 
 def test_broken_and_short_videos_are_named_and_left_out(tmp_path):
@@ -62,16 +62,16 @@ def test_broken_and_short_videos_are_named_and_left_out(tmp_path):
     (root / "empty.mp4").write_bytes(b"")
     (root / "junk.mp4").write_bytes(b"not a video" * 50)
     seen = []
-    library = build_library(
+    video_cache = build_video_cache(
         [root], cache=tmp_path / "cache", short_side_px=320, min_frames=3, progress=lambda *at: seen.append(at)
     )
-    assert [pack.name for pack in library.packs] == ["a", "b/deep"]
-    assert {name for name, _ in library.skipped} == {"short", "empty.mp4", "junk.mp4"}
-    assert library.frames() == 10
+    assert [pack.name for pack in video_cache.videos] == ["a", "b/deep"]
+    assert {name for name, _ in video_cache.skipped} == {"short", "empty.mp4", "junk.mp4"}
+    assert video_cache.frames() == 10
     assert seen[-1] == (5, 5)
 
 
 def test_a_folder_without_a_usable_video_is_refused(tmp_path):
     (tmp_path / "junk.mp4").write_bytes(b"junk")
     with pytest.raises(DataError, match="no usable video"):
-        build_library([tmp_path], cache=tmp_path / "cache", short_side_px=320)
+        build_video_cache([tmp_path], cache=tmp_path / "cache", short_side_px=320)

@@ -20,7 +20,7 @@ _CLIPS = 4
 _TEMPERATURE = 0.05
 
 
-class Board:
+class TensorBoardLog:
     """Writes to a TensorBoard folder; without the ``logs`` extra it does nothing."""
 
     def __init__(self, folder: Path) -> None:

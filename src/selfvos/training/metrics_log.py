@@ -8,7 +8,7 @@ from typing import Any
 from selfvos.storage import write_text
 
 
-class Journal:
+class MetricsLog:
     """Appends to ``metrics.jsonl``; a resumed run first drops what lies beyond its checkpoint."""
 
     def __init__(self, path: Path, *, keep_until: int) -> None:

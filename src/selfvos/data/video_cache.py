@@ -27,7 +27,7 @@ _QUALITY = 92
 
 
 @dataclass(frozen=True)
-class Pack:
+class CachedVideo:
     """One video in the cache."""
 
     name: str
@@ -53,36 +53,36 @@ class Pack:
 
 
 @dataclass(frozen=True)
-class Library:
+class VideoCache:
     """All usable videos of a training set, and those that were left out."""
 
-    packs: tuple[Pack, ...]
+    videos: tuple[CachedVideo, ...]
     skipped: tuple[tuple[str, str], ...]
     """Name and reason of each video that could not be used."""
 
     def frames(self) -> int:
         """Return the number of frames of all videos together."""
-        return sum(len(pack) for pack in self.packs)
+        return sum(len(cached) for cached in self.videos)
 
 
 def default_cache() -> Path:
-    """Return the folder where packs of all runs are kept (``$XDG_CACHE_HOME/selfvos`` or ``~/.cache/selfvos``)."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "selfvos" / "packs"
+    """Return the folder where videos of all runs are kept (``$XDG_CACHE_HOME/selfvos`` or ``~/.cache/selfvos``)."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "selfvos" / "videos"
 
 
-def build_library(
+def build_video_cache(
     roots: Sequence[Path | str],
     *,
     cache: Path,
     short_side_px: int,
     min_frames: int = 2,
     progress: Progress = nobody,
-) -> Library:
+) -> VideoCache:
     """Find all videos and frame folders below some roots and make sure that each is packed.
 
     Args:
         roots: Folders, or single video files.
-        cache: Folder of the packs; what is in there and still fits is not decoded again.
+        cache: Folder of the videos; what is in there and still fits is not decoded again.
         short_side_px: Frames with a longer short side are reduced to it; smaller ones are never enlarged.
         min_frames: Videos with fewer frames are left out.
         progress: Called with videos done and videos in all.
@@ -95,12 +95,12 @@ def build_library(
         OutOfSpace: The disk is full.
     """
     found = [(name, path) for root in roots for name, path in _named(Path(root))]
-    packs: list[Pack] = []
+    videos: list[CachedVideo] = []
     skipped: list[tuple[str, str]] = []
 
-    def one(entry: tuple[str, Path]) -> Pack | str:
+    def one(entry: tuple[str, Path]) -> CachedVideo | str:
         try:
-            return pack_video(entry[1], name=entry[0], cache=cache, short_side_px=short_side_px)
+            return cache_video(entry[1], name=entry[0], cache=cache, short_side_px=short_side_px)
         except OutOfSpace:
             raise
         except DataError as error:
@@ -113,20 +113,20 @@ def build_library(
             elif len(result) < min_frames:
                 skipped.append((name, f"{len(result)} frames, at least {min_frames} are needed"))
             else:
-                packs.append(result)
+                videos.append(result)
             progress(done, len(found))
     for name, reason in skipped:
         log.warning("left out %s: %s", name, reason)
-    if not packs:
+    if not videos:
         where = ", ".join(str(root) for root in roots)
         raise DataError(
             f"no usable video in {where} ({len(skipped)} left out); give a folder of videos or frame folders"
         )
-    return Library(packs=tuple(sorted(packs, key=lambda pack: pack.name)), skipped=tuple(skipped))
+    return VideoCache(videos=tuple(sorted(videos, key=lambda cached: cached.name)), skipped=tuple(skipped))
 
 
-def pack_video(path: Path, *, name: str, cache: Path, short_side_px: int) -> Pack:
-    """Return a video's pack, decoding the video if the cache does not have it.
+def cache_video(path: Path, *, name: str, cache: Path, short_side_px: int) -> CachedVideo:
+    """Return a video's cached, decoding the video if the cache does not have it.
 
     Raises:
         BrokenVideo: No frame can be read.
@@ -161,7 +161,7 @@ def _fingerprint(path: Path, short_side_px: int) -> str:
     return hashlib.sha256(repr((str(path.resolve()), facts, short_side_px, _FORMAT)).encode()).hexdigest()[:32]
 
 
-def _read_index(path: Path, name: str) -> Pack:
+def _read_index(path: Path, name: str) -> CachedVideo:
     with open(path, "rb") as file:
         file.seek(-_FOOTER, os.SEEK_END)
         length = int.from_bytes(file.read(), "little")
@@ -169,7 +169,9 @@ def _read_index(path: Path, name: str) -> Pack:
         index = json.loads(file.read(length))
     if index["format"] != _FORMAT:
         raise ValueError(f"pack format {index['format']}")
-    return Pack(name=name, path=path, height=index["size"][0], width=index["size"][1], offsets=tuple(index["offsets"]))
+    return CachedVideo(
+        name=name, path=path, height=index["size"][0], width=index["size"][1], offsets=tuple(index["offsets"])
+    )
 
 
 def _reduce(picture: Image.Image, short_side_px: int) -> Image.Image:

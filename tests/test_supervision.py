@@ -39,7 +39,7 @@ def test_reports_and_comparisons_say_that_a_system_is_supervised(davis, tmp_path
     marked = evaluate(davis, other, "system.settings.steps=3", preset="osvos")
     assert "supervised" not in plain.title
     assert "supervised system osvos" in marked.title
-    assert "supervised system osvos" in json.loads((other / "report.json").read_text())["provenance"]["mark"]
+    assert "supervised system osvos" in json.loads((other / "report.json").read_text())["provenance"]["supervision"]
     for name in ("report.md", "report.html"):
         assert "supervised system osvos" in (other / name).read_text()
         assert "supervised" not in (ours / name).read_text()

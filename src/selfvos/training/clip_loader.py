@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-from selfvos.data.clips import ClipConfig, RawClip, Stretch, load_clip, plan_batch
-from selfvos.data.packs import Library
+from selfvos.data.clips import ClipConfig, FrameRange, RawClip, load_clip, plan_batch
+from selfvos.data.video_cache import VideoCache
 from selfvos.training.distributed import World
 from selfvos.training.pseudo_masks import PseudoMasks
 from selfvos.training.true_masks import TrueMasks
@@ -16,11 +16,11 @@ _THREADS = 8
 
 
 @dataclass(frozen=True)
-class Feed:
+class ClipLoader:
     """Where the clips of a phase come from."""
 
-    library: Library
-    usable: Sequence[Stretch]
+    video_cache: VideoCache
+    usable: Sequence[FrameRange]
     config: ClipConfig
     seed: int
     batch: int
@@ -46,7 +46,7 @@ class Feed:
         masks = self.masks
         return [
             pool.submit(
-                lambda plan: load_clip(self.library, plan, masks.for_clip(plan) if masks else None),
+                lambda plan: load_clip(self.video_cache, plan, masks.for_clip(plan) if masks else None),
                 plan,
             )
             for plan in self.world.share(plans)

@@ -18,7 +18,7 @@ Ids = Integer[np.ndarray, "y2 x2"]
 _MAX_ID = 65535
 
 
-class Roster:
+class ObjectTable:
     """Knows the ids of a video in the order in which they came, and how each object does in the latest frame."""
 
     def __init__(self, framing: Framing, config: TrackConfig, mask: Ids) -> None:
@@ -62,7 +62,7 @@ class Roster:
         return len(new)
 
     def named(self, mask: Ids) -> list[int]:
-        """Return the places in the roster of the objects that a mask shows."""
+        """Return the places in the table of the objects that a mask shows."""
         shown = set(np.unique(mask).tolist())
         return [place for place, i in enumerate(self.ids) if i in shown]
 
