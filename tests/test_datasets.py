@@ -12,7 +12,8 @@ from scipy.io import savemat
 from selfvos import api, cli
 from selfvos.data.benchmarks import davis, jhmdb, vip, youtube_vos
 from selfvos.data.benchmarks.base import BENCHMARKS
-from selfvos.data.benchmarks.davis import Size, read_ids
+from selfvos.data.benchmarks.davis import Size
+from selfvos.data.benchmarks.stored_ids import read_ids
 from selfvos.data.mask_png import write_mask
 from selfvos.errors import DataError, UsageError
 from selfvos.evaluation.report import Report

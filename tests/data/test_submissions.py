@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from selfvos.data.benchmarks.base import Benchmark, LabelledVideo
-from selfvos.data.benchmarks.davis import read_ids
+from selfvos.data.benchmarks.stored_ids import read_ids
 from selfvos.data.mask_png import write_mask
 from selfvos.data.submissions import pack, validate_archive
 from selfvos.errors import DataError, UsageError

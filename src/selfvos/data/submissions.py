@@ -14,7 +14,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from selfvos.data.benchmarks.base import Benchmark, LabelledVideo
-from selfvos.data.benchmarks.davis import read_ids
+from selfvos.data.benchmarks.stored_ids import read_ids
 from selfvos.data.mask_png import palette
 from selfvos.errors import DataError, MaskMismatch, UsageError
 from selfvos.storage import atomic_path
