@@ -7,6 +7,7 @@ from selfvos.api.conversion import convert
 from selfvos.api.datasets import check_dataset, pack_results, validate_archive
 from selfvos.api.demo import demo
 from selfvos.api.learning import adapt, open_video_cache, train
+from selfvos.api.overlays import draw_overlays
 from selfvos.api.scoring import evaluate, flat_settings, protocol_config, score, score_together
 from selfvos.api.tracking import track, track_config, track_to
 from selfvos.api.weights import load, pick_device
@@ -18,6 +19,7 @@ __all__ = [
     "cluster",
     "convert",
     "demo",
+    "draw_overlays",
     "evaluate",
     "flat_settings",
     "load",

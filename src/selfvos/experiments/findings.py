@@ -24,6 +24,7 @@ from selfvos.tracking.settings import TrackConfig
 from selfvos.tracking.tracker import Tracker
 from selfvos.training.pseudo_masks import PseudoMasks, choose_ranges
 from selfvos.training.settings import TrainConfig
+from selfvos.types import Watch, go_on, ignore
 
 VIDEOS = 24
 """Videos of a round that are looked at."""
@@ -122,19 +123,26 @@ def compactness(maps: Integer[np.ndarray, "t h w"]) -> float:
 
 
 def describe_decoding(
-    model: Segmenter, config: TrackConfig, videos: Sequence[LabelledVideo], rounds: int
+    model: Segmenter, config: TrackConfig, videos: Sequence[LabelledVideo], *, watch: Watch = ignore
 ) -> list[RoundOfDecoding]:
     """Track some videos and see what each round does to the masks of a frame.
 
     Args:
         model: Network with V and D.
-        config: How to track.
+        config: How to track, with R of at least 1.
         videos: The first few are tracked, and of these the first frames.
-        rounds: R, at least 1.
+        watch: Told of each video; asked between frames.
+
+    Raises:
+        Stopped: The watch asked for it.
     """
-    config = TrackConfig(**{**vars(config), "rounds": rounds})
-    rows = [row for video in videos[:_TRACKED_VIDEOS] for row in _decoded(model, config, video)]
-    table = np.array(rows).reshape(-1, rounds + 1, 3)
+    rows, chosen = [], videos[:_TRACKED_VIDEOS]
+    for number, video in enumerate(chosen):
+        watch.tell("rounds within frames", number, len(chosen))
+        for row in _decoded(model, config, video):
+            rows.append(row)
+            go_on(watch)
+    table = np.array(rows).reshape(-1, config.rounds + 1, 3)
     means = [
         [float(np.nanmean(column)) if len(column) else float("nan") for column in r.T] for r in table.swapaxes(0, 1)
     ]
@@ -146,8 +154,8 @@ def describe_decoding(
 
 def _decoded(model: Segmenter, config: TrackConfig, video: LabelledVideo) -> Iterator[list[tuple[float, float, float]]]:
     """Yield, for each object of each frame that counts, the numbers of each round."""
-    start = video.frame_names.index(video.given[0])
-    frames = list(zip(video.frame_names, video.frames, strict=True))[start:]
+    pictures = dict(zip(video.frame_names, video.frames, strict=True))
+    frames = [(name, pictures[name]) for name in video.tracked]
     tracker, masks = Tracker(model, config), []
 
     def keep(number: int, probabilities: Tensor) -> None:

@@ -165,5 +165,6 @@ def test_masks_named_otherwise_than_frames_are_refused_with_both_names(tmp_path)
     root = make(tmp_path, {"a": {0: ids(0, 1, 0), 5: ids(0, 1, 0)}})
     for i in (0, 5):
         (root / "masks" / "a" / f"f{i}.png").rename(root / "masks" / "a" / f"f0000{i}.png")
-    with pytest.raises(DataError, match=r"f00000\.jpg \(2 of 8 missing\): mask .*f00000\.png .* picture f0\.jpg no mask"):
+    both = r"f00000\.jpg \(2 of 8 missing\): mask .*f00000\.png .* picture f0\.jpg no mask"
+    with pytest.raises(DataError, match=both):
         _ = Folder(root).videos[0].frames
