@@ -9,13 +9,14 @@ from PIL import Image
 
 from selfvos import api, cli
 from selfvos.data.mask_png import read_mask
-from selfvos.errors import Interrupted, UsageError
+from selfvos.errors import Stopped, UsageError
 from selfvos.experiments import planning, runs
 from selfvos.experiments.ablate import ablate
 from selfvos.experiments.compare import Budget
 from selfvos.experiments.tables import TABLES, Table, Variant
 from selfvos.settings import from_dict, override
 from selfvos.training.settings import TrainConfig
+from selfvos.types import Watching
 
 TRAIN = (
     *("model.last_stage=3", "model.mask_path=slim", "model.key_channels=16", "clips.crop_px=64"),
@@ -38,7 +39,7 @@ TABLE = Table(
 
 @pytest.fixture(scope="session")
 def budget(videos, tmp_path_factory):
-    track = ("short_side_px=64", "rounds=1")
+    track = ("frame.short_side_px=64", "refine.rounds=1")
     return Budget(videos=(videos,), steps=STEPS, train=TRAIN, track=track, cache=tmp_path_factory.mktemp("cache"))
 
 
@@ -47,16 +48,15 @@ def done(root, budget, tmp_path_factory):
     """The table above, broken off while training and again while tracking: where it lies, what was found and told."""
     out, cuts, seen = tmp_path_factory.mktemp("ablation"), [("M=3: joint", 1), ("M=3: square3", 3)], []
 
-    def watch(what, amount, _):
-        if cuts and (what, amount) == cuts[0]:
-            raise Interrupted("no more", 15)
+    def told(what, amount, _, **facts):
         seen.append((what, amount))
 
+    watch = Watching(told, lambda: bool(cuts) and seen[-1] == cuts[0])
     asked = planning.plan(TABLE, out, budget)
     while cuts:
-        with pytest.raises(Interrupted, match="call the same command again"):
+        with pytest.raises(Stopped, match=r"M=3 is not finished; call the same command again"):
             ablate(asked, "folder", root=root, out=out, watch=watch)
-        cuts.pop(0)
+        seen.remove(cuts.pop(0))
     return out, ablate(asked, "folder", root=root, out=out, watch=watch), seen
 
 
@@ -118,13 +118,13 @@ def test_a_table_of_tracking_trains_nothing_and_finds_what_single_runs_find(done
     weights = [str(done[0] / "runs" / row) for row in ("M=2", "M=3")]
     whole = TABLES.get("rounds")
     table = replace(whole, variants=(whole.variants[0], whole.variants[2]), adopted="R=2")
-    asked = planning.plan(table, tmp_path, Budget(track=("short_side_px=64",)), weights=weights)
+    asked = planning.plan(table, tmp_path, Budget(track=("frame.short_side_px=64",)), weights=weights)
     found = ablate(asked, "folder", root=root, out=tmp_path)
     assert all(cost["fps"] > 0 for cost in found.costs.values())
     assert found.rows()[0][-2:] == ["frames/s", "paper: frames/s"]
     model = api.load(weights[0])
     for rounds in (0, 2):
-        config = override(api.track_config(model, None), ["short_side_px=64", f"rounds={rounds}"])
+        config = override(api.track_config(model, None), ["frame.short_side_px=64", f"refine.rounds={rounds}"])
         alone = api.evaluate(model, "folder", root=root, out=tmp_path / "alone", config=config)
         assert found.reports[f"R={rounds}"][0].overall == alone.overall
         for path in (tmp_path / "alone" / "masks").rglob("*.png"):
@@ -139,11 +139,11 @@ def test_a_table_of_tracking_trains_nothing_and_finds_what_single_runs_find(done
 
 
 def test_a_table_that_was_never_published_has_no_second_half(root, tmp_path):
-    rows = [Variant(name=f"t={t}", track=(f"match.temperature={t}", "rounds=0"), place=t) for t in (0.05, 0.1)]
+    rows = [Variant(name=f"t={t}", track=(f"match.temperature={t}", "refine.rounds=0"), place=t) for t in (0.05, 0.1)]
     table = Table(
         title="t", number="Not in the paper", about="", variants=tuple(rows), adopted="t=0.05", trains=False, axis="t"
     )
-    asked = planning.plan(table, tmp_path, Budget(track=("short_side_px=64",)), weights=["lab-patches"])
+    asked = planning.plan(table, tmp_path, Budget(track=("frame.short_side_px=64",)), weights=["lab-patches"])
     found = ablate(asked, "folder", root=root, out=tmp_path)
     assert found.rows()[0] == ["row", "J&F", "J", "F", "difference", "verdict", "frames/s"]
     assert not any(note.startswith("Paper") for note in found.notes())
@@ -161,7 +161,7 @@ def asked_nothing(budget, tmp_path, monkeypatch):
     """Ask for the table on a benchmark of some kind, without any data."""
 
     def ask(name):
-        kind = {"davis-2017-test-dev": (False, "objects"), "jhmdb-crw": (True, "points")}[name]
+        kind = {"davis-2017-test-dev": (False, "masks"), "jhmdb-crw": (True, "points")}[name]
         bare = SimpleNamespace(scored_here=kind[0], task=kind[1])
         monkeypatch.setattr(runs.BENCHMARKS, "get", lambda _: lambda _: bare)
         ablate(planning.plan(TABLE, tmp_path, budget), name, root=tmp_path, out=tmp_path)
@@ -180,7 +180,7 @@ def test_a_dry_run_says_what_would_be_done_and_how_long(root, budget, tmp_path, 
     common = ["--benchmark", "folder", "--root", root, "--out", tmp_path, "--videos", budget.videos[0], "--steps", "4"]
     sets = [part for setting in TRAIN for part in ("--set", setting)]
     status, shown = run(
-        monkeypatch, capsys, "ablate", "clusters", *common, *sets, "--track", "short_side_px=64", "--dry-run"
+        monkeypatch, capsys, "ablate", "clusters", *common, *sets, "--track", "frame.short_side_px=64", "--dry-run"
     )
     assert status == 0, shown.err
     lines = shown.out.splitlines()
@@ -188,13 +188,14 @@ def test_a_dry_run_says_what_would_be_done_and_how_long(root, budget, tmp_path, 
     assert re.match(
         r"M=2: train 2 steps and 2 rounds of pseudo masks from warmup-\w+, track 14 frames, about", lines[1]
     )
-    assert lines[-1].startswith("in all about")
+    assert lines[-2].startswith("in all about")
+    assert lines[-1].startswith("Times are rough: scaled by pixels and clips from trials on pictures of 64 pixels")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_command_prints_the_table(root, tmp_path, monkeypatch, capsys):
     arguments = ["--benchmark", "folder", "--root", root, "--out", tmp_path, "--weights", "lab-patches"]
-    track = ["--track", "short_side_px=64", "--track", "rounds=0"]
+    track = ["--track", "frame.short_side_px=64", "--track", "refine.rounds=0"]
     status, shown = run(monkeypatch, capsys, "ablate", "references", *arguments, *track)
     assert status == 0, shown.err
     assert "first+20" in shown.out

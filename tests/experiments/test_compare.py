@@ -11,6 +11,7 @@ from selfvos.errors import Diverged, UsageError
 from selfvos.experiments import compare as experiment
 from selfvos.experiments import runs
 from selfvos.experiments.systems import parse
+from selfvos.types import Watching
 
 TRAIN = (
     *("model.last_stage=3", "model.mask_path=slim", "model.key_channels=16", "clips.crop_px=64"),
@@ -22,7 +23,7 @@ ROWS = ("lab=lab-patches", "untrained=random-resnet18@crw", "short=mask_vos_resn
 @pytest.fixture(scope="session")
 def budget(videos, tmp_path_factory):
     cache = tmp_path_factory.mktemp("cache")
-    return experiment.Budget(videos=(videos,), steps=3, train=TRAIN, track=("short_side_px=64",), cache=cache)
+    return experiment.Budget(videos=(videos,), steps=3, train=TRAIN, track=("frame.short_side_px=64",), cache=cache)
 
 
 @pytest.fixture(scope="session")
@@ -30,7 +31,12 @@ def done(root, budget, tmp_path_factory):
     out = tmp_path_factory.mktemp("comparison")
     seen = []
     outcome = experiment.compare(
-        [parse(text) for text in ROWS], "folder", root=root, out=out, budget=budget, watch=lambda *a: seen.append(a)
+        [parse(text) for text in ROWS],
+        "folder",
+        root=root,
+        out=out,
+        budget=budget,
+        watch=Watching(lambda *a: seen.append(a)),
     )
     return out, outcome, seen
 
@@ -149,7 +155,7 @@ def test_a_dry_run_says_what_would_be_trained(done, root, budget, monkeypatch, c
 
 def test_the_command_prints_the_table(done, root, budget, monkeypatch, capsys):
     out = done[0]
-    arguments = ["--benchmark", "folder", "--root", root, "--out", out, "--track", "short_side_px=64"]
+    arguments = ["--benchmark", "folder", "--root", root, "--out", out, "--track", "frame.short_side_px=64"]
     status, shown = run(monkeypatch, capsys, "compare", *ROWS[:2], *arguments)
     assert status == 0, shown.err
     assert "untrained" in shown.out

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from selfvos.errors import UsageError
 from selfvos.settings import from_dict, to_dict
 from selfvos.storage import write_text
 from selfvos.tracking.settings import TrackConfig
@@ -24,7 +25,10 @@ def asked_of(weights: str, benchmark: str, root: Path, config: TrackConfig) -> d
 
 def same_asked(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
     """Return whether two runs give the same; settings that did not exist when the first began have their defaults."""
-    configs = [from_dict(TrackConfig, asked.get("track", {})) for asked in (before, now)]
+    try:
+        configs = [from_dict(TrackConfig, asked.get("track", {})) for asked in (before, now)]
+    except UsageError:  # written by another version, with other settings
+        return False
     rest = [{name: value for name, value in asked.items() if name != "track"} for asked in (before, now)]
     return configs[0] == configs[1] and rest[0] == rest[1]
 

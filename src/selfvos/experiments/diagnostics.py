@@ -117,15 +117,15 @@ def _decoding(asked: Plan, name: str, benchmark: BenchmarkAt, out: Path, watch: 
     system = next(system for system in asked.systems if system.name == name)
     model = api.load(step.run or system.source, device=asked.budget.device)
     config = system.tracking(model, asked.budget.track)
-    if not config.rounds or system_name(model, config) != MEMORY:
+    if not config.refine.rounds or system_name(model, config) != MEMORY:
         return None
     key = {"weights": digest(model.state_dict()), "benchmark": benchmark.name, "track": to_dict(config)}
     place = out / "diagnostics.json"
     before = json.loads(place.read_text()).get("decoding") if place.is_file() else None
     if before and before["asked"] == key:
         return before
-    config = replace(config, rounds=max(config.rounds, _ROUNDS))
-    rounds = describe_decoding(model, config, benchmark.open().videos, watch=watch)
+    refine = replace(config.refine, rounds=max(config.refine.rounds, _ROUNDS))
+    rounds = describe_decoding(model, replace(config, refine=refine), benchmark.open().videos, watch=watch)
     return plain({"asked": key, "rounds": [asdict(one) for one in rounds]})
 
 

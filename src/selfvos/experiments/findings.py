@@ -142,7 +142,7 @@ def describe_decoding(
         for row in _decoded(model, config, video):
             rows.append(row)
             go_on(watch)
-    table = np.array(rows).reshape(-1, config.rounds + 1, 3)
+    table = np.array(rows).reshape(-1, config.refine.rounds + 1, 3)
     means = [
         [float(np.nanmean(column)) if len(column) else float("nan") for column in r.T] for r in table.swapaxes(0, 1)
     ]
@@ -174,7 +174,7 @@ def _decoded(model: Segmenter, config: TrackConfig, video: LabelledVideo) -> Ite
         tracker.step(rgb, given)
         if name not in video.counted:
             continue
-        y, x = Framing.fit((rgb.shape[0], rgb.shape[1]), config, model.stride).resized
+        y, x = Framing.fit((rgb.shape[0], rgb.shape[1]), config.frame, model.stride).resized
         truth = np.asarray(Image.fromarray(video.truth(name)).resize((x, y), Image.Resampling.NEAREST))
         shown = [each[:y, :x] for each in masks]
         for channel, number in enumerate(ids, start=1):

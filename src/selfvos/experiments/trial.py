@@ -88,10 +88,10 @@ class Trials:
         video = self._benchmark.videos[0]
         given = video.given_mask(video.given[0])
         size = (given.shape[0], given.shape[1])
-        whole = Framing.fit(size, config, model.stride).resized
+        whole = Framing.fit(size, config.frame, model.stride).resized
         ratio = min(1.0, SIDE_PX / min(whole))
         small = tuple(max(16, round(side * ratio)) for side in whole)
-        tried = replace(config, size_px=None, short_side_px=min(small))
+        tried = replace(config, frame=replace(config.frame, size_px=None, short_side_px=min(small)))
 
         def run() -> float:
             first = video.frame_names.index(video.given[0])
