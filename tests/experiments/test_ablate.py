@@ -2,12 +2,12 @@ import csv
 import json
 import re
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 from PIL import Image
 
 from selfvos import api, cli
+from selfvos.data.benchmarks.base import Benchmark
 from selfvos.data.mask_png import read_mask
 from selfvos.errors import Stopped, UsageError
 from selfvos.experiments import planning, runs
@@ -156,13 +156,22 @@ def test_a_benchmark_without_scores_is_refused_before_anything_is_trained(asked_
         asked_nothing("jhmdb-crw")
 
 
+class Bare(Benchmark):
+    """A benchmark without any video."""
+
+    videos = ()
+
+    def read_result(self, path):
+        raise AssertionError(path)
+
+
 @pytest.fixture
 def asked_nothing(budget, tmp_path, monkeypatch):
     """Ask for the table on a benchmark of some kind, without any data."""
 
     def ask(name):
-        kind = {"davis-2017-test-dev": (False, "masks"), "jhmdb-crw": (True, "points")}[name]
-        bare = SimpleNamespace(scored_here=kind[0], task=kind[1])
+        bare = Bare()
+        bare.archive_prefix, bare.task = {"davis-2017-test-dev": ("", "masks"), "jhmdb-crw": (None, "points")}[name]
         monkeypatch.setattr(runs.BENCHMARKS, "get", lambda _: lambda _: bare)
         ablate(planning.plan(TABLE, tmp_path, budget), name, root=tmp_path, out=tmp_path)
 
