@@ -130,7 +130,7 @@ def files_by_frame(folder: Path, suffixes: Collection[str]) -> dict[str, Path]:
     if not folder.is_dir():
         return {}
     files = [path for path in folder.iterdir() if path.suffix.lower() in suffixes and not path.name.startswith(".")]
-    return {path.stem: path for path in sorted(files, key=lambda path: natural(path.name))}
+    return {path.stem: path for path in sorted(files, key=lambda path: natural(path.stem))}
 
 
 def folders_in(folder: Path) -> tuple[str, ...]:
