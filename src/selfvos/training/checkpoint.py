@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 _FORMAT = 1
 _KEEP = 2
+_TOLD = 5
 _FILES = ("model.safetensors", "state.pt")
 
 
@@ -37,19 +38,27 @@ class Position:
     """Steps done in all."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class RunFacts:
+    """What a checkpoint says of the run that it belongs to."""
+
+    config: TrainConfig
+    precision: str
+    """As it was decided on."""
+    videos: list[list[str]] | None = None
+    """Name and identity of each video, in order; None in checkpoints of older versions."""
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """A checkpoint that was found whole."""
 
     folder: Path
     position: Position
-    config: TrainConfig
-    precision: str
+    facts: RunFacts
 
 
-def save_checkpoint(
-    run: Path, model: Segmenter, state: dict[str, Any], position: Position, config: TrainConfig, *, precision: str
-) -> Path:
+def save_checkpoint(run: Path, model: Segmenter, state: dict[str, Any], position: Position, facts: RunFacts) -> Path:
     """Write a checkpoint folder in one step and drop all but the latest two.
 
     Args:
@@ -57,8 +66,7 @@ def save_checkpoint(
         model: The network.
         state: Tensors and plain values that resuming needs besides the network.
         position: Where the run stands.
-        config: The run's settings.
-        precision: The precision that was decided on.
+        facts: Settings, precision and videos of the run.
 
     Raises:
         OutOfSpace: The disk is full; earlier checkpoints are untouched.
@@ -71,14 +79,15 @@ def save_checkpoint(
         shutil.rmtree(leftover, ignore_errors=True)
     temporary = parent / f".{final.name}-{uuid.uuid4().hex[:8]}.tmp"
     try:
-        save_weights(temporary / _FILES[0], model, notes={"recipe": to_dict(config), **asdict(position)})
+        save_weights(temporary / _FILES[0], model, notes={"recipe": to_dict(facts.config), **asdict(position)})
         with atomic_path(temporary / _FILES[1]) as path:
             torch.save(state, path)
         manifest = {
             "format": _FORMAT,
             "position": asdict(position),
-            "config": to_dict(config),
-            "precision": precision,
+            "config": to_dict(facts.config),
+            "precision": facts.precision,
+            "videos": facts.videos,
             "sha256": {name: sha256(temporary / name) for name in _FILES},
         }
         write_text(temporary / "manifest.json", json.dumps(manifest, indent=1))
@@ -125,7 +134,7 @@ def branch(source: Path, run: Path, config: TrainConfig) -> None:
         BrokenCheckpoint: All its checkpoints are damaged.
     """
     found = latest_checkpoint(source)
-    if found is None or found.position.phase != "warmup" or found.config.joint.epochs:
+    if found is None or found.position.phase != "warmup" or found.facts.config.joint.epochs:
         raise UsageError(f"{source} does not end with a warm-up; train one with joint.epochs=0 to branch from")
     final = run / "checkpoints" / found.folder.name
     if latest_checkpoint(run) is not None:
@@ -139,6 +148,29 @@ def branch(source: Path, run: Path, config: TrainConfig) -> None:
         temporary.rename(final)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def require_same_videos(found: Checkpoint, videos: list[list[str]]) -> None:
+    """Refuse to go on with other videos than a run has learned from so far.
+
+    Args:
+        found: The checkpoint to go on from.
+        videos: Name and identity of each video that is there now.
+
+    Raises:
+        UsageError: They differ; the message names the first ones that do.
+    """
+    if found.facts.videos is None or found.facts.videos == videos:
+        return
+    before, now = dict(found.facts.videos), dict(videos)
+    differ = [f"{name} is missing" for name in before if name not in now]
+    differ += [f"{name} is new" for name in now if name not in before]
+    differ += [f"{name} has changed" for name in before if name in now and before[name] != now[name]]
+    more = f" and {len(differ) - _TOLD} more" if len(differ) > _TOLD else ""
+    raise UsageError(
+        f"{found.folder.parent.parent} learned from other videos: {'; '.join(differ[:_TOLD])}{more}; give the same "
+        "--videos to go on with it, or another --out"
+    )
 
 
 def restore(checkpoint: Checkpoint, model: Segmenter) -> dict[str, Any]:
@@ -158,8 +190,11 @@ def _inspect(folder: Path) -> Checkpoint:
         return Checkpoint(
             folder=folder,
             position=Position(**manifest["position"]),
-            config=from_dict(TrainConfig, manifest["config"]),
-            precision=manifest["precision"],
+            facts=RunFacts(
+                config=from_dict(TrainConfig, manifest["config"]),
+                precision=manifest["precision"],
+                videos=manifest.get("videos"),
+            ),
         )
     except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
         raise BrokenCheckpoint(f"{folder}: incomplete checkpoint ({error})") from error

@@ -1,0 +1,128 @@
+import signal
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from selfvos.errors import Interrupted, UsageError
+from selfvos.models.weights import load_weights
+from selfvos.training.checkpoint import latest_checkpoint
+from selfvos.training.ema import WeightAverage
+from selfvos.training.fit import fit
+
+CPU = torch.device("cpu")
+
+
+def one_weight(value):
+    model = nn.Sequential(nn.Conv2d(1, 1, 1, bias=False), nn.BatchNorm2d(1))
+    with torch.no_grad():
+        model[0].weight.fill_(value)
+    return model
+
+
+def averaged(model, average):
+    with average.applied(model):
+        return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def test_early_updates_weigh_much_and_later_ones_as_the_decay_says():
+    model = one_weight(0.0)
+    average = WeightAverage(model, decay=0.3)
+    expected = 0.0
+    for step, keep in enumerate((2 / 11, 3 / 12, 0.3, 0.3), start=1):
+        with torch.no_grad():
+            model[0].weight.fill_(step)
+        average.update(model)
+        expected = keep * expected + (1 - keep) * step
+        assert averaged(model, average)["0.weight"].item() == pytest.approx(expected)
+
+
+def test_normalisation_statistics_are_averaged_and_its_counter_is_copied():
+    model = one_weight(1.0).train()
+    average = WeightAverage(model, decay=0.5)
+    model(torch.full((1, 1, 4, 4), 10.0))
+    average.update(model)
+    mean = averaged(model, average)
+    assert mean["1.running_mean"].item() == pytest.approx((1 - 2 / 11) * model[1].running_mean.item())
+    assert mean["1.num_batches_tracked"] == model[1].num_batches_tracked == 1
+
+
+def test_the_network_gets_its_own_weights_back():
+    model = one_weight(3.0)
+    average = WeightAverage(one_weight(1.0), decay=0.9)
+    with average.applied(model):
+        assert model[0].weight.item() == 1.0
+    assert model[0].weight.item() == 3.0
+
+
+def test_settling_begins_a_new_mean_at_the_old_one():
+    model = one_weight(0.0)
+    average = WeightAverage(model, decay=0.9)
+    with torch.no_grad():
+        model[0].weight.fill_(11.0)
+    average.update(model)
+    average.settle(model)
+    assert model[0].weight.item() == pytest.approx(9.0)
+    assert average.updates == 0
+
+
+@pytest.mark.parametrize("decay", [0.0, 1.0, -1.0])
+def test_a_decay_out_of_range_is_refused(config, decay):
+    with pytest.raises(UsageError, match="ema_decay"):
+        replace(config, ema_decay=decay)
+
+
+def test_a_run_ends_and_stops_with_the_mean_of_its_weights(config, library, tmp_path, monkeypatch):
+    """One phase: the mean is worked out here from the weights after every step."""
+    alone = replace(config, joint=replace(config.joint, epochs=0), ema_decay=0.6)
+    seen = []
+    update = WeightAverage.update
+
+    def watched(self, model):
+        seen.append(model.encoder.backbone.conv1.weight.detach().clone())
+        update(self, model)
+
+    begin = []
+    made = WeightAverage.__init__
+
+    def watched_start(self, model, decay):
+        begin.append(model.encoder.backbone.conv1.weight.detach().clone())
+        made(self, model, decay)
+
+    monkeypatch.setattr(WeightAverage, "update", watched)
+    monkeypatch.setattr(WeightAverage, "__init__", watched_start)
+    path = fit(alone, library, tmp_path, device=CPU)
+    mean = begin[0]
+    for number, weight in enumerate(seen, start=1):
+        mean = torch.lerp(mean, weight, 1 - min(0.6, (1 + number) / (10 + number)))
+    assert len(seen) == 4
+    ended = load_weights(path)[0].encoder.backbone.conv1.weight
+    assert torch.allclose(ended, mean, atol=1e-6)
+    assert not torch.allclose(ended, seen[-1], atol=1e-6)
+    found = latest_checkpoint(tmp_path)
+    assert found is not None
+    stored = load_file(found.folder / "model.safetensors")["encoder.backbone.conv1.weight"]
+    assert torch.equal(stored, ended)
+
+
+def test_a_run_that_was_stopped_goes_on_exactly(config, library, tmp_path):
+    averaging = replace(config, ema_decay=0.7)
+    whole = fit(averaging, library, tmp_path / "whole", device=CPU)
+
+    def stop_at(total):
+        def watch(report):
+            done = report.done + (4 if report.stage == "joint" else 0)
+            if report.stage != "pseudo masks" and done == total:
+                raise Interrupted("stopped by the test", signal.SIGTERM)
+
+        return watch
+
+    # Inside the first phase, at its end, and inside the second; checkpoints lie at 3, 4, 6, 9 and 10.
+    for total in (4, 5, 8):
+        with pytest.raises(Interrupted):
+            fit(averaging, library, tmp_path / "cut", device=CPU, resume=True, watch=stop_at(total))
+    cut = fit(averaging, library, tmp_path / "cut", device=CPU, resume=True)
+    one, other = load_file(whole), load_file(cut)
+    assert all(torch.equal(one[name], other[name]) for name in one)
