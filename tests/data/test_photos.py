@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from selfvos.data.clips import ClipConfig, Stretch, load_clip, photographs, plan_batch, stretches
-from selfvos.data.packs import build_library
+from selfvos.data.clips import ClipConfig, FrameRange, frame_ranges, load_clip, photographs, plan_batch
 from selfvos.data.photos import PhotoConfig, film, glide
+from selfvos.data.video_cache import build_video_cache
 from selfvos.errors import UsageError
 from selfvos.settings import override
 
@@ -63,7 +63,7 @@ def test_settings_out_of_range_are_refused(wrong):
 
 
 @pytest.fixture(scope="module")
-def library(tmp_path_factory):
+def video_cache(tmp_path_factory):
     """Two videos, a folder of three photographs of unlike sizes, and one photograph in a folder below it."""
     root = tmp_path_factory.mktemp("videos")
     for name in ("a", "b"):
@@ -74,17 +74,17 @@ def library(tmp_path_factory):
     for number, size in enumerate([(64, 40), (40, 64), (90, 90)]):
         Image.new("RGB", size, (200, 40 * number, 0)).save(root / "photos" / f"{number}.png")
     Image.new("RGB", (50, 50)).save(root / "photos" / "more" / "0.png")
-    return build_library(
+    return build_video_cache(
         [root], cache=tmp_path_factory.mktemp("cache"), short_side_px=40, min_frames=3, photos=("photos",)
     )
 
 
-def test_photographs_of_all_sizes_are_found_beside_videos(library):
-    stills = [pack for pack in library.packs if pack.still]
-    assert [pack.name for pack in stills] == ["photos/0.png", "photos/1.png", "photos/2.png", "photos/more/0.png"]
-    assert [pack.frame(0).shape for pack in stills] == [(40, 64, 3), (64, 40, 3), (40, 40, 3), (40, 40, 3)]
-    assert [pack.name for pack in library.packs if not pack.still] == ["a", "b"]
-    assert library.skipped == ()
+def test_photographs_of_all_sizes_are_found_beside_videos(video_cache):
+    stills = [pack for cached in video_cache.videos if cached.still]
+    assert [cached.name for cached in stills] == ["photos/0.png", "photos/1.png", "photos/2.png", "photos/more/0.png"]
+    assert [cached.frame(0).shape for cached in stills] == [(40, 64, 3), (64, 40, 3), (40, 40, 3), (40, 40, 3)]
+    assert [cached.name for cached in video_cache.videos if not cached.still] == ["a", "b"]
+    assert video_cache.skipped == ()
 
 
 def test_a_folder_given_itself_may_hold_the_photographs(tmp_path):
@@ -92,21 +92,21 @@ def test_a_folder_given_itself_may_hold_the_photographs(tmp_path):
     folder.mkdir()
     for number, side in enumerate((40, 50)):
         Image.new("RGB", (side, side)).save(folder / f"{number}.png")
-    library = build_library([folder], cache=tmp_path / "cache", short_side_px=40, photos=("photos",))
-    assert [pack.name for pack in library.packs] == ["0.png", "1.png"]
+    video_cache = build_video_cache([folder], cache=tmp_path / "cache", short_side_px=40, photos=("photos",))
+    assert [cached.name for cached in video_cache.videos] == ["0.png", "1.png"]
 
 
 def test_without_the_name_a_folder_of_pictures_is_a_video(tmp_path):
     for t in range(3):
         (tmp_path / "photos").mkdir(exist_ok=True)
         Image.new("RGB", (40, 40)).save(tmp_path / "photos" / f"{t}.png")
-    library = build_library([tmp_path], cache=tmp_path / "cache", short_side_px=40)
-    assert [len(pack) for pack in library.packs] == [3]
+    video_cache = build_video_cache([tmp_path], cache=tmp_path / "cache", short_side_px=40)
+    assert [len(cached) for cached in video_cache.videos] == [3]
 
 
-def test_a_quarter_of_the_clips_are_photographs_and_each_comes_once_before_any_again(library):
+def test_a_quarter_of_the_clips_are_photographs_and_each_comes_once_before_any_again(video_cache):
     config = ClipConfig(offsets=(0, 3, 8), frame_step=2)
-    usable = [*stretches(library, config), *photographs(library)]
+    usable = [*frame_ranges(video_cache, config), *photographs(video_cache)]
     plans = [plan for step in range(8) for plan in plan_batch(usable, config, seed=1, step=step, batch=4)]
     films = [plan for plan in plans if plan.film]
     assert len(films) == 8
@@ -117,19 +117,19 @@ def test_a_quarter_of_the_clips_are_photographs_and_each_comes_once_before_any_a
 
 
 def test_videos_alone_are_planned_as_ever():
-    usable = [Stretch(v, 0, 30) for v in range(5)]
+    usable = [FrameRange(v, 0, 30) for v in range(5)]
     half = override(ClipConfig(), ["photos.share=0.5"])
     for step in range(4):
         ask = [plan_batch(usable, config, seed=4, step=step, batch=3) for config in (ClipConfig(), half)]
         assert ask[0] == ask[1]
 
 
-def test_a_planned_photograph_becomes_a_clip(library):
+def test_a_planned_photograph_becomes_a_clip(video_cache):
     config = ClipConfig(offsets=(0, 3, 8), frame_step=2)
-    usable = [*stretches(library, config), *photographs(library)]
+    usable = [*frame_ranges(video_cache, config), *photographs(video_cache)]
     plan = next(p for p in plan_batch(usable, config, seed=1, step=0, batch=4) if p.film)
-    clip = load_clip(library, plan, photos=config.photos)
-    pack = library.packs[plan.video]
-    assert clip.frames.shape == (3, pack.height, pack.width, 3)
+    clip = load_clip(video_cache, plan, photos=config.photos)
+    cached = video_cache.videos[plan.video]
+    assert clip.frames.shape == (3, cached.height, cached.width, 3)
     assert clip.index == (0, 6, 16)
-    assert np.array_equal(clip.frames, load_clip(library, plan, photos=config.photos).frames)
+    assert np.array_equal(clip.frames, load_clip(video_cache, plan, photos=config.photos).frames)

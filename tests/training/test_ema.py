@@ -1,4 +1,3 @@
-import signal
 from dataclasses import replace
 
 import pytest
@@ -6,11 +5,12 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from selfvos.errors import Interrupted, UsageError
+from selfvos.errors import UsageError
 from selfvos.models.weights import load_weights
 from selfvos.training.checkpoint import latest_checkpoint
 from selfvos.training.ema import WeightAverage
-from selfvos.training.fit import fit
+from selfvos.training.fit import Start, fit
+from selfvos.types import Watching
 
 CPU = torch.device("cpu")
 
@@ -74,7 +74,7 @@ def test_a_decay_out_of_range_is_refused(config, decay):
         replace(config, ema_decay=decay)
 
 
-def test_a_run_ends_and_stops_with_the_mean_of_its_weights(config, library, tmp_path, monkeypatch):
+def test_a_run_ends_and_stops_with_the_mean_of_its_weights(config, video_cache, tmp_path, monkeypatch):
     """One phase: the mean is worked out here from the weights after every step."""
     alone = replace(config, joint=replace(config.joint, epochs=0), ema_decay=0.6)
     seen = []
@@ -93,7 +93,7 @@ def test_a_run_ends_and_stops_with_the_mean_of_its_weights(config, library, tmp_
 
     monkeypatch.setattr(WeightAverage, "update", watched)
     monkeypatch.setattr(WeightAverage, "__init__", watched_start)
-    path = fit(alone, library, tmp_path, device=CPU)
+    path = fit(alone, video_cache, tmp_path, device=CPU)
     mean = begin[0]
     for number, weight in enumerate(seen, start=1):
         mean = torch.lerp(mean, weight, 1 - min(0.6, (1 + number) / (10 + number)))
@@ -107,22 +107,22 @@ def test_a_run_ends_and_stops_with_the_mean_of_its_weights(config, library, tmp_
     assert torch.equal(stored, ended)
 
 
-def test_a_run_that_was_stopped_goes_on_exactly(config, library, tmp_path):
+def test_a_run_that_was_stopped_goes_on_exactly(config, video_cache, tmp_path):
     averaging = replace(config, ema_decay=0.7)
-    whole = fit(averaging, library, tmp_path / "whole", device=CPU)
+    whole = fit(averaging, video_cache, tmp_path / "whole", device=CPU)
 
-    def stop_at(total):
-        def watch(report):
-            done = report.done + (4 if report.stage == "joint" else 0)
-            if report.stage != "pseudo masks" and done == total:
-                raise Interrupted("stopped by the test", signal.SIGTERM)
+    def killed_at(total):
+        def told(stage, done, _, **losses):
+            if stage != "pseudo masks" and done + (4 if stage == "joint" else 0) == total:
+                raise KeyboardInterrupt
 
-        return watch
+        return Watching(told)
 
     # Inside the first phase, at its end, and inside the second; checkpoints lie at 3, 4, 6, 9 and 10.
+    resume = Start(resume=True)
     for total in (4, 5, 8):
-        with pytest.raises(Interrupted):
-            fit(averaging, library, tmp_path / "cut", device=CPU, resume=True, watch=stop_at(total))
-    cut = fit(averaging, library, tmp_path / "cut", device=CPU, resume=True)
+        with pytest.raises(KeyboardInterrupt):
+            fit(averaging, video_cache, tmp_path / "cut", device=CPU, start=resume, watch=killed_at(total))
+    cut = fit(averaging, video_cache, tmp_path / "cut", device=CPU, start=resume)
     one, other = load_file(whole), load_file(cut)
     assert all(torch.equal(one[name], other[name]) for name in one)

@@ -124,7 +124,9 @@ def default_cache() -> Path:
     except OSError:
         writable = False
     folder = folder if writable else Path(tempfile.mkdtemp(prefix="selfvos-"))
-    log.warning("no home folder to keep decoded videos in: they go to %s; name a folder that stays with --cache", folder)
+    log.warning(
+        "no home folder to keep decoded videos in: they go to %s; name a folder that stays with --cache", folder
+    )
     return folder
 
 

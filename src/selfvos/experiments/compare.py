@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from selfvos import api
-from selfvos.errors import DataError, Diverged, Interrupted, UsageError
+from selfvos.errors import DataError, Diverged, Stopped, UsageError
 from selfvos.evaluation.comparison import Comparison
 from selfvos.evaluation.report import aligned, comma_separated, decimals, piped, plain
 from selfvos.experiments import plots, runs
@@ -189,7 +189,7 @@ def carry_out(
 
     Raises:
         UsageError: The benchmark gives no scores of masks.
-        Interrupted: Ctrl-C or SIGTERM while training; called again, it goes on.
+        Stopped: Ctrl-C or SIGTERM while training; called again, it goes on.
     """
     runs.require_scored(benchmark, root)
     failed: dict[str, str] = {}
@@ -199,10 +199,10 @@ def carry_out(
     for group in groups.values():
         try:
             _run(group, steps[group[0].name], benchmark, root, out, budget, watch)
-        except Interrupted as error:
-            raise Interrupted(
-                f"stopped at {group[0].name}; call the same command again to go on", error.exit_status - 128
-            ) from error
+        except Stopped as error:
+            stopped = Stopped(f"stopped at {group[0].name}; call the same command again to go on")
+            stopped.exit_status = error.exit_status
+            raise stopped from error
         except (DataError, Diverged) as error:
             for system in group:
                 log.warning("%s: %s", system.name, error)

@@ -18,7 +18,7 @@ from selfvos.storage import write_text
 from selfvos.tracking.settings import TrackConfig
 from selfvos.training.checkpoint import branch, latest_checkpoint
 from selfvos.training.settings import TrainConfig
-from selfvos.types import nobody
+from selfvos.types import Watching, nobody
 
 log = logging.getLogger(__name__)
 
@@ -53,15 +53,14 @@ def train_once(
         raise UsageError(f"{run} was trained with other settings; choose another --out, or remove that folder")
     if is_trained(run):
         return
+    told = Watching(lambda stage, done, total, **_: watch(stage, done, total or 0))
     api.train(
         config,
-        videos=videos,
+        videos=api.open_video_cache(list(videos), config, cache=cache, watch=told),
         out=run,
         resume=run.is_dir(),
         device=device,
-        cache=cache,
-        watch=lambda report: watch(report.stage, report.done, report.total),
-        packing=lambda done, total: watch("decoding videos", done, total or 0),
+        watch=told,
     )
 
 

@@ -1,7 +1,7 @@
 """Clips, cropped and with their masks, ready when they are needed."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -32,7 +32,7 @@ class ClipLoader:
     randomness: Randomness
     world: World
 
-    def clips(self, steps: range) -> Iterator[Clip]:
+    def clips(self, steps: range) -> Generator[Clip, None, None]:
         """Yield this process's clips of each step, decoded by threads a few steps ahead."""
         waiting: deque[list[Future[RawClip]]] = deque()
         coming = iter(steps)
@@ -48,9 +48,7 @@ class ClipLoader:
                 pool.shutdown(cancel_futures=True)
 
     def _order(self, pool: ThreadPoolExecutor, step: int) -> list[Future[RawClip]]:
-        plans = plan_batch(
-            self.masks.frame_ranges, self.config, seed=self.randomness.seed, step=step, batch=self.batch
-        )
+        plans = plan_batch(self.masks.frame_ranges, self.config, seed=self.randomness.seed, step=step, batch=self.batch)
         return [pool.submit(self._load, plan) for plan in self.world.share(plans)]
 
     def _load(self, plan: ClipPlan) -> RawClip:

@@ -33,5 +33,5 @@ class NoMasks:
 
     frame_ranges: tuple[FrameRange, ...]
 
-    def for_clip(self, plan: ClipPlan) -> None:  # noqa: ARG002 - see `MaskStore`
+    def for_clip(self, plan: ClipPlan) -> None:
         """Return that there are none."""
