@@ -80,7 +80,7 @@ def video_cache(tmp_path_factory):
 
 
 def test_photographs_of_all_sizes_are_found_beside_videos(video_cache):
-    stills = [pack for cached in video_cache.videos if cached.still]
+    stills = [cached for cached in video_cache.videos if cached.still]
     assert [cached.name for cached in stills] == ["photos/0.png", "photos/1.png", "photos/2.png", "photos/more/0.png"]
     assert [cached.frame(0).shape for cached in stills] == [(40, 64, 3), (64, 40, 3), (40, 40, 3), (40, 40, 3)]
     assert [cached.name for cached in video_cache.videos if not cached.still] == ["a", "b"]

@@ -91,7 +91,7 @@ def test_a_run_that_another_process_trains_is_left_alone(config, video_cache, tm
 
 
 def test_the_mask_path_learns_in_the_joint_phase_alone(config, video_cache, tmp_path):
-    """V and D before any step, after the warm-up, and after the joint phase; D is what does not come from the encoder."""
+    """Their weights before any step, after the warm-up, and after the joint phase."""
     torch.manual_seed(config.seed)
     first = {name: value.clone() for name, value in Segmenter(config.model).state_dict().items()}
     warm, joint = tmp_path / "warm", tmp_path / "joint"

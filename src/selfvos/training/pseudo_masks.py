@@ -108,7 +108,7 @@ class PseudoMaskMaker:
             Stopped: The watch asked; what was clustered before is kept.
         """
         masks = self.round(number, encoder_mark(model))
-        self.write_index(number, masks)
+        self._write_index(number, masks)
         mine = share(masks.frame_ranges)
         for done, frame_range in enumerate(mine, start=1):
             if not _is_whole(masks.files[frame_range.video]):
@@ -116,19 +116,6 @@ class PseudoMaskMaker:
                 self._make(model, frame_range, number, masks.files[frame_range.video])
             watch.tell("pseudo masks", done, len(mine))
         return masks
-
-    def is_whole(self, masks: PseudoMasks) -> bool:
-        """Say whether every file of a round is there and undamaged."""
-        return all(_is_whole(masks.files[r.video]) for r in masks.frame_ranges)
-
-    def write_index(self, number: int, masks: PseudoMasks) -> None:
-        """Write down, for `stored_rounds`, which range of which video each file of a round belongs to."""
-        ranges = [
-            {"video": self.video_cache.videos[r.video].name, "start": r.start, "length": r.length, "file": file.name}
-            for r, file in ((r, masks.files[r.video]) for r in masks.frame_ranges)
-        ]
-        folder = next(iter(masks.files.values())).parent
-        write_text(folder / _INDEX, json.dumps({"round": number, "ranges": ranges}, indent=1))
 
     def _make(self, model: Segmenter, frame_range: FrameRange, number: int, path: Path) -> None:
         cached = self.video_cache.videos[frame_range.video]
@@ -148,6 +135,15 @@ class PseudoMaskMaker:
         if len(centroids) < clusters.clusters:
             log.info("%s: %d of %d clusters found", cached.name, len(centroids), clusters.clusters)
         _write(path, clean(maps.cpu(), len(centroids)).numpy())
+
+    def _write_index(self, number: int, masks: PseudoMasks) -> None:
+        """Write down, for `stored_rounds`, which range of which video each file of a round belongs to."""
+        ranges = [
+            {"video": self.video_cache.videos[r.video].name, "start": r.start, "length": r.length, "file": file.name}
+            for r, file in ((r, masks.files[r.video]) for r in masks.frame_ranges)
+        ]
+        folder = next(iter(masks.files.values())).parent
+        write_text(folder / _INDEX, json.dumps({"round": number, "ranges": ranges}, indent=1))
 
     def _key(self, frame_range: FrameRange, number: int, mark: str) -> str:
         cached = self.video_cache.videos[frame_range.video]
