@@ -80,7 +80,8 @@ def clustering(model: Segmenter, sets: Sequence[str] = ()) -> PseudoMaskConfig:
     Raises:
         UsageError: No such setting, or a value that it does not accept.
     """
-    return override(PseudoMaskConfig(feature=model.notes.get("track", {}).get("feature", "key")), sets)
+    feature = model.notes.get("track", {}).get("feature", {}).get("stage", "key")
+    return override(PseudoMaskConfig(feature=feature), sets)
 
 
 def file_names(videos: Sequence[str]) -> list[str]:

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from selfvos.errors import BrokenCheckpoint, UsageError
+from selfvos.models.old_notes import nested_track
 from selfvos.models.segmenter import Segmenter
 from selfvos.models.weights import load_into, save_weights
 from selfvos.settings import from_dict, to_dict
@@ -20,7 +21,8 @@ from selfvos.training.settings import TrainConfig
 
 log = logging.getLogger(__name__)
 
-_FORMAT = 1
+_FORMATS = (1, 2)
+"""Version 1 named no videos, and had the settings of tracking in one flat list."""
 _KEEP = 2
 _TOLD = 5
 _FILES = ("model.safetensors", "state.pt")
@@ -83,7 +85,7 @@ def save_checkpoint(run: Path, model: Segmenter, state: dict[str, Any], position
         with atomic_path(temporary / _FILES[1]) as path:
             torch.save(state, path)
         manifest = {
-            "format": _FORMAT,
+            "format": _FORMATS[-1],
             "position": asdict(position),
             "config": to_dict(facts.config),
             "precision": facts.precision,
@@ -182,7 +184,7 @@ def restore(checkpoint: Checkpoint, model: Segmenter) -> dict[str, Any]:
 def _inspect(folder: Path) -> Checkpoint:
     try:
         manifest = json.loads((folder / "manifest.json").read_text())
-        if manifest["format"] != _FORMAT:
+        if manifest["format"] not in _FORMATS:
             raise BrokenCheckpoint(f"{folder}: written by another version (format {manifest['format']})")
         for name, expected in manifest["sha256"].items():
             if sha256(folder / name) != expected:
@@ -191,10 +193,17 @@ def _inspect(folder: Path) -> Checkpoint:
             folder=folder,
             position=Position(**manifest["position"]),
             facts=RunFacts(
-                config=from_dict(TrainConfig, manifest["config"]),
+                config=_config(manifest),
                 precision=manifest["precision"],
                 videos=manifest.get("videos"),
             ),
         )
     except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
         raise BrokenCheckpoint(f"{folder}: incomplete checkpoint ({error})") from error
+
+
+def _config(manifest: dict[str, Any]) -> TrainConfig:
+    stored = manifest["config"]
+    if manifest["format"] == 1:
+        stored = {**stored, "track": nested_track(stored["track"])}
+    return from_dict(TrainConfig, stored)
