@@ -15,11 +15,28 @@ from selfvos.types import Watching
 CPU = torch.device("cpu")
 
 
-def one_weight(value):
-    model = nn.Sequential(nn.Conv2d(1, 1, 1, bias=False), nn.BatchNorm2d(1))
-    with torch.no_grad():
-        model[0].weight.fill_(value)
-    return model
+class OneWeight(nn.Module):
+    """A convolution of one weight, and normalisation."""
+
+    def __init__(self, value):
+        super().__init__()
+        self.scale, self.norm = nn.Conv2d(1, 1, 1, bias=False), nn.BatchNorm2d(1)
+        self.set(value)
+
+    def forward(self, x):
+        return self.norm(self.scale(x))
+
+    @torch.no_grad()
+    def set(self, value):
+        self.scale.weight.fill_(value)
+
+    @property
+    def weight(self):
+        return self.scale.weight.item()
+
+
+def first_convolution(model):
+    return model.state_dict()["encoder.backbone.conv1.weight"].clone()
 
 
 def averaged(model, average):
@@ -28,43 +45,43 @@ def averaged(model, average):
 
 
 def test_early_updates_weigh_much_and_later_ones_as_the_decay_says():
-    model = one_weight(0.0)
+    model = OneWeight(0.0)
     average = WeightAverage(model, decay=0.3)
     expected = 0.0
     for step, keep in enumerate((2 / 11, 3 / 12, 0.3, 0.3), start=1):
-        with torch.no_grad():
-            model[0].weight.fill_(step)
+        model.set(step)
         average.update(model)
         expected = keep * expected + (1 - keep) * step
-        assert averaged(model, average)["0.weight"].item() == pytest.approx(expected)
+        assert averaged(model, average)["scale.weight"].item() == pytest.approx(expected)
 
 
 def test_normalisation_statistics_are_averaged_and_its_counter_is_copied():
-    model = one_weight(1.0).train()
+    model = OneWeight(1.0).train()
     average = WeightAverage(model, decay=0.5)
     model(torch.full((1, 1, 4, 4), 10.0))
     average.update(model)
     mean = averaged(model, average)
-    assert mean["1.running_mean"].item() == pytest.approx((1 - 2 / 11) * model[1].running_mean.item())
-    assert mean["1.num_batches_tracked"] == model[1].num_batches_tracked == 1
+    assert mean["norm.running_mean"].item() == pytest.approx(
+        (1 - 2 / 11) * model.state_dict()["norm.running_mean"].item()
+    )
+    assert mean["norm.num_batches_tracked"] == model.norm.num_batches_tracked == 1
 
 
 def test_the_network_gets_its_own_weights_back():
-    model = one_weight(3.0)
-    average = WeightAverage(one_weight(1.0), decay=0.9)
+    model = OneWeight(3.0)
+    average = WeightAverage(OneWeight(1.0), decay=0.9)
     with average.applied(model):
-        assert model[0].weight.item() == 1.0
-    assert model[0].weight.item() == 3.0
+        assert model.weight == 1.0
+    assert model.weight == 3.0
 
 
 def test_settling_begins_a_new_mean_at_the_old_one():
-    model = one_weight(0.0)
+    model = OneWeight(0.0)
     average = WeightAverage(model, decay=0.9)
-    with torch.no_grad():
-        model[0].weight.fill_(11.0)
+    model.set(11.0)
     average.update(model)
     average.settle(model)
-    assert model[0].weight.item() == pytest.approx(9.0)
+    assert model.weight == pytest.approx(9.0)
     assert average.updates == 0
 
 
@@ -81,14 +98,14 @@ def test_a_run_ends_and_stops_with_the_mean_of_its_weights(config, video_cache, 
     update = WeightAverage.update
 
     def watched(self, model):
-        seen.append(model.encoder.backbone.conv1.weight.detach().clone())
+        seen.append(first_convolution(model))
         update(self, model)
 
     begin = []
     made = WeightAverage.__init__
 
     def watched_start(self, model, decay):
-        begin.append(model.encoder.backbone.conv1.weight.detach().clone())
+        begin.append(first_convolution(model))
         made(self, model, decay)
 
     monkeypatch.setattr(WeightAverage, "update", watched)
@@ -98,7 +115,7 @@ def test_a_run_ends_and_stops_with_the_mean_of_its_weights(config, video_cache, 
     for number, weight in enumerate(seen, start=1):
         mean = torch.lerp(mean, weight, 1 - min(0.6, (1 + number) / (10 + number)))
     assert len(seen) == 4
-    ended = load_weights(path)[0].encoder.backbone.conv1.weight
+    ended = first_convolution(load_weights(path)[0])
     assert torch.allclose(ended, mean, atol=1e-6)
     assert not torch.allclose(ended, seen[-1], atol=1e-6)
     found = latest_checkpoint(tmp_path)

@@ -1,5 +1,6 @@
 """Unlabelled videos in, weights out."""
 
+import logging
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ from selfvos.stopping import stop_on_signals
 from selfvos.training.fit import Start, fit
 from selfvos.training.settings import TrainConfig
 from selfvos.types import Watch, Watching, ignore
+
+log = logging.getLogger(__name__)
 
 Videos = str | Path | Sequence[str | Path] | VideoCache
 """Folders of videos, of frame folders and of photographs, at any depth, or single videos; or all of them, decoded."""
@@ -52,7 +55,7 @@ def train(
         OutOfSpace: The disk is full; the last checkpoint is untouched.
     """
     with _stoppable(watch) as watch:
-        cached = open_video_cache(videos, config, watch=watch)
+        cached = _opened(videos, config, watch)
         return fit(config, cached, Path(out), device=pick_device(device), start=Start(resume=resume), watch=watch)
 
 
@@ -85,7 +88,7 @@ def adapt(
         raise UsageError(f"{model.config.backbone} has no weights that could adapt; name others with --weights")
     config = config or adaptation(model)
     with _stoppable(watch) as watch:
-        cached = open_video_cache(videos, config, watch=watch)
+        cached = _opened(videos, config, watch)
         start = Start(resume=resume, network=model)
         return fit(config, cached, Path(out), device=model.device, start=start, watch=watch)
 
@@ -135,6 +138,17 @@ def open_video_cache(
         photos=clips.photos.folders if clips else (),
         watch=watch,
     )
+
+
+def _opened(videos: Videos, config: TrainConfig, watch: Watch) -> VideoCache:
+    if isinstance(videos, VideoCache):
+        return videos
+    cached = open_video_cache(videos, config, watch=watch)
+    taken, *left_out = cached.summary().splitlines()
+    log.info("%s", taken)
+    for line in left_out:
+        log.warning("%s", line)
+    return cached
 
 
 @contextmanager

@@ -176,9 +176,7 @@ def build_video_cache(
         raise DataError(
             f"no usable video in {where} ({len(skipped)} left out{why}); give a folder of videos or frame folders"
         )
-    result = VideoCache(videos=tuple(sorted(videos, key=lambda cached: cached.name)), skipped=tuple(skipped))
-    log.info("%s", result.summary().partition("\n")[0])
-    return result
+    return VideoCache(videos=tuple(sorted(videos, key=lambda cached: cached.name)), skipped=tuple(skipped))
 
 
 def cache_video(path: Path, *, name: str, cache: Path, short_side_px: int, watch: Watch = ignore) -> CachedVideo:

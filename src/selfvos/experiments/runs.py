@@ -54,9 +54,12 @@ def train_once(
     if is_trained(run):
         return
     told = Watching(lambda stage, done, total, **_: watch(stage, done, total or 0))
+    cached = api.open_video_cache(list(videos), config, cache=cache, watch=told)
+    if cached.skipped:
+        log.warning("%s", cached.summary())
     api.train(
         config,
-        videos=api.open_video_cache(list(videos), config, cache=cache, watch=told),
+        videos=cached,
         out=run,
         resume=run.is_dir(),
         device=device,
