@@ -62,4 +62,6 @@ def advising(hint: str) -> Iterator[None]:
     try:
         yield
     except Stopped as error:
-        raise Stopped(f"stopped; {hint}") from error
+        stopped = Stopped(f"stopped; {hint}")
+        stopped.exit_status = error.exit_status
+        raise stopped from error

@@ -2,11 +2,11 @@
 
 from selfvos.api.benchmark_runs import track_together
 from selfvos.api.catalogue import names, recipe
-from selfvos.api.clusters import cluster, tint
+from selfvos.api.clusters import cluster, clustering, tint
 from selfvos.api.conversion import convert
 from selfvos.api.datasets import check_dataset, pack_results, validate_archive
 from selfvos.api.demo import demo
-from selfvos.api.learning import adapt, open_video_cache, train
+from selfvos.api.learning import adapt, adaptation, open_video_cache, train
 from selfvos.api.overlays import draw_overlays
 from selfvos.api.scoring import evaluate, flat_settings, protocol_config, score, score_together
 from selfvos.api.tracking import track, track_config, track_to
@@ -15,8 +15,10 @@ from selfvos.tracking.system import make_tracker
 
 __all__ = [
     "adapt",
+    "adaptation",
     "check_dataset",
     "cluster",
+    "clustering",
     "convert",
     "demo",
     "draw_overlays",

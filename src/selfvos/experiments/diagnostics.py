@@ -16,14 +16,14 @@ from selfvos.data.overlay import contact_sheet
 from selfvos.evaluation.report import plain
 from selfvos.experiments import plots
 from selfvos.experiments.ablation import Ablation
-from selfvos.experiments.findings import RoundOfDecoding, describe_decoding, describe_rounds, rounds_of
+from selfvos.experiments.findings import RoundOfDecoding, describe_decoding, describe_rounds
 from selfvos.experiments.planning import Plan
 from selfvos.experiments.runs import BenchmarkAt
 from selfvos.models.weights import digest
 from selfvos.settings import to_dict
 from selfvos.storage import write_text
 from selfvos.tracking.system import MEMORY, system_name
-from selfvos.training.pseudo_masks import PseudoMasks
+from selfvos.training.pseudo_masks import PseudoMasks, stored_rounds
 from selfvos.training.settings import TrainConfig
 from selfvos.types import Watch, go_on
 
@@ -100,7 +100,7 @@ def _rounds_by_row(asked: Plan, shown: Mapping[str, str]) -> dict[str, tuple[lis
     for row, name in shown.items():
         step = asked.steps[name]
         if step.run and step.training and row not in asked.same and (step.run / "pseudo_masks").is_dir():
-            masks = rounds_of(step.run, step.training, _library(asked, row))
+            masks = stored_rounds(step.run / "pseudo_masks", _library(asked, row))
             rows[row] = masks, step.training
     return {row: found for row, found in rows.items() if found[0]}
 
@@ -108,7 +108,7 @@ def _rounds_by_row(asked: Plan, shown: Mapping[str, str]) -> dict[str, tuple[lis
 def _library(asked: Plan, row: str):
     training = asked.steps[asked.seeds[row][0].name].training
     assert training is not None
-    return api.open_video_cache(list(asked.budget.videos), training, asked.budget.cache)
+    return api.open_video_cache(list(asked.budget.videos), training, cache=asked.budget.cache)
 
 
 def _decoding(asked: Plan, name: str, benchmark: BenchmarkAt, out: Path, watch: Watch) -> dict[str, Any] | None:

@@ -1,10 +1,8 @@
 """What lies behind a table: how pseudo masks change over training, and masks over the rounds of a frame."""
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Integer, UInt8
@@ -14,15 +12,14 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from selfvos.data.benchmarks.base import LabelledVideo
-from selfvos.data.clips import FrameRange, frame_ranges
+from selfvos.data.clips import FrameRange
 from selfvos.data.source import read_image
-from selfvos.data.video_cache import VideoCache
 from selfvos.evaluation.metrics import region_similarity
 from selfvos.models.segmenter import Segmenter
 from selfvos.tracking.framing import Framing
 from selfvos.tracking.settings import TrackConfig
 from selfvos.tracking.tracker import Tracker
-from selfvos.training.pseudo_masks import PseudoMasks, choose_ranges
+from selfvos.training.pseudo_masks import PseudoMasks
 from selfvos.training.settings import TrainConfig
 from selfvos.types import Watch, go_on, ignore
 
@@ -59,25 +56,6 @@ class RoundOfDecoding:
     """1 - J of the masks of this round and the one before."""
     truth: float
     """J with the true masks."""
-
-
-def rounds_of(run: Path, config: TrainConfig, video_cache: VideoCache) -> list[PseudoMasks]:
-    """Return the rounds of pseudo masks that a run has left behind, in order.
-
-    Args:
-        run: Folder of the run.
-        config: Its settings.
-        video_cache: The videos that it learned from.
-    """
-    usable = frame_ranges(video_cache, config.clips)
-    names = tuple(pack.name for pack in video_cache.videos)
-    # After an interruption a round may have been made anew, with other weights: the later one is what was used.
-    folders = sorted((run / "pseudo_masks").glob("round-*"), key=lambda folder: folder.stat().st_mtime)
-    latest = {int(re.findall(r"round-(\d+)", folder.name)[0]): folder for folder in folders}
-    return [
-        PseudoMasks(latest[number], choose_ranges(usable, config.pseudo_masks, seed=config.seed, round=number), names)
-        for number in sorted(latest)
-    ]
 
 
 def describe_rounds(rounds: Sequence[PseudoMasks], config: TrainConfig) -> list[RoundOfMasks]:

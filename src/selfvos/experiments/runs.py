@@ -14,7 +14,7 @@ from selfvos.api.benchmark_runs import BenchmarkRun
 from selfvos.api.tasks.base import task_of
 from selfvos.api.tracked_videos import TrackedVideos, asked_of, same_asked
 from selfvos.data.benchmarks.base import BENCHMARKS, Benchmark
-from selfvos.errors import Interrupted, Stopped, UsageError
+from selfvos.errors import UsageError
 from selfvos.models.segmenter import Segmenter
 from selfvos.models.weights import digest
 from selfvos.settings import from_dict
@@ -22,7 +22,7 @@ from selfvos.storage import write_text
 from selfvos.tracking.settings import TrackConfig
 from selfvos.training.checkpoint import branch, latest_checkpoint
 from selfvos.training.settings import TrainConfig
-from selfvos.types import Watch, go_on, ignore
+from selfvos.types import Watch, ignore
 
 log = logging.getLogger(__name__)
 
@@ -74,28 +74,10 @@ def train_once(
         raise UsageError(f"{run} was trained with other settings; choose another --out, or remove that folder")
     if is_trained(run):
         return
-
-    def step(report: Any) -> None:
-        watch.tell(report.stage, report.done, report.total)
-        go_on(watch)
-
-    def decoded(done: int, total: int | None) -> None:
-        watch.tell("decoding videos", done, total)
-        go_on(watch)
-
-    try:
-        api.train(
-            config,
-            videos=videos,
-            out=run,
-            resume=run.is_dir(),
-            device=device,
-            cache=cache,
-            watch=step,
-            packing=decoded,
-        )
-    except Interrupted as error:
-        raise Stopped(str(error)) from error
+    cached = api.open_video_cache(list(videos), config, cache=cache, watch=watch)
+    if cached.skipped:
+        log.warning("%s", cached.summary())
+    api.train(config, videos=cached, out=run, resume=run.is_dir(), device=device, watch=watch)
 
 
 def begin_from(warmup: TrainConfig, source: Path, config: TrainConfig, run: Path) -> None:
