@@ -73,7 +73,7 @@ def test_both_phases_run_with_fresh_pseudo_masks(config, video_cache, tmp_path):
     assert [report.stage for report in seen].count("pseudo masks") == 9
     assert json.loads((tmp_path / "settings.json").read_text()) == to_dict(config)
     model, card = load_weights(path)
-    assert card.notes["steps"] == STEPS
+    assert card.notes.steps == STEPS
     assert model.config == config.model
 
 

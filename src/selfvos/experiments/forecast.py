@@ -17,6 +17,7 @@ from selfvos.experiments.runs import is_trained
 from selfvos.experiments.systems import System, needs_masks, warmup_of
 from selfvos.models.inference import for_inference
 from selfvos.models.segmenter import Segmenter
+from selfvos.models.weights import WeightsNotes
 from selfvos.settings import to_dict
 from selfvos.tracking.system import make_tracker
 from selfvos.training.settings import PhaseConfig, TrainConfig
@@ -122,7 +123,7 @@ class _Probe:
         """Return the seconds of one tracked frame."""
         # Rows without training share weights; others are timed with untrained ones of their kind.
         model = Segmenter(step.training.model).eval() if step.training else api.load(system.source)
-        model.notes = {"track": step.training.track} if step.training else model.notes
+        model.notes = WeightsNotes(track=step.training.track) if step.training else model.notes
         config = system.tracking(model.to(self._device), self._asked.budget.track)
         video = benchmark.videos[0]
         first = video.frame_names.index(video.given[0])

@@ -308,8 +308,7 @@ class _Trainer:
     def _finish(self) -> Path:
         path = self.run / WEIGHTS
         if self.world.is_main:
-            notes = {"recipe": to_dict(self.config), "steps": self.position.total, "track": self.config.track}
-            save_weights(path, self.model.eval(), notes=notes)
+            save_weights(path, self.model.eval(), notes=checkpoints.notes_of(self.config, self.position))
         self.world.wait()
         return path
 
