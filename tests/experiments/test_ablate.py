@@ -51,7 +51,7 @@ def done(root, budget, tmp_path_factory):
     def told(what, amount, _, **facts):
         seen.append((what, amount))
 
-    watch = Watching(told, lambda: bool(cuts) and seen[-1] == cuts[0])
+    watch = Watching(told, lambda: bool(cuts) and seen[-1:] == cuts[:1])
     asked = planning.plan(TABLE, out, budget)
     while cuts:
         with pytest.raises(Stopped, match=r"M=3 is not finished; call the same command again"):

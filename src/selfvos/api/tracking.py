@@ -9,11 +9,11 @@ from selfvos.data.ahead import ahead
 from selfvos.data.mask_png import read_first_mask, read_mask
 from selfvos.data.results import ResultFolder
 from selfvos.data.source import DEFAULT_FPS, FrameArrays, Source, open_source
-from selfvos.errors import MaskMismatch
+from selfvos.errors import MaskMismatch, UsageError
 from selfvos.models.segmenter import Segmenter
 from selfvos.tracking.presets import PRESETS
 from selfvos.tracking.settings import TrackConfig
-from selfvos.tracking.system import MaskTracker, make_tracker, recommended
+from selfvos.tracking.system import MaskTracker, make_tracker, quality_config, recommended
 from selfvos.types import Frame, Tracked
 
 Masks = Mapping[int, np.ndarray | str | Path]
@@ -76,13 +76,18 @@ def track_to(
     return writing()
 
 
-def track_config(model: Segmenter, preset_name: str | None) -> TrackConfig:
-    """Return a named preset, or what the weights recommend.
+def track_config(model: Segmenter, preset_name: str | None, quality: str | None = None) -> TrackConfig:
+    """Return a named preset, or what the weights recommend, for a quality that they know where one is asked for.
 
     Raises:
         UnknownName: No such preset.
+        UsageError: The weights know no such quality, or a preset is named as well.
     """
-    return recommended(model) if preset_name is None else PRESETS.get(preset_name)
+    if quality is None:
+        return recommended(model) if preset_name is None else PRESETS.get(preset_name)
+    if preset_name is not None:
+        raise UsageError("a preset has its own settings: name it, or a quality of the weights, not both")
+    return quality_config(model, quality)
 
 
 def follow(tracker: MaskTracker, frames: Iterable[Frame], masks: Masks) -> Iterator[Tracked]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from selfvos.cli.console import Watcher, out
-from selfvos.cli.options import AsJson, Device, Preset, Rounds, Sets, Weights, track_settings
+from selfvos.cli.options import AsJson, Device, Preset, Quality, Rounds, Sets, Weights, track_settings
 from selfvos.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ def demo(
     weights: Weights = "default",
     device: Device = "auto",
     preset: Preset = None,
+    quality: Quality = None,
     rounds: Rounds = None,
     sets: Sets = None,
     as_json: AsJson = False,
@@ -33,7 +34,7 @@ def demo(
     from selfvos.api.demo import FRAMES
 
     model = api.load(weights, device=device)
-    results = api.demo(model, folder, config=track_settings(model, preset, rounds, sets))
+    results = api.demo(model, folder, config=track_settings(model, preset, rounds, sets, quality))
     _follow(results, FRAMES, folder, as_json)
 
 
@@ -46,6 +47,7 @@ def track(
     weights: Weights = "default",
     device: Device = "auto",
     preset: Preset = None,
+    quality: Quality = None,
     rounds: Rounds = None,
     sets: Sets = None,
     as_json: AsJson = False,
@@ -61,7 +63,7 @@ def track(
     first = masks.pop(0)
     count = open_source(video).count
     model = api.load(weights, device=device)
-    config = track_settings(model, preset, rounds, sets)
+    config = track_settings(model, preset, rounds, sets, quality)
     _follow(api.track_to(model, video, first, folder, masks=masks, config=config), count, folder, as_json)
 
 

@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64, Integer, UInt8
+from jaxtyping import Float, Float64, Integer, Shaped, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -77,7 +77,7 @@ class Framing:
         )
         return rows, columns
 
-    def nearest(self, ids: Integer[np.ndarray, "_y _x"]) -> Integer[np.ndarray, "y2 x2"]:
+    def nearest(self, ids: Shaped[np.ndarray, "_y _x"]) -> Shaped[np.ndarray, "y2 x2"]:
         """Return labels of any size at native size: each pixel takes the label that its centre falls on."""
         places = ((np.arange(n) + 0.5) * (m / n) for n, m in zip(self.native, ids.shape, strict=True))
         rows, columns = (place.astype(np.int64) for place in places)

@@ -17,7 +17,7 @@ from selfvos.tracking.settings import LabelConfig, TrackConfig
 
 def empty_memory(config: TrackConfig) -> Memory:
     """Return a memory for a new video."""
-    return Memory(config.memory.recent, pinned=config.memory.permanent, offsets=config.memory.offsets)
+    return Memory(config.memory.recent, permanent=config.memory.permanent, offsets=config.memory.offsets)
 
 
 def fold(labels: Float[Tensor, "1 o1 h2 w2"], scale: int) -> Float[Tensor, "m l"]:
