@@ -118,18 +118,6 @@ def track_to(
     return writing()
 
 
-def check_shot(shot: Shot) -> int | None:
-    """Look at everything that is to be tracked, as far as can be before it is.
-
-    Returns:
-        Number of frames that will be tracked; None where nobody knows.
-
-    Raises:
-        BrokenVideo, MaskMismatch, UsageError: As `track`.
-    """
-    return _take(shot).count
-
-
 def track_config(model: Segmenter, preset_name: str | None) -> TrackConfig:
     """Return a named preset, or what the weights recommend.
 

@@ -186,7 +186,7 @@ class TrackFolder:
             "range": dict(origin.span),
             "given": sorted(origin.given),
             "tracked": tracked,
-            "overlay": {"sound": self.sound},
+            "sound": self.sound,
         }
         write_text(self.path / ABOUT, json.dumps(about, indent=1) + "\n")
 
