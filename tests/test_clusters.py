@@ -23,7 +23,8 @@ def videos(tmp_path):
 def test_colours_are_told_apart_and_drawn(videos, tmp_path):
     model = api.load("lab-patches")
     config = PseudoMaskConfig(short_side_px=64)
-    (sheet,) = api.cluster(model, videos=videos, out=tmp_path / "out", config=config, cache=tmp_path / "cache")
+    cached = api.open_video_cache(videos, cache=tmp_path / "cache")
+    (sheet,) = api.cluster(model, videos=cached, out=tmp_path / "out", config=config)
     drawn = np.asarray(Image.open(sheet))
     assert drawn.shape[0] > 2 * 64
     assert drawn.shape[1] >= 4 * 96

@@ -4,6 +4,7 @@ from PIL import Image
 
 from selfvos.data.video_cache import build_video_cache, cache_video
 from selfvos.errors import DataError
+from selfvos.types import Watching
 
 
 def folder_of_frames(path, count=5, size=(40, 60), seed=0):
@@ -63,12 +64,16 @@ def test_broken_and_short_videos_are_named_and_left_out(tmp_path):
     (root / "junk.mp4").write_bytes(b"not a video" * 50)
     seen = []
     video_cache = build_video_cache(
-        [root], cache=tmp_path / "cache", short_side_px=320, min_frames=3, progress=lambda *at: seen.append(at)
+        [root],
+        cache=tmp_path / "cache",
+        short_side_px=320,
+        min_frames=3,
+        watch=Watching(lambda *told: seen.append(told)),
     )
     assert [pack.name for pack in video_cache.videos] == ["a", "b/deep"]
     assert {name for name, _ in video_cache.skipped} == {"short", "empty.mp4", "junk.mp4"}
     assert video_cache.frames() == 10
-    assert seen[-1] == (5, 5)
+    assert seen[-1] == ("decoding videos", 5, 5)
 
 
 def test_a_folder_without_a_usable_video_is_refused(tmp_path):

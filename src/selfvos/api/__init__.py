@@ -2,12 +2,13 @@
 
 from selfvos.api.benchmark_runs import track_together
 from selfvos.api.catalogue import names, recipe
-from selfvos.api.clusters import cluster, tint
+from selfvos.api.clusters import cluster, clustering, tint
 from selfvos.api.conversion import convert
 from selfvos.api.datasets import check_dataset, pack_results, validate_archive
 from selfvos.api.demo import demo
 from selfvos.api.given_masks import MaskFile
-from selfvos.api.learning import adapt, open_video_cache, train
+from selfvos.api.learning import adapt, adaptation, open_video_cache, train
+from selfvos.api.overlays import draw_overlays
 from selfvos.api.scoring import evaluate, flat_settings, protocol_config, score, score_together
 from selfvos.api.span import Span
 from selfvos.api.threads import use_threads
@@ -21,10 +22,13 @@ __all__ = [
     "Shot",
     "Span",
     "adapt",
+    "adaptation",
     "check_dataset",
     "cluster",
+    "clustering",
     "convert",
     "demo",
+    "draw_overlays",
     "evaluate",
     "flat_settings",
     "load",

@@ -1,5 +1,7 @@
 """What there is, by name."""
 
+from collections.abc import Sequence
+
 from selfvos.api.weights import BUILT_IN
 from selfvos.data.benchmarks.base import BENCHMARKS
 from selfvos.errors import UsageError
@@ -8,6 +10,7 @@ from selfvos.models.convert.base import FORMATS
 from selfvos.objectives.base import OBJECTIVES
 from selfvos.recipes import RECIPES
 from selfvos.registry import Registry
+from selfvos.settings import override
 from selfvos.tracking.presets import PRESETS
 from selfvos.tracking.system import SYSTEMS
 from selfvos.training.settings import TrainConfig
@@ -35,10 +38,14 @@ def names(kind: str) -> dict[str, str]:
     return registries[kind].described()
 
 
-def recipe(name: str) -> TrainConfig:
+def recipe(name: str, sets: Sequence[str] = ()) -> TrainConfig:
     """Return the settings of a named recipe.
 
+    Args:
+        name: See `names`.
+        sets: Settings to change, as in ``seed=1``; see `selfvos.settings.override`.
+
     Raises:
-        UnknownName: No such recipe.
+        UsageError: No such recipe or setting, or a value that the setting does not accept.
     """
-    return RECIPES.get(name)()
+    return override(RECIPES.get(name)(), sets)

@@ -15,6 +15,7 @@ def evaluate(
     benchmark: Annotated[str, typer.Argument(help="Name of the protocol; see 'selfvos list benchmarks'.")],
     root: Root,
     folder: Annotated[Path, typer.Option("--out", help="Masks, tables and report.json go here.")],
+    *,
     preset: Preset = None,
     rounds: Rounds = None,
     sets: Sets = None,
@@ -36,15 +37,9 @@ def evaluate(
     else:
         config = track_settings(model, preset, rounds, sets)
     with Watcher() as watcher:
-        report = api.evaluate(
-            model,
-            benchmark,
-            root=root,
-            out=folder,
-            config=config,
-            overlays=overlays,
-            watch=lambda video, done, total: watcher.show(video, done, total),
-        )
+        report = api.evaluate(model, benchmark, root=root, out=folder, config=config, watch=watcher)
+        if overlays:
+            api.draw_overlays(folder / "masks", benchmark, root=root, out=folder / "overlays", watch=watcher)
     print_report(report, as_json)
     print_place(folder / "report.html", as_json)
 
@@ -54,6 +49,7 @@ def score(
     benchmark: Annotated[str, typer.Argument(help="Name of the protocol; see 'selfvos list benchmarks'.")],
     root: Root,
     folder: Annotated[Path | None, typer.Option("--out", help="Write tables, JSON and an HTML page here.")] = None,
+    *,
     as_json: AsJson = False,
 ) -> None:
     """Score masks that any method has written; several results are set against the first.
@@ -63,20 +59,20 @@ def score(
     from selfvos import api
 
     if len(results) > 1:
-        _score_together(results, benchmark, root, folder, as_json)
+        _score_together(results, benchmark, root, folder, as_json=as_json)
         return
     with Watcher() as watcher:
-        report = api.score(results[0], benchmark, root=root, out=folder, watch=watcher.show)
+        report = api.score(results[0], benchmark, root=root, out=folder, watch=watcher)
     print_report(report, as_json)
     if folder:
         print_place(folder / "report.html", as_json)
 
 
-def _score_together(results: list[Path], benchmark: str, root: Path, folder: Path | None, as_json: bool) -> None:
+def _score_together(results: list[Path], benchmark: str, root: Path, folder: Path | None, *, as_json: bool) -> None:
     from selfvos import api
 
     with Watcher() as watcher:
-        comparison = api.score_together(results, benchmark, root=root, out=folder, watch=watcher.show)
+        comparison = api.score_together(results, benchmark, root=root, out=folder, watch=watcher)
     if as_json:
         print(json.dumps(comparison.to_dict(), indent=1))
     else:

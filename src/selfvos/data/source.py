@@ -104,7 +104,7 @@ class PictureFolder:
         self.path = Path(path)
         self.name = self.path.resolve().name
         self.fps = fps
-        self.files = _pictures(self.path)
+        self.files = list_pictures(self.path)
         if not self.files:
             raise BrokenVideo(f"no pictures in {self.path}; looked for {', '.join(sorted(PICTURES))}")
         _refuse_twins(self.files)
@@ -236,7 +236,8 @@ def _natural_path(path: Path) -> list[tuple[list[str | int], str]]:
     return [natural(part) for part in path.parts]
 
 
-def _pictures(folder: Path) -> list[Path]:
+def list_pictures(folder: Path) -> list[Path]:
+    """Return the pictures that lie directly in a folder, in natural order; hidden ones are passed over."""
     files = [file for file in folder.iterdir() if _is_kind(file.name, PICTURES) and file.is_file()]
     return sorted(files, key=lambda file: natural(file.name))
 
