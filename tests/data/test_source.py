@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from selfvos.data import source
+from selfvos.data import pictures
 from selfvos.data.source import Source, find_videos, natural, open_image, open_source, read_image
 from selfvos.data.video import VideoWriter
 from selfvos.errors import BrokenVideo, DataError, UsageError
@@ -136,7 +136,7 @@ def test_floating_point_pictures_are_spread_too(tmp_path):
 
 def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
     save(tmp_path / "1.png")
-    monkeypatch.setattr(source, "MOST_PIXELS", 47)
+    monkeypatch.setattr(pictures, "MOST_PIXELS", 47)
     with pytest.raises(DataError, match="48 pixels, more than 47"):
         open_source(tmp_path)
     monkeypatch.undo()
