@@ -33,7 +33,9 @@ def as_palette(mask):
 
 def as_other_palette(mask):
     image = Image.fromarray(mask.astype(np.uint8))
-    image.putpalette(np.random.default_rng(0).integers(0, 255, 768, dtype=np.uint8).tobytes())
+    colours = np.random.default_rng(0).integers(1, 255, (256, 3), dtype=np.uint8)
+    colours[0] = 0
+    image.putpalette(colours.tobytes())
     return image
 
 

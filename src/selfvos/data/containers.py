@@ -207,7 +207,9 @@ def _chosen(container: InputContainer) -> VideoStream | None:
     streams = [stream for stream in container.streams.video if not stream.disposition & _STILL]
     moving = [stream for stream in streams if stream.frames != 1] or streams
     best = container.streams.best("video")
-    return next((stream for stream in moving if best is not None and stream.index == best.index), next(iter(moving), None))
+    return next(
+        (stream for stream in moving if best is not None and stream.index == best.index), next(iter(moving), None)
+    )
 
 
 def _kinds(container: InputContainer) -> str:

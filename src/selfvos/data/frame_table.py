@@ -129,7 +129,7 @@ class FrameTable:
                 yield int(self.places[nearest - back])
 
     def begin(self, last: int, most: int) -> int:
-        """Return where to begin a part of at most so many frames that ends with `last`: at a key frame if there is one."""
+        """Return where a part of at most so many frames that ends with `last` begins: at a key frame if possible."""
         lowest = max(0, last + 1 - most)
         place = int(np.searchsorted(self.keys, lowest))
         return int(self.keys[place]) if place < len(self.keys) and self.keys[place] <= last else lowest

@@ -40,10 +40,10 @@ def natural_path(path: Path) -> list[tuple[list[str | int], str]]:
 
 
 def in_order(files: Iterable[Path]) -> list[Path]:
-    """Sort files of one folder by their stems, so that masks come in the order of their frames whatever their suffix."""
+    """Sort files of one folder by their stems, so that masks come in the order of their frames, however they end."""
     return sorted(files, key=lambda file: (natural(file.stem), file.suffix))
 
 
-def pictures_in(folder: Path) -> list[Path]:
+def list_pictures(folder: Path) -> list[Path]:
     """List the pictures of a folder in natural order; hidden ones, links to nothing, folders and pipes are left out."""
     return in_order(file for file in folder.iterdir() if is_kind(file.name, PICTURES) and file.is_file())

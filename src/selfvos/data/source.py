@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from selfvos.data.files import is_folder, named
-from selfvos.data.kinds import PAGED, PICTURES, VIDEOS, natural, pictures_in
+from selfvos.data.kinds import PAGED, PICTURES, VIDEOS, list_pictures, natural
 from selfvos.data.listing import VideoListing, find_videos
 from selfvos.data.pictures import open_image, pages, range_of, read_image, to_rgb
 from selfvos.data.spans import check_span, span
@@ -30,6 +30,7 @@ __all__ = [
     "Source",
     "VideoListing",
     "find_videos",
+    "list_pictures",
     "natural",
     "open_image",
     "open_source",
@@ -105,7 +106,7 @@ def open_source(what: Path | str | Iterable[np.ndarray], *, fps: float = DEFAULT
 
     Args:
         what: Path of a video file, of a folder of pictures, of a file of several pictures (TIFF of many pages, animated
-            GIF, WebP or PNG) or of a folder that holds one such file; or the frames themselves as RGB uint8 arrays y x 3.
+            GIF, WebP or PNG), of a folder that holds one such file; or the frames themselves as RGB uint8 arrays y x 3.
         fps: Frame rate of pictures and arrays, which have none of their own; a video file keeps its own.
 
     Raises:
@@ -118,7 +119,7 @@ def open_source(what: Path | str | Iterable[np.ndarray], *, fps: float = DEFAULT
         return FrameArrays(what, fps=fps)
     path = Path(what)
     if is_folder(path):
-        files = pictures_in(path)
+        files = list_pictures(path)
         return _open_stack(files[0], fps) if len(files) == 1 and _paged(files[0]) else PictureFolder(path, fps=fps)
     if path.suffix.lower() not in PICTURES:
         return VideoFile(path)
@@ -151,7 +152,7 @@ class PictureFolder:
         self.path = Path(path)
         self.name = self.path.resolve().name
         self.fps = fps
-        self.files = pictures_in(self.path)
+        self.files = list_pictures(self.path)
         if not self.files:
             raise BrokenVideo(f"no pictures in {named(self.path)}; looked for {', '.join(sorted(PICTURES))}")
         _refuse_twins(self.files)

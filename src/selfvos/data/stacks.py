@@ -45,7 +45,9 @@ class Stack:
         with open_image(self.path) as image:
             self.count = pages(image)
             some = evenly(self.count)
-            self._shown = shared_range((self._page(image, i) for i in some), len(some)) if image.format == "TIFF" else None
+            self._shown = (
+                shared_range((self._page(image, i) for i in some), len(some)) if image.format == "TIFF" else None
+            )
             first = to_rgb(self._page(image, 0), self._shown)
             self.fps = 1000 / image.info["duration"] if image.info.get("duration") else fps
         height, width = first.shape[:2]

@@ -31,9 +31,7 @@ def uses_bt2020(picture: VideoFrame) -> bool:
     return picture.color_primaries == ColorPrimaries.BT2020
 
 
-def tone_mapped(
-    rgb: UInt16[np.ndarray, "y x 3"], curve: Curve, *, wide: bool
-) -> UInt8[np.ndarray, "y x 3"]:
+def tone_mapped(rgb: UInt16[np.ndarray, "y x 3"], curve: Curve, *, wide: bool) -> UInt8[np.ndarray, "y x 3"]:
     """Turn RGB of high dynamic range to sRGB.
 
     Up to three quarters of paper-white nothing changes; brighter light is rolled off so that none is cut away:
@@ -45,7 +43,7 @@ def tone_mapped(
         wide: Whether the primaries are those of BT.2020, else of BT.709.
 
     Source:
-        Curves: SMPTE ST 2084 and ARIB STD-B67 as in ITU-R BT.2100; HLG is shown at 1000 nits with a system gamma of 1.2.
+        Curves: SMPTE ST 2084 and ARIB STD-B67 as in ITU-R BT.2100; HLG at 1000 nits with a system gamma of 1.2.
         The roll-off is a choice of this package, made for decent pictures and not for mastering.
     """
     light = _light(curve)[rgb]

@@ -77,9 +77,7 @@ class VideoFile:
             tally = Tally()
             first = next(decoded(stream, packets(container, stream, tally), tally), None)
             if first is None:
-                raise BrokenVideo(
-                    f"{named(self.path)}: no frame of the video can be read; copy or download it again"
-                )
+                raise BrokenVideo(f"{named(self.path)}: no frame of the video can be read; copy or download it again")
             self._width, self._height, self._first = first.width, first.height, first.pts
             self._turn = turning(first)
             self.fps = frame_rate(stream)
@@ -98,11 +96,10 @@ class VideoFile:
         """Return the number of frames, from the packets where these tell, else by decoding all."""
         if self._counted is None:
             table = self._places()
-            last = -1
-            if not isinstance(table, FrameTable):
-                for last, _, _ in self._pictures(0):
-                    pass
-            self._counted = len(table) if isinstance(table, FrameTable) else last + 1
+            if isinstance(table, FrameTable):
+                self._counted = len(table)
+            else:
+                self._counted = max((number + 1 for number, _, _ in self._pictures(0)), default=0)
         return self._counted
 
     def __iter__(self) -> Iterator[Frame]:
