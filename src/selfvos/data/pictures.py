@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import numpy as np
 from jaxtyping import Float, UInt8
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from selfvos.data.files import named, require_file
 from selfvos.errors import DataError, SelfvosError
@@ -86,7 +86,15 @@ def to_rgb(image: Image.Image, shown: Range | None = None) -> UInt8[np.ndarray, 
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """Turn a picture as its EXIF says, be it a frame or a mask; its mode and palette stay."""
+    """Turn a picture as its EXIF says, be it a frame or a mask; its mode and palette stay.
+
+    Raises:
+        ValueError: Pillow would mix up its rows.
+    """
+    lying = image.getexif().get(ExifTags.Base.Orientation) in {5, 6, 7, 8}
+    # Pillow 11 to 13 take height for width when they read such files, which hardly any program writes.
+    if lying and image.format == "TIFF" and image.info.get("compression") == "raw":
+        raise ValueError("a TIFF that is stored on its side and not compressed")
     return ImageOps.exif_transpose(image)
 
 
