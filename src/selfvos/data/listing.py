@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from jaxtyping import Shaped
 
 from selfvos.data.files import is_folder, named
 from selfvos.data.kinds import PAGED, PICTURES, VIDEOS, in_order, is_hidden, is_kind, natural_path
@@ -21,7 +21,9 @@ _NAMED = 3
 _FIRST_COLOURS = bytes([0, 0, 0, 128, 0, 0, 0, 128, 0, 128, 128, 0])
 """Ids 0 to 3 in the palette of PASCAL-VOC, which masks are stored in."""
 _MOST_GREY_ID = 32
-_FLAT = 0.95
+_MOST_LEVELS = 1024
+_FLAT, _FLAT_LIT = 0.8, 0.6
+"""Least share of pixels, and of pixels that are not 0, that are like the one before."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +65,9 @@ def find_videos(root: Path | str) -> VideoListing:
     videos = tuple(sorted(walk.videos, key=natural_path))
     left_out = tuple(sorted(walk.left_out, key=lambda one: natural_path(one.path)))
     if not videos:
-        why = summary([], [(str(one.path.relative_to(root)), one.reason) for one in left_out])
         kinds = f"neither video files ({', '.join(sorted(VIDEOS))}) nor folders of pictures"
-        raise DataError(f"no videos below {named(root)}: " + (why.partition("; ")[2] or kinds))
+        told = summary([], [(str(one.path.relative_to(root)), one.reason) for one in left_out]).partition("; ")[2]
+        raise DataError(f"no videos below {named(root)}: {told if left_out else kinds}")
     return VideoListing(videos, left_out)
 
 
@@ -198,29 +200,34 @@ def _stacks(pictures: Sequence[Path]) -> tuple[set[Path], dict[Path, str]]:
 
 
 def _are_masks(pictures: Sequence[Path]) -> bool:
-    """Tell whether the first, the middle and the last picture of a folder are all masks."""
+    """Tell whether the first, the middle and the last picture of a folder are masks, as far as anything is in them."""
     some = {pictures[0], pictures[len(pictures) // 2], pictures[-1]}
     try:
-        return all(_is_mask(path) for path in some)
+        seen = [_is_mask(path) for path in some]
     except (DataError, UsageError):
         return False
+    return True in seen and False not in seen
 
 
-def _is_mask(path: Path) -> bool:
-    """Tell a mask from a frame: by the palette, or as flat areas of few grey levels, all low or all black and white."""
+def _is_mask(path: Path) -> bool | None:
+    """Tell a mask from a frame, by the palette or as flat areas of few grey levels; None where all is black."""
     with open_image(path) as image:
         if image.format != "PNG" or image.mode not in {"P", "1", "L", "I", "I;16"}:
             return False
         if image.mode == "P":
             colours = bytes(image.getpalette() or ())[: len(_FIRST_COLOURS)]
             return len(colours) >= 6 and _FIRST_COLOURS.startswith(colours)
-        return image.mode == "1" or _holds_ids(upright(image))
+        return _holds_ids(np.asarray(upright(image)))
 
 
-def _holds_ids(image: Image.Image) -> bool:
-    values = np.asarray(image)
+def _holds_ids(values: Shaped[np.ndarray, "y x"]) -> bool | None:
     levels = np.unique(values)
-    if image.mode == "L" and not (levels[-1] <= _MOST_GREY_ID or set(levels.tolist()) <= {0, 255}):
+    if not levels[-1]:
+        return None
+    few = len(levels) <= _MOST_LEVELS if values.dtype.itemsize > 1 else levels[-1] <= _MOST_GREY_ID
+    if not few and not set(levels.tolist()) <= {0, 255}:
         return False
-    flat = np.mean(values[:, 1:] == values[:, :-1]) if values.shape[1] > 1 else 0.0
-    return bool(levels[-1] > levels[0] and len(levels) <= 1024 and flat >= _FLAT)
+    alike = values[:, 1:] == values[:, :-1]
+    # Where hardly anything is lit, as in counted photons, most is flat as well; but what is lit is not.
+    lit = alike[values[:, 1:] > 0]
+    return bool(lit.size and alike.mean() >= _FLAT and lit.mean() >= _FLAT_LIT)

@@ -1,6 +1,7 @@
 """Pictures read as RGB: turned upright, and with samples of more than 8 bits spread alike through a whole sequence."""
 
 import math
+import struct
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -99,16 +100,42 @@ def upright(image: Image.Image) -> Image.Image:
 
 
 def pages(image: Image.Image) -> int:
-    """Return how many pictures a file holds: 1 also where the others are thumbnails or smaller copies of the first."""
+    """Return how many pictures a file holds: 1 also where the others are thumbnails or smaller copies of the first.
+
+    Raises:
+        ValueError: The file breaks off.
+    """
     # JPEGs of phones hold a second picture for depth or brightness, which is no frame.
-    count = getattr(image, "n_frames", 1) if image.format in {"TIFF", "PNG", "WEBP"} else 1
-    if count < 2 or image.format != "TIFF":
-        return count
+    if image.format not in {"TIFF", "PNG", "WEBP"}:
+        return 1
     size = image.size
-    image.seek(1)
-    alike = image.size == size and not image.tag_v2.get(_SUBFILE_TYPE, 0) & _REDUCED  # pyright: ignore
-    image.seek(0)
+    with _damage_told():
+        count = getattr(image, "n_frames", 1)
+        if count < 2 or image.format != "TIFF":
+            return count
+        image.seek(1)
+        alike = image.size == size and not image.tag_v2.get(_SUBFILE_TYPE, 0) & _REDUCED  # pyright: ignore
+        image.seek(0)
     return count if alike else 1
+
+
+def go_to(image: Image.Image, page: int) -> Image.Image:
+    """Turn an opened file of several pictures to one of them.
+
+    Raises:
+        ValueError: The file breaks off.
+    """
+    with _damage_told():
+        image.seek(page)
+    return image
+
+
+@contextmanager
+def _damage_told() -> Iterator[None]:
+    try:
+        yield
+    except (TypeError, LookupError, struct.error) as error:  # what Pillow's search for pages answers damage with
+        raise ValueError(f"it is damaged or breaks off: {error}") from error
 
 
 def evenly(count: int) -> list[int]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from PIL import Image
 
 from selfvos.data.files import named
-from selfvos.data.pictures import evenly, open_image, pages, require_pixels, shared_range, to_rgb
+from selfvos.data.pictures import evenly, go_to, open_image, pages, require_pixels, shared_range, to_rgb
 from selfvos.data.spans import backwards, most_held, span
 from selfvos.errors import DataError
 from selfvos.types import Frame
@@ -86,6 +86,5 @@ class Stack:
                 yield Frame(rgb=rgb, index=index, name=f"{index:05d}", seconds=seconds)
 
     def _page(self, image: Image.Image, index: int) -> Image.Image:
-        image.seek(index)
-        require_pixels(image, self.path)
+        require_pixels(go_to(image, index), self.path)
         return image
