@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice, pairwise
+from math import ceil
 
 import av
 import numpy as np
@@ -52,7 +53,8 @@ class Clock:
         origin = self._origin
         if origin is None or ticks is None:
             ticks = self._last + self._usual if ticks is None else ticks
-            origin = ticks if origin is None else origin
+            # Frames without a time may have come before.
+            origin = ticks - ceil((self._seen - 1) / (self._fps * self._tick)) if origin is None else origin
         elif not 0 <= (ticks - self._last) * self._tick <= 1 / LOWEST_FPS:
             origin += ticks - self._last - self._usual
         self._origin, self._last = origin, ticks
