@@ -21,8 +21,12 @@ def test_times_count_from_the_first_frame():
 
 
 def test_a_clock_that_goes_back_or_far_ahead_goes_on_at_the_frame_rate():
-    assert times([500, 540, 10, 50]) == pytest.approx([0.0, 0.04, 0.08, 0.12])
+    assert times([1500, 1540, 10, 50]) == pytest.approx([0.0, 0.04, 0.08, 0.12])
     assert times([0, 40, 40 + 7_200_000, 80 + 7_200_000]) == pytest.approx([0.0, 0.04, 0.08, 0.12])
+
+
+def test_times_in_a_little_disorder_keep_their_span():
+    assert times([0, 80, 40, 160, 120, 200]) == [0.0, 0.08, 0.08, 0.16, 0.16, 0.2]
 
 
 def test_frames_without_times_follow_at_the_frame_rate():

@@ -1,10 +1,12 @@
 import random
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from selfvos.data.kinds import PICTURES, VIDEOS, in_order, is_kind, list_pictures, natural
+from selfvos.errors import DataError
 
 
 @given(st.lists(st.integers(0, 10**6), unique=True))
@@ -46,3 +48,12 @@ def test_pictures_of_a_folder_are_listed_in_order(tmp_path):
         (tmp_path / name).touch()
     (tmp_path / "7.png").mkdir()
     assert [file.name for file in list_pictures(tmp_path)] == ["9.JPG", "10.png"]
+
+
+def test_a_folder_that_may_not_be_read_says_so(tmp_path, monkeypatch):
+    def forbidden(_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", forbidden)
+    with pytest.raises(DataError, match="permission denied"):
+        list_pictures(tmp_path)

@@ -20,6 +20,8 @@ _COMPARED = 16
 _MOST_WAITING = 1024
 _MOST_REORDERED = 64
 """Frames are decoded at most 16 places away from where they are shown."""
+_JITTER = 8
+"""Frames by which times may fall without being those of a clock that was set anew."""
 # The animations: their demuxers only go forwards, and call pictures that build on others independent.
 _FORWARD_ONLY = {"gif", "apng"}
 
@@ -28,7 +30,8 @@ class Clock:
     """Turns the times of pictures, in ticks of the stream, to seconds from the first of them that never go back.
 
     Recorders restart their clocks and set them by hours. Where time falls, or jumps further than the longest time that
-    a frame can be shown, the next frame is taken to follow the last at the frame rate.
+    a frame can be shown, the next frame is taken to follow the last at the frame rate. Where it falls by a few frames
+    only, as in containers that number frames as they are decoded, the frame is shown with the one before.
     """
 
     def __init__(self, tick: Fraction | None, fps: float) -> None:
@@ -43,6 +46,7 @@ class Clock:
         self._usual = max(1, round(1 / (fps * tick))) if tick else 1
         self._origin: int | None = None
         self._last = 0
+        self._shown = 0
         self._seen = 0
 
     def seconds(self, ticks: int | None) -> float:
@@ -50,15 +54,14 @@ class Clock:
         self._seen += 1
         if self._tick is None or (self._origin is None and ticks is None):
             return (self._seen - 1) / self._fps
-        origin = self._origin
-        if origin is None or ticks is None:
-            ticks = self._last + self._usual if ticks is None else ticks
-            # Frames without a time may have come before.
-            origin = ticks - ceil((self._seen - 1) / (self._fps * self._tick)) if origin is None else origin
-        elif not 0 <= (ticks - self._last) * self._tick <= 1 / LOWEST_FPS:
-            origin += ticks - self._last - self._usual
-        self._origin, self._last = origin, ticks
-        return float((ticks - origin) * self._tick)
+        if ticks is None:
+            ticks = self._last + self._usual
+        if self._origin is None:  # frames without a time may have come before
+            self._origin, self._last = ticks - ceil((self._seen - 1) / (self._fps * self._tick)), ticks
+        elif not -_JITTER * self._usual <= ticks - self._last <= 1 / (LOWEST_FPS * self._tick):
+            self._origin = ticks - self._shown - self._usual
+        self._last, self._shown = ticks, max(self._shown, ticks - self._origin)
+        return float(self._shown * self._tick)
 
 
 class Numbers:

@@ -4,6 +4,9 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from selfvos.data.files import named
+from selfvos.errors import DataError
+
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 """How names of pictures end."""
 PAGED = frozenset({".png", ".webp", ".tif", ".tiff"})
@@ -45,5 +48,12 @@ def in_order(files: Iterable[Path]) -> list[Path]:
 
 
 def list_pictures(folder: Path) -> list[Path]:
-    """List the pictures of a folder in natural order; hidden ones, links to nothing, folders and pipes are left out."""
-    return in_order(file for file in folder.iterdir() if is_kind(file.name, PICTURES) and file.is_file())
+    """List the pictures of a folder in natural order; hidden ones, links to nothing, folders and pipes are left out.
+
+    Raises:
+        DataError: The folder may not be read.
+    """
+    try:
+        return in_order(file for file in folder.iterdir() if is_kind(file.name, PICTURES) and file.is_file())
+    except PermissionError as error:
+        raise DataError(f"{named(folder)} may not be read: permission denied; change its permissions") from error
