@@ -374,6 +374,20 @@ def test_giant_frames_are_refused_before_decoding(tmp_path, monkeypatch):
         VideoFile(path)
 
 
+def test_a_bomb_is_refused_before_decoding_and_a_long_giant_video_is_not(tmp_path, monkeypatch):
+    black = encode(tmp_path / "bomb.mp4", [np.zeros((480, 640, 3), np.uint8)] * 250)
+    busy = encode(tmp_path / "busy.mp4", scenery(30, 480, 640))
+    monkeypatch.setattr(containers, "_GIANT", 480 * 640 - 1)
+    assert len(list(VideoFile(busy))) == 30
+    assert len(list(VideoFile(black))) == 250, "too short to exhaust anything"
+    monkeypatch.setattr(containers, "_MOST_IN_ALL", 480 * 640 * 25)
+    assert 480 * 640 * 30 < containers._MOST_PER_BYTE * busy.stat().st_size
+    assert VideoFile(busy).count == 30
+    monkeypatch.setattr(containers, "_MOST_PER_BYTE", 2**11)
+    with pytest.raises(BrokenVideo, match="76800000 pixels in [0-9]+ bytes, as a decompression bomb"):
+        VideoFile(black)
+
+
 def test_a_head_of_random_damage_never_breaks_out(tmp_path):
     whole = encode(tmp_path / "clip.mp4", scenery(4), movflags="faststart").read_bytes()
     rng = np.random.default_rng(1)

@@ -34,8 +34,11 @@ _CONTAINERS = (
 )
 _UNREADABLE_IN_A_ROW = 16
 _STILL = Disposition.attached_pic | Disposition.still_image | Disposition.timed_thumbnails
-_PIXELS_IN_FLIGHT = 2**28
-"""Each thread that decodes holds pictures of its own: giant ones are decoded by fewer."""
+_GIANT = 2**24
+"""Pixels above which pictures are decoded by few threads, since each holds some, and bombs are looked for."""
+_MOST_IN_ALL = 2**33
+_MOST_PER_BYTE = 2**14
+"""Pixels in a byte above which a long video of giant pictures is one made to exhaust whoever opens it."""
 
 Turn = Callable[[np.ndarray], np.ndarray]
 
@@ -197,9 +200,20 @@ def _moving_pictures(container: InputContainer, path: Path) -> VideoStream:
         raise BrokenVideo(f"{named(path)} announces {pixels} pixels a frame, more than {MOST_PIXELS}; scale it down")
     context.options = {"max_pixels": str(MOST_PIXELS)}
     stream.thread_type = "AUTO"
-    if pixels > _PIXELS_IN_FLIGHT // 16:
-        context.thread_count = max(1, _PIXELS_IN_FLIGHT // pixels // 2)
+    if pixels > _GIANT:
+        _refuse_bomb(container, stream, pixels, path)
+        context.thread_count = max(1, 4 * _GIANT // pixels)
     return stream
+
+
+def _refuse_bomb(container: InputContainer, stream: VideoStream, pixels: int, path: Path) -> None:
+    seconds = (container.duration or 0) / av.time_base
+    in_all = pixels * max(stream.frames, round(seconds * frame_rate(stream)))
+    size = path.stat().st_size
+    if in_all > _MOST_IN_ALL and in_all > _MOST_PER_BYTE * size:
+        raise BrokenVideo(
+            f"{named(path)} announces {in_all} pixels in {size} bytes, as a decompression bomb does; scale it down"
+        )
 
 
 def _chosen(container: InputContainer) -> VideoStream | None:
