@@ -9,11 +9,15 @@ from selfvos.errors import DataError, UsageError
 from selfvos.models.segmenter import Segmenter, SegmenterConfig
 from selfvos.ops.matching import MatchConfig
 from selfvos.tracking.points import PointTracker, draw_points, read_points
-from selfvos.tracking.settings import PointConfig, TrackConfig
+from selfvos.tracking.settings import FeatureConfig, FrameConfig, PointConfig, RefineConfig, TrackConfig
 
 CELLS = PointConfig()
 PIXELS = PointConfig(grid="pixels", sigma=4.0, top=5)
-CONFIG = TrackConfig(rounds=0, size_px=(96, 128), precision="float32", match=MatchConfig(temperature=0.02))
+CONFIG = TrackConfig(
+    refine=RefineConfig(rounds=0),
+    frame=FrameConfig(size_px=(96, 128), precision="float32"),
+    match=MatchConfig(temperature=0.02),
+)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +36,7 @@ def scene(t, size=(72, 96)):
     return rgb.astype(np.uint8), centres
 
 
-@pytest.supervision.parametrize("points", [CELLS, PIXELS])
+@pytest.mark.parametrize("points", [CELLS, PIXELS])
 def test_points_go_with_what_they_lie_on(model, points):
     tracker = PointTracker(model, replace(CONFIG, points=points))
     frame, centres = scene(0)
@@ -44,7 +48,7 @@ def test_points_go_with_what_they_lie_on(model, points):
     assert np.linalg.norm(found - centres, axis=1).max() < 6
 
 
-@pytest.supervision.parametrize("points", [CELLS, PIXELS])
+@pytest.mark.parametrize("points", [CELLS, PIXELS])
 def test_a_still_picture_keeps_its_points(model, points):
     tracker = PointTracker(model, replace(CONFIG, points=points, match=MatchConfig(top_k=1)))
     frame, centres = scene(0)
@@ -54,7 +58,7 @@ def test_a_still_picture_keeps_its_points(model, points):
     assert np.linalg.norm(found[0] - centres, axis=1).max() < 4.5  # half the diagonal of a cell
 
 
-@pytest.supervision.parametrize("points", [CELLS, PIXELS])
+@pytest.mark.parametrize("points", [CELLS, PIXELS])
 def test_what_lies_outside_is_missing_from_the_start(model, points):
     tracker = PointTracker(model, replace(CONFIG, points=points))
     frame, centres = scene(0)
@@ -68,7 +72,10 @@ def test_what_lies_outside_is_missing_from_the_start(model, points):
 
 def test_the_frame_may_be_resized_to_any_shape_and_padded(model):
     frame, centres = scene(0)
-    for config in (replace(CONFIG, size_px=(160, 80)), replace(CONFIG, size_px=None, short_side_px=75)):
+    for config in (
+        replace(CONFIG, frame=FrameConfig(size_px=(160, 80))),
+        replace(CONFIG, frame=FrameConfig(short_side_px=75)),
+    ):
         for points in (CELLS, PIXELS):
             tracker = PointTracker(model, replace(config, points=points, match=MatchConfig(top_k=1)))
             tracker.start(frame, centres)
@@ -76,10 +83,10 @@ def test_the_frame_may_be_resized_to_any_shape_and_padded(model):
 
 
 def test_wrong_use_is_refused(model):
-    with pytest.raises(UsageError, match="set rounds to 0, got 2"):
-        PointTracker(model, TrackConfig(rounds=2))
+    with pytest.raises(UsageError, match="set refine.rounds to 0, got 2"):
+        PointTracker(model, TrackConfig(refine=RefineConfig(rounds=2)))
     with pytest.raises(UsageError, match="unknown feature 'layer9'"):
-        PointTracker(model, TrackConfig(rounds=0, feature="layer9"))
+        PointTracker(model, TrackConfig(refine=RefineConfig(rounds=0), feature=FeatureConfig(stage="layer9")))
     tracker = PointTracker(model)
     frame, centres = scene(0)
     with pytest.raises(UsageError, match="call start"):
@@ -121,7 +128,7 @@ def test_the_strongest_places_are_averaged():
     assert read_points(maps, 99).shape == (3, 2)
 
 
-@pytest.supervision.parametrize("bad", [{"sigma": 0.0}, {"sigma": math.inf}, {"top": 0}])
+@pytest.mark.parametrize("bad", [{"sigma": 0.0}, {"sigma": math.inf}, {"top": 0}])
 def test_settings_are_checked(bad):
     with pytest.raises(UsageError, match=next(iter(bad))):
         PointConfig(**bad)
@@ -129,4 +136,4 @@ def test_settings_are_checked(bad):
 
 def test_a_size_too_small_is_refused():
     with pytest.raises(UsageError, match="size_px must be at least 16 by 16, got 320 by 8"):
-        TrackConfig(size_px=(320, 8))
+        FrameConfig(size_px=(320, 8))
