@@ -10,7 +10,8 @@ from selfvos.data.drawn_ids import palette
 from selfvos.data.kinds import VIDEOS
 from selfvos.data.listing import find_videos, summary
 from selfvos.data.mask_png import write_mask
-from selfvos.data.video import VideoFile, VideoWriter
+from selfvos.data.video import VideoFile
+from selfvos.data.video_writer import VideoWriter
 from selfvos.errors import DataError, UsageError
 
 MASK = np.kron([[0, 1], [2, 0]], np.ones((8, 8), int)).astype(np.uint8)

@@ -7,7 +7,7 @@ from PIL import Image
 
 from selfvos.data import pictures
 from selfvos.data.source import Source, open_image, open_source, read_image
-from selfvos.data.video import VideoWriter
+from selfvos.data.video_writer import VideoWriter
 from selfvos.errors import BrokenVideo, DataError, UsageError
 
 

@@ -7,7 +7,8 @@ from types import TracebackType
 
 from selfvos.data.mask_png import write_mask
 from selfvos.data.overlay import overlay
-from selfvos.data.video import DEFAULT_FPS, VideoWriter
+from selfvos.data.video import DEFAULT_FPS
+from selfvos.data.video_writer import VideoWriter
 from selfvos.types import Tracked
 
 _WAITING = 2
