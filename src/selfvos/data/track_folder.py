@@ -12,8 +12,7 @@ import numpy as np
 
 from selfvos import __version__
 from selfvos.data.mask_png import read_mask, write_mask
-from selfvos.data.overlay_video import OverlayVideo, looks_of, pixel_aspect
-from selfvos.data.playback import play
+from selfvos.data.overlay_video import OverlayVideo, looks_of
 from selfvos.data.source import Source
 from selfvos.data.track_record import (
     ABOUT,
@@ -165,7 +164,7 @@ class TrackFolder:
             names[frame.index] = frame.name
         first, last = min(self._indices), max(self._indices)
         with OverlayVideo(self.path / OVERLAY, looks_of(self._source)) as video:
-            for frame in play(self._source, first, last + 1):
+            for frame in self._source.frames(first, last + 1):
                 if frame.index in names:
                     video.write(frame, read_mask(self.path / MASKS / f"{names[frame.index]}.png"))
         self.sound = video.sound
@@ -202,7 +201,7 @@ class TrackFolder:
             "width": width,
             "fps": source.fps,
             "count": source.count,
-            "pixel_aspect": str(pixel_aspect(source)),
+            "pixel_aspect": str(source.pixel_aspect),
             "partial": source.partial,
             "sha256": digest,
             "sha256_of": of,
