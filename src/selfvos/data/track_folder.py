@@ -10,7 +10,6 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from selfvos import __version__
 from selfvos.data.mask_png import read_mask, write_mask
 from selfvos.data.overlay_video import OverlayVideo, looks_of
 from selfvos.data.source import Source
@@ -51,6 +50,8 @@ class TrackOrigin:
     """How it is tracked, as plain data."""
     span: Mapping[str, Any] = field(default_factory=dict)
     """Which frames, in which direction."""
+    version: str = ""
+    """Version of the product that tracks."""
 
 
 class TrackFolder:
@@ -177,7 +178,7 @@ class TrackFolder:
         about = {
             "product": "selfvos",
             "format": FORMAT,
-            "version": __version__,
+            "version": origin.version,
             "video": self._video(),
             "objects": [asdict(default_object(id, origin.names.get(id))) for id in sorted(self._ids)],
             "weights": {"name": origin.weights, "digest": origin.weights_digest},
