@@ -5,7 +5,7 @@ import av
 import numpy as np
 import pytest
 
-from selfvos.data.overlay_video import Looks, OverlayVideo, looks_of, pixel_aspect
+from selfvos.data.overlay_video import Looks, OverlayVideo, looks_of
 from selfvos.data.source import open_source
 from selfvos.data.video import VideoFile
 from selfvos.types import Frame
@@ -86,7 +86,7 @@ def test_a_silent_video_has_no_sound(tmp_path):
 def test_the_overlay_keeps_the_shape_of_pixels(tmp_path):
     film(tmp_path / "film.mp4", None, sar=Fraction(64, 45))
     draw(tmp_path / "film.mp4", tmp_path / "overlay.mp4", 0, 5)
-    assert pixel_aspect(open_source(tmp_path / "overlay.mp4")) == Fraction(64, 45)
+    assert open_source(tmp_path / "overlay.mp4").pixel_aspect == Fraction(64, 45)
 
 
 def test_uneven_times_are_kept_from_the_first_frame_on(tmp_path):

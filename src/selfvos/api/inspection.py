@@ -68,7 +68,7 @@ def _python() -> Finding:
 def _processor() -> Finding:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     load_now = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
-    return Finding("processor", "ok", f"{cores} cores, torch takes {torch.get_num_threads()} threads{load_now}")
+    return Finding("processor", "ok", f"{cores} cores, {torch.get_num_threads()} of them used{load_now}")
 
 
 def _graphics() -> Finding:

@@ -3,10 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import av
-
-from selfvos.data.overlay_video import pixel_aspect
-from selfvos.data.source import Source, open_source
+from selfvos.data.containers import opened
+from selfvos.data.source import PictureFolder, Source, open_source
 from selfvos.data.video import VideoFile
 
 
@@ -52,12 +50,12 @@ def video_facts(path: Path | str, *, fps: float) -> VideoFacts:
     source = open_source(path, fps=fps)
     if isinstance(source, VideoFile):
         return _of_file(source)
-    return _facts(source, Path(path), kind="folder of pictures")
+    kind = "folder of pictures" if isinstance(source, PictureFolder) else "pictures in one file"
+    return _facts(source, Path(path), kind=kind)
 
 
 def _of_file(source: VideoFile) -> VideoFacts:
-    with av.open(f"file:{source.path.absolute()}", options={"protocol_whitelist": "file"}) as container:
-        stream = container.streams.video[0]
+    with opened(source.path) as (container, stream):
         first = next(container.decode(stream), None)
         heard = container.streams.audio
         sound = ""
@@ -91,6 +89,6 @@ def _facts(
         fps=source.fps,
         frames=source.count,
         seconds=None if source.count is None else source.count / source.fps,
-        pixel_aspect=str(pixel_aspect(source)),
+        pixel_aspect=str(source.pixel_aspect),
         **rest,  # pyright: ignore[reportArgumentType]
     )
