@@ -15,7 +15,7 @@ from av.stream import Disposition
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from selfvos.data import video
+from selfvos.data import containers
 from selfvos.data.video import VideoFile, VideoWriter
 from selfvos.errors import BrokenVideo, DataError, OutOfSpace, UsageError
 
@@ -187,7 +187,7 @@ def test_a_change_of_size_on_the_way_is_scaled_back(tmp_path):
 
 
 def test_frames_that_grow_beyond_the_limit_are_left_out(tmp_path, monkeypatch):
-    monkeypatch.setattr(video, "MOST_PIXELS", 48 * 64)
+    monkeypatch.setattr(containers, "MOST_PIXELS", 48 * 64)
     file = VideoFile(growing(tmp_path))
     assert len(list(file)) <= 3
     assert file.skipped >= 2
@@ -367,7 +367,7 @@ def test_a_container_that_cannot_be_read_on_ends_the_video(tmp_path, monkeypatch
 
 def test_giant_frames_are_refused_before_decoding(tmp_path, monkeypatch):
     path = encode(tmp_path / "clip.mp4", scenery(2))
-    monkeypatch.setattr(video, "MOST_PIXELS", 48 * 64 - 1)
+    monkeypatch.setattr(containers, "MOST_PIXELS", 48 * 64 - 1)
     with pytest.raises(BrokenVideo, match="3072 pixels a frame"):
         VideoFile(path)
 
