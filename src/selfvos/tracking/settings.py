@@ -182,7 +182,8 @@ class TrackConfig:
     """Settings of the tracker, by question; the defaults are the paper's."""
 
     system: SystemSpec = field(default_factory=SystemSpec)
-    """What follows objects; from the rest, supervised systems take `frame`, `memory.last` and `labels.lost_below`."""
+    """What follows objects; from the rest, supervised systems take `frame`, `memory.last`,
+    `labels.lost_below` and `show`."""
     frame: FrameConfig = field(default_factory=FrameConfig)
     """How large frames are seen."""
     feature: FeatureConfig = field(default_factory=FeatureConfig)
