@@ -80,7 +80,7 @@ def test_both_phases_run_with_fresh_pseudo_masks(config, video_cache, tmp_path):
     assert [told[3]["loss"] for told in steps] == [line["loss"] for line in lines]
     assert json.loads((tmp_path / "settings.json").read_text()) == to_dict(config)
     model, card = load_weights(path)
-    assert card.notes["steps"] == STEPS
+    assert card.notes.steps == STEPS
     assert model.config == config.model
 
 

@@ -1,19 +1,20 @@
 """Through the videos of a benchmark, frame by frame: with one tracker, or with several side by side."""
 
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import tee
 from pathlib import Path
+
+import torch
 
 from selfvos.api.tasks.base import Task, task_of
 from selfvos.data.benchmarks.base import BENCHMARKS, Benchmark, LabelledVideo, read_tracked
 from selfvos.errors import UsageError
 from selfvos.models.segmenter import Segmenter
-from selfvos.tracking.eye import sight
+from selfvos.tracking.encoding import FeatureCache, Made
 from selfvos.tracking.settings import TrackConfig
-from selfvos.tracking.system import MEMORY, MaskTracker, make_tracker, system_name
-from selfvos.tracking.tracker import Tracker
+from selfvos.tracking.system import MaskTracker, make_tracker
 from selfvos.types import Frame, Watch, go_on, ignore
 
 
@@ -98,58 +99,72 @@ def _in_step(
     model: Segmenter, runs: Mapping[str, BenchmarkRun], video: LabelledVideo, task: Task[MaskTracker]
 ) -> Iterator[dict[str, float]]:
     """Track a video in several ways, frame by frame, and yield the seconds of each."""
-    trackers: dict[str, MaskTracker] = {}
-    first: dict[object, Tracker] = {}
-    for name, config in ((name, run.config) for name, run in runs.items()):
-        if system_name(model, config) == MEMORY:
-            trackers[name] = tracker = Tracker(model, config, beside=first.get(sight(config)))
-            first.setdefault(sight(config), tracker)
-        else:  # systems that look at frames in their own way
-            trackers[name] = make_tracker(model, config)
-    clock = _SharedTime()
-    copies = tee(clock.looking(read_tracked(video), list(first.values())), max(1, len(trackers)))
+    cache, reading = _TimedCache(), _TimedReading(read_tracked(video))
+    trackers = {name: make_tracker(model, run.config, cache) for name, run in runs.items()}
+    copies = tee(reading, max(1, len(trackers)))
     walks = {
         name: task.follow(tracker, video, runs[name].out / task.folder, frames)
         for (name, tracker), frames in zip(trackers.items(), copies, strict=False)
     }
+
+    def seconds(walk: Iterator[None]) -> float:
+        begin, cache.spared_s, read_s = time.perf_counter(), 0.0, reading.last_s
+        next(walk)
+        return time.perf_counter() - begin + cache.spared_s + read_s
+
     for _ in video.tracked if walks else ():
-        yield {name: clock.time(walk, trackers[name]) for name, walk in walks.items()}
+        reading.last_s = 0.0
+        yield {name: seconds(walk) for name, walk in walks.items()}
     for walk in walks.values():
         next(walk, None)
 
 
-class _SharedTime:
-    """Tells apart what a frame costs each of several trackers, and what they share of it."""
+class _TimedReading:
+    """Reads frames, and knows how long those wait for one who get it without waiting."""
 
-    def __init__(self) -> None:
-        self._looking: dict[object, float] = {}
-        self._running = 0.0
+    def __init__(self, frames: Iterator[Frame]) -> None:
+        self.last_s = 0.0
+        """What reading the latest frame took, once it has been read."""
+        self._frames = frames
 
-    def looking(self, frames: Iterator[Frame], trackers: Sequence[Tracker]) -> Iterator[Frame]:
-        """Yield frames that all trackers have seen, so that none of them is the one to pay for it."""
+    def __iter__(self) -> Iterator[Frame]:
         while True:
             begin = time.perf_counter()
-            frame = next(frames, None)
+            frame = next(self._frames, None)
             if frame is None:
                 return
-            read = time.perf_counter() - begin
-            self._running = self._looking[None] = read
-            for tracker in trackers:
-                begin = time.perf_counter()
-                tracker.look_ahead(frame.rgb)
-                seconds = time.perf_counter() - begin
-                self._looking[sight(tracker.config)] = read + seconds
-                self._running += seconds
+            self.last_s = time.perf_counter() - begin
             yield frame
 
-    def time(self, walk: Iterator[None], tracker: MaskTracker) -> float:
-        """Let a tracker do one frame; return its own seconds and all of those that it shares."""
-        self._running, begin = 0.0, time.perf_counter()
-        next(walk)
-        own = time.perf_counter() - begin - self._running
-        if isinstance(tracker, Tracker):
-            return own + self._looking[sight(tracker.config)] + tracker.spared_s
-        return own + self._looking[None]
+
+class _TimedCache(FeatureCache):
+    """Knows how long everything took to make that it lends, so that it counts in full for all that ask for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spared_s = 0.0
+        """Seconds that were spared to whoever asked, since someone set this to 0."""
+        self._seconds: dict[tuple[int, Hashable], float] = {}
+
+    def once(self, number: int, known: Hashable, make: Callable[[], Made]) -> Made:
+        """See `FeatureCache.once`."""
+        made_s = 0.0
+
+        def timed() -> Made:
+            nonlocal made_s
+            begin, before = time.perf_counter(), self.spared_s
+            made = make()
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+            made_s = time.perf_counter() - begin + self.spared_s - before
+            return made
+
+        found = super().once(number, known, timed)
+        if made_s:
+            self._seconds = {key: s for key, s in self._seconds.items() if key[0] == number} | {(number, known): made_s}
+        else:
+            self.spared_s += self._seconds.get((number, known), 0.0)
+        return found
 
 
 def remove_old(benchmark: Benchmark, out: Path) -> None:

@@ -80,7 +80,7 @@ def clustering(model: Segmenter, sets: Sequence[str] = ()) -> PseudoMaskConfig:
     Raises:
         UsageError: No such setting, or a value that it does not accept.
     """
-    feature = model.notes.get("track", {}).get("feature", {}).get("stage", "key")
+    feature = model.notes.track.get("feature", {}).get("stage", "key")
     return override(PseudoMaskConfig(feature=feature), sets)
 
 

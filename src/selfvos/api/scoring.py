@@ -25,7 +25,7 @@ from selfvos.settings import from_dict, merged, to_dict
 from selfvos.stopping import advising
 from selfvos.storage import write_text
 from selfvos.tracking.settings import TrackConfig
-from selfvos.tracking.system import recommended
+from selfvos.tracking.system import quality_config, recommended
 from selfvos.types import Watch, go_on, ignore, renamed
 
 _SUPERVISION = "supervision"
@@ -107,19 +107,21 @@ def _track_videos(
     return task.provenance(task.tracker(model, config))
 
 
-def protocol_config(model: Segmenter, benchmark: str, *, root: str | Path) -> TrackConfig:
+def protocol_config(model: Segmenter, benchmark: str, *, root: str | Path, quality: str | None = None) -> TrackConfig:
     """Return how a benchmark is tracked: as the weights recommend, but for what its protocol lays down.
 
     Args:
         model: A loaded network.
         benchmark: Name of the protocol.
         root: Folder of the data set.
+        quality: What the weights recommend for this quality.
 
     Raises:
         UnknownName: No such benchmark.
         DataError: The data set is incomplete.
+        UsageError: The weights know no such quality.
     """
-    return _protocol_config(model, BENCHMARKS.get(benchmark)(Path(root)))
+    return _protocol_config(model, BENCHMARKS.get(benchmark)(Path(root)), quality)
 
 
 def flat_settings(config: TrackConfig, supervision: str = "") -> dict[str, str | float]:
@@ -203,8 +205,8 @@ def _named(folders: list[Path]) -> dict[str, Path]:
     return dict(zip(unique_names(folders), folders, strict=True))
 
 
-def _protocol_config(model: Segmenter, benchmark: Benchmark) -> TrackConfig:
-    usual = recommended(model)
+def _protocol_config(model: Segmenter, benchmark: Benchmark, quality: str | None = None) -> TrackConfig:
+    usual = recommended(model) if quality is None else quality_config(model, quality)
     # Protocols say how many of the best matches count: what mixes whole windows has nothing like it.
     fits = benchmark.track if isinstance(usual.match, MatchConfig) else {**benchmark.track, "match": {}}
     return from_dict(TrackConfig, merged(to_dict(usual), fits))
@@ -226,8 +228,8 @@ def _marked_name(name: str, results: Path) -> str:
     """Return the name of a result, marked where the report that `evaluate` wrote beside it is."""
     try:
         report = json.loads((results.parent / "report.json").read_text(encoding="utf-8"))
-        return f"{name} (supervised)" if "supervised" in report["provenance"][_SUPERVISION] else name
-    except (OSError, ValueError, KeyError, TypeError):
+        return f"{name} (supervised)" if report["provenance"].get(_SUPERVISION) else name
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         # Results of another program: nobody marked them.
         return name
 

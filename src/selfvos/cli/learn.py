@@ -73,13 +73,14 @@ def convert(
     Example: `selfvos convert crw.pth --from crw --out crw.safetensors`
     """
     from selfvos import api
+    from selfvos.settings import to_dict
 
     path = api.convert(checkpoint, format=format, out=target)
     notes = api.load(path, device="cpu").notes
     if as_json:
-        print(json.dumps({"weights": str(path), **notes}))
+        print(json.dumps({"weights": str(path), **to_dict(notes)}))
         return
-    untrained = notes["untrained"]
+    untrained = notes.untrained
     missing = f"\nnot in the checkpoint, hence random: {', '.join(untrained)}" if untrained else ""
     out.print(f"weights: {path}{missing}", highlight=False, soft_wrap=True)
 

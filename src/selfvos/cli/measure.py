@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from selfvos.cli.console import Watcher, print_place, print_report
-from selfvos.cli.options import AsJson, Device, Preset, Root, Rounds, Sets, change_settings, track_settings
+from selfvos.cli.options import AsJson, Device, Preset, Quality, Root, Rounds, Sets, change_settings, track_settings
 
 
 def evaluate(
@@ -17,6 +17,7 @@ def evaluate(
     folder: Annotated[Path, typer.Option("--out", help="Masks, tables and report.json go here.")],
     *,
     preset: Preset = None,
+    quality: Quality = None,
     rounds: Rounds = None,
     sets: Sets = None,
     overlays: Annotated[bool, typer.Option("--overlays", help="Also write an overlay video of each video.")] = False,
@@ -33,9 +34,9 @@ def evaluate(
 
     model = api.load(weights, device=device)
     if preset is None:
-        config = change_settings(api.protocol_config(model, benchmark, root=root), rounds, sets)
+        config = change_settings(api.protocol_config(model, benchmark, root=root, quality=quality), rounds, sets)
     else:
-        config = track_settings(model, preset, rounds, sets)
+        config = track_settings(model, preset, rounds, sets, quality)
     with Watcher() as watcher:
         report = api.evaluate(model, benchmark, root=root, out=folder, config=config, watch=watcher)
         if overlays:

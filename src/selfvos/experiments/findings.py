@@ -17,6 +17,7 @@ from selfvos.data.source import read_image
 from selfvos.evaluation.metrics import region_similarity
 from selfvos.models.segmenter import Segmenter
 from selfvos.tracking.framing import Framing
+from selfvos.tracking.label_propagation import MaskPropagation
 from selfvos.tracking.settings import TrackConfig
 from selfvos.tracking.tracker import Tracker
 from selfvos.training.pseudo_masks import PseudoMasks
@@ -141,7 +142,8 @@ def _decoded(model: Segmenter, config: TrackConfig, video: LabelledVideo) -> Ite
             masks.clear()
         masks.append(probabilities[0].argmax(dim=0).cpu().numpy())
 
-    tracker.watch_rounds = keep
+    assert isinstance(tracker.propagator, MaskPropagation), "masks are decoded where there are rounds"
+    tracker.propagator.watch_rounds = keep
     for i, (name, path) in enumerate(islice(frames, _TRACKED_FRAMES)):
         rgb = read_image(path)
         given = video.given_mask(name) if name in video.given else None

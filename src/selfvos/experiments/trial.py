@@ -16,6 +16,7 @@ from selfvos.data.source import read_image
 from selfvos.experiments.compare import Budget, Step
 from selfvos.models.inference import for_inference
 from selfvos.models.segmenter import Segmenter
+from selfvos.models.weights import WeightsNotes
 from selfvos.settings import to_dict
 from selfvos.tracking.framing import Framing
 from selfvos.tracking.system import make_tracker
@@ -81,7 +82,7 @@ class Trials:
         # Rows without training share weights; others are tried with untrained ones of their kind.
         if step.training:
             model = self._untrained(step.training).eval()
-            model.notes = {"track": step.training.track}
+            model.notes = WeightsNotes(track=step.training.track)
         else:
             model = self._loaded(step.system.source)
         config = step.system.tracking(model, self._budget.track)

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from selfvos.errors import BrokenCheckpoint, UsageError
 from selfvos.models.old_notes import nested_track
 from selfvos.models.segmenter import Segmenter
-from selfvos.models.weights import load_into, save_weights
+from selfvos.models.weights import WeightsNotes, load_into, save_weights
 from selfvos.settings import from_dict, to_dict
 from selfvos.storage import atomic_path, sha256, write_bytes, write_text
 from selfvos.training.settings import TrainConfig
@@ -81,7 +81,7 @@ def save_checkpoint(run: Path, model: Segmenter, state: dict[str, Any], position
         shutil.rmtree(leftover, ignore_errors=True)
     temporary = parent / f".{final.name}-{uuid.uuid4().hex[:8]}.tmp"
     try:
-        save_weights(temporary / _FILES[0], model, notes={"recipe": to_dict(facts.config), **asdict(position)})
+        save_weights(temporary / _FILES[0], model, notes=notes_of(facts.config, position))
         with atomic_path(temporary / _FILES[1]) as path:
             torch.save(state, path)
         manifest = {
@@ -99,6 +99,16 @@ def save_checkpoint(run: Path, model: Segmenter, state: dict[str, Any], position
     for old in sorted(parent.glob("step-*"))[:-_KEEP]:
         shutil.rmtree(old, ignore_errors=True)
     return final
+
+
+def notes_of(config: TrainConfig, position: Position) -> WeightsNotes:
+    """Return what the weights of a run say of themselves at some point of it."""
+    return WeightsNotes(
+        recipe=to_dict(config),
+        steps=position.total,
+        track=config.track,
+        supervision="true masks" if config.true_masks else "none",
+    )
 
 
 def latest_checkpoint(run: Path) -> Checkpoint | None:

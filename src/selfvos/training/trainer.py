@@ -213,7 +213,6 @@ class Trainer:
     def _finish(self) -> Path:
         path = self.run.folder / WEIGHTS
         if self.world.is_main:
-            notes = {"recipe": to_dict(self.config), "steps": self.position.total, "track": self.config.track}
-            save_weights(path, self.model.eval(), notes=notes)
+            save_weights(path, self.model.eval(), notes=checkpoints.notes_of(self.config, self.position))
         self.world.wait()
         return path
