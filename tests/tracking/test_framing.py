@@ -9,7 +9,7 @@ from selfvos.tracking.settings import TrackConfig
 CPU = torch.device("cpu")
 
 
-@pytest.supervision.parametrize(
+@pytest.mark.parametrize(
     ("native", "resized", "padded"),
     [((480, 854), (480, 854), (480, 856)), ((240, 432), (480, 864), (480, 864)), ((1080, 608), (853, 480), (856, 480))],
 )
@@ -56,7 +56,7 @@ def test_the_nearest_label_keeps_ids_and_halves():
     np.testing.assert_array_equal(framing.nearest(large), np.repeat(np.repeat(small, 2, axis=0), 2, axis=1))
 
 
-@pytest.supervision.parametrize(
+@pytest.mark.parametrize(
     ("native", "config", "resized", "padded"),
     [
         ((480, 854), TrackConfig(long_side_multiple=64), (480, 832), (480, 832)),

@@ -61,7 +61,7 @@ def test_channels_sum_to_one_and_sure_labels_stay_as_they_are():
     assert torch.equal(stretch(sure, 0.5), sure)
 
 
-@pytest.supervision.parametrize(
+@pytest.mark.parametrize(
     "settings",
     [
         {"lost_below": 0.0},

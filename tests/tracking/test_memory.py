@@ -69,7 +69,7 @@ def test_new_objects_have_labels_in_every_part_of_a_cell():
     assert memory.values(2).abs().max() == 0
 
 
-@pytest.supervision.parametrize("last", [0, 1])
+@pytest.mark.parametrize("last", [0, 1])
 def test_short_memories(last):
     memory = Memory(last=last)
     memory.pin(entry(0))
@@ -101,7 +101,7 @@ def kept(frames, **settings):
     return sorted(remembered(memory))
 
 
-@pytest.supervision.parametrize(
+@pytest.mark.parametrize(
     ("frames", "lent"),
     [
         (1, [0]),
@@ -118,7 +118,7 @@ def test_only_some_of_the_latest_frames_are_lent(frames, lent):
     assert wanted == lent
 
 
-@pytest.supervision.parametrize("frames", [1, 2, 5])
+@pytest.mark.parametrize("frames", [1, 2, 5])
 def test_with_nothing_pinned_the_latest_are_all_there_is(frames):
     assert kept(frames, last=1, pinned=()) == [frames - 1]
 

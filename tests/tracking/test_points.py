@@ -32,7 +32,7 @@ def scene(t, size=(72, 96)):
     return rgb.astype(np.uint8), centres
 
 
-@pytest.supervision.parametrize("points", [CELLS, PIXELS])
+@pytest.mark.parametrize("points", [CELLS, PIXELS])
 def test_points_go_with_what_they_lie_on(model, points):
     tracker = PointTracker(model, replace(CONFIG, points=points))
     frame, centres = scene(0)
@@ -44,7 +44,7 @@ def test_points_go_with_what_they_lie_on(model, points):
     assert np.linalg.norm(found - centres, axis=1).max() < 6
 
 
-@pytest.supervision.parametrize("points", [CELLS, PIXELS])
+@pytest.mark.parametrize("points", [CELLS, PIXELS])
 def test_a_still_picture_keeps_its_points(model, points):
     tracker = PointTracker(model, replace(CONFIG, points=points, match=MatchConfig(top_k=1)))
     frame, centres = scene(0)
@@ -54,7 +54,7 @@ def test_a_still_picture_keeps_its_points(model, points):
     assert np.linalg.norm(found[0] - centres, axis=1).max() < 4.5  # half the diagonal of a cell
 
 
-@pytest.supervision.parametrize("points", [CELLS, PIXELS])
+@pytest.mark.parametrize("points", [CELLS, PIXELS])
 def test_what_lies_outside_is_missing_from_the_start(model, points):
     tracker = PointTracker(model, replace(CONFIG, points=points))
     frame, centres = scene(0)
@@ -121,7 +121,7 @@ def test_the_strongest_places_are_averaged():
     assert read_points(maps, 99).shape == (3, 2)
 
 
-@pytest.supervision.parametrize("bad", [{"sigma": 0.0}, {"sigma": math.inf}, {"top": 0}])
+@pytest.mark.parametrize("bad", [{"sigma": 0.0}, {"sigma": math.inf}, {"top": 0}])
 def test_settings_are_checked(bad):
     with pytest.raises(UsageError, match=next(iter(bad))):
         PointConfig(**bad)

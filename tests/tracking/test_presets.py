@@ -70,7 +70,7 @@ def test_every_preset_has_its_row():
     assert all(PRESETS.described().values())
 
 
-@pytest.supervision.parametrize("name", ROWS)
+@pytest.mark.parametrize("name", ROWS)
 def test_labels_and_masks_are_those_of_the_table(name, model):
     row, config = ROWS[name], small(PRESETS.get(name), "patch")
     features, ids = moving(18 if row.recentre else 10, config.feature_scale), two_objects()
@@ -131,7 +131,7 @@ def test_a_feature_that_weights_lack_is_named(model):
             Tracker(model, PRESETS.get(name))
 
 
-@pytest.supervision.parametrize(
+@pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"offsets": (1, 30)}, "offsets must be 1 to last"),
@@ -157,7 +157,7 @@ def test_settings_that_do_not_go_together_are_refused(settings, message):
         from_dict(TrackConfig, {"rounds": 0, **settings})
 
 
-@pytest.supervision.parametrize("settings", [{"unit_length": False}, {"feature_scale": 2}])
+@pytest.mark.parametrize("settings", [{"unit_length": False}, {"feature_scale": 2}])
 def test_the_key_is_matched_as_it_is(model, settings):
     with pytest.raises(UsageError, match="key is matched as it is"):
         Tracker(model, TrackConfig(rounds=0, **settings))
@@ -165,6 +165,6 @@ def test_the_key_is_matched_as_it_is(model, settings):
         Tracker(model, TrackConfig(rounds=0, feature="patch", feature_scale=3))
 
 
-@pytest.supervision.parametrize("name", sorted(ROWS))
+@pytest.mark.parametrize("name", sorted(ROWS))
 def test_presets_survive_being_written_down(name):
     assert from_dict(TrackConfig, to_dict(PRESETS.get(name))) == PRESETS.get(name)

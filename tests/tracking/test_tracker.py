@@ -144,7 +144,7 @@ def test_masks_come_back_at_native_size(colour_model):
     assert overlap(result == 1, mask[:, :90] == 1) > 0.75
 
 
-@pytest.supervision.parametrize("remember", ["decoded", "changes", "coarse"])
+@pytest.mark.parametrize("remember", ["decoded", "changes", "coarse"])
 def test_one_round_of_an_untrained_slim_path_hardly_changes_the_coarse_mask(slim_model, remember):
     frame, mask = draw({1: (16, 16), 2: (56, 56)})
     results = []
@@ -172,13 +172,13 @@ def test_what_is_thinner_than_a_cell_is_followed_by_labels_that_are_finer(colour
     assert found[4] > 0.6
 
 
-@pytest.supervision.parametrize("label_scale", [0, 3])
+@pytest.mark.parametrize("label_scale", [0, 3])
 def test_labels_must_divide_cells(colour_model, label_scale):
     with pytest.raises(UsageError, match="label_scale must"):
         Tracker(colour_model, config(label_scale=label_scale))
 
 
-@pytest.supervision.parametrize("settings", [{}, {"label_scale": 4, "remember": "changes"}])
+@pytest.mark.parametrize("settings", [{}, {"label_scale": 4, "remember": "changes"}])
 def test_objects_that_appear_or_are_corrected_while_refining(slim_model, settings):
     tracker = Tracker(slim_model, config(rounds=2, feature="layer3", **settings))
     tracker.start(*draw({1: (16, 16)}))

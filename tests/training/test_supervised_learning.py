@@ -112,7 +112,7 @@ def test_gradients_reach_every_network(trained):
     assert model.encoder.backbone.get_parameter("layer1.0.conv1.weight").grad.abs().sum() > 0
 
 
-@pytest.supervision.parametrize("system", ["stm", "rgmp"])
+@pytest.mark.parametrize("system", ["stm", "rgmp"])
 def test_what_does_not_go_together_is_refused(system, tiny_resnet):
     model = build(system, tiny_resnet).eval()
     with pytest.raises(UsageError, match="make_tracker"):
@@ -129,7 +129,7 @@ def test_what_does_not_go_together_is_refused(system, tiny_resnet):
         Segmenter(SegmenterConfig(last_stage=3, stride=16, mask_path="slim"))
 
 
-@pytest.supervision.parametrize("system", ["stm", "rgmp"])
+@pytest.mark.parametrize("system", ["stm", "rgmp"])
 def test_clips_that_are_too_short_or_have_no_masks_are_refused(system, tiny_resnet, squares):
     kind, clip, model = OBJECTIVES.get(system), squares(**SQUARES), build(system, tiny_resnet)
     objective = kind(kind.Config())
