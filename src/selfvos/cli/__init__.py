@@ -12,7 +12,7 @@ import typer
 
 from selfvos import __version__
 from selfvos.cli import catalogue, datasets, experiment, follow, learn, measure
-from selfvos.cli.console import err, out
+from selfvos.cli.console import err, out, print_what_the_console_can
 from selfvos.errors import SelfvosError
 
 app = typer.Typer(
@@ -27,7 +27,11 @@ _INTERRUPTED = 130
 
 
 def main() -> None:
-    """Run the command line and exit: 0 done, 1 a bug, 2 wrong usage, 3 bad data, 4 out of a resource."""
+    """Run the command line and exit: 0 done, 1 a bug, 2 wrong usage, 3 bad data, 4 out of a resource.
+
+    What a signal stopped ends with 128 and its number: 130 for Ctrl-C, 143 for SIGTERM.
+    """
+    print_what_the_console_can()
     try:
         status = app(standalone_mode=False)
         if status == _INTERRUPTED:  # typer turns Ctrl-C into this

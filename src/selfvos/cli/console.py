@@ -1,12 +1,19 @@
 """What a person at a terminal sees: text, errors, progress."""
 
+import io
 import json
 import os
+import sys
+from contextlib import ExitStack
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from selfvos.errors import Stopped
+from selfvos.stopping import StopFlag, stop_on_signals
 
 out = Console()
 err = Console(stderr=True)
@@ -23,8 +30,19 @@ def print_place(page: Path, as_json: bool) -> None:
         out.print(f"\npage: {page}", highlight=False, markup=False, soft_wrap=True)
 
 
+def print_what_the_console_can() -> None:
+    """Have characters that standard output cannot show written as escapes: the work behind a line is done already."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 class Watcher:
-    """A progress bar with time left on a terminal; nothing in a pipe."""
+    """The watch of whoever started the command: a progress bar on a terminal, Ctrl-C and SIGTERM to stop.
+
+    In a pipe there is no bar. While the `with` block runs, the first signal asks the work to stop and the second ends
+    it at once. A `Stopped` that leaves the block bears the exit status of the signal.
+    """
 
     def __init__(self) -> None:
         self._bar = Progress(
@@ -38,18 +56,40 @@ class Watcher:
             disable=not err.is_terminal or os.environ.get("RANK", "0") != "0",
         )
         self._tasks: dict[str, Any] = {}
+        self._stack = ExitStack()
+        self._flag = StopFlag()
 
     def __enter__(self) -> "Watcher":
-        self._bar.start()
+        self._flag = self._stack.enter_context(stop_on_signals())
+        self._stack.enter_context(self._bar)
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
+        if isinstance(error, Stopped) and self._flag.signal_number:
+            error.exit_status = 128 + self._flag.signal_number
 
-    def show(self, stage: str, done: int, total: int | None, loss: float | None = None) -> None:
+    def tell(self, stage: str, done: int, total: int | None, **facts: float) -> None:
         """Move the bar of a stage; a stage that begins anew gets a new bar."""
-        key = stage if loss is not None or stage in {"decoding videos", "pseudo masks", "clustering"} else "main"
-        text = stage if loss is None else f"{stage}  loss {loss:.3f}"
+        key = stage if "loss" in facts or stage in {"decoding videos", "pseudo masks", "clustering"} else "main"
+        text = f"{stage}  loss {facts['loss']:.3f}" if "loss" in facts else stage
         if key not in self._tasks or done < self._bar.tasks[self._tasks[key]].completed:
             self._tasks[key] = self._bar.add_task(text, total=total)
         self._bar.update(self._tasks[key], completed=done, total=total, description=text)
+
+    def stopped(self) -> bool:
+        """Say whether a signal asked for a stop."""
+        return self._flag.stopped()
+
+    def show(self, stage: str, done: int, total: int | None, loss: float | None = None) -> None:
+        """Tell, for work that knows no watch yet, and stop it from here.
+
+        Raises:
+            Stopped: A signal asked for it.
+        """
+        from selfvos.types import go_on
+
+        self.tell(stage, done, total, **({} if loss is None else {"loss": loss}))
+        go_on(self)
