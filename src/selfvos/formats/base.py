@@ -3,7 +3,7 @@
 import importlib.util
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal, final
@@ -11,14 +11,13 @@ from typing import ClassVar, Literal, final
 import numpy as np
 from jaxtyping import Integer
 
+from selfvos.data.source import Source
 from selfvos.errors import DataError, MissingExtra, UsageError
 from selfvos.formats.memory import some_frames
 from selfvos.registry import Registry
 from selfvos.storage import atomic_folder, atomic_path
 from selfvos.types import Frame, FrameRecord, TrackReader, Watch, go_on, ignore
 
-Pictures = Callable[[], Iterator[Frame]]
-"""Begins to read the frames of the video that was tracked, from the first one, each time it is called."""
 Part = Literal["masks", "boxes", "measures", "pictures", "names", "colours", "confidence", "times", "indices"]
 """What of a track a file can hold; all of them exactly. `pictures`: what a person sees, in which no ids are left."""
 
@@ -34,8 +33,8 @@ class Job:
     stage: str
     """What the watch hears."""
     watch: Watch = ignore
-    pictures: Pictures | None = None
-    """None where no video is at hand, or none is needed."""
+    video: Source | None = None
+    """The frames that were tracked, from the first one each time they are asked for; None where none are at hand."""
 
 
 class Format(ABC):
@@ -61,15 +60,13 @@ class Format(ABC):
     """Whether `read` gives masks back."""
 
     @final
-    def write(
-        self, track: TrackReader, out: Path | str, *, pictures: Pictures | None = None, watch: Watch = ignore
-    ) -> None:
+    def write(self, track: TrackReader, out: Path | str, *, video: Source | None = None, watch: Watch = ignore) -> None:
         """Write a track, with one frame in memory at a time.
 
         Args:
             track: What to write.
             out: The file, or the folder, to make. A file takes its name when it is whole; so does a folder.
-            pictures: The frames of the video; see `Format.pictures`.
+            video: What was tracked; see `Format.pictures`.
             watch: Told of every frame, and asked between frames whether to go on.
 
         Raises:
@@ -79,15 +76,14 @@ class Format(ABC):
             Stopped: The watch asked to stop; nothing of it is left.
         """
         out = Path(out)
-        self.check(out, has_pictures=pictures is not None)
+        self.check(out, has_video=video is not None)
         self._require_fit(track)
-        used = None if self.pictures == "unused" else pictures
-        job = Job(stage=f"writing {self.name}", watch=watch, pictures=used)
+        job = Job(stage=f"writing {self.name}", watch=watch, video=None if self.pictures == "unused" else video)
         place = atomic_path(out) if self.suffix else atomic_folder(out)
         with place as temporary:
             self._write(track, temporary, job)
 
-    def check(self, out: Path, *, has_pictures: bool) -> None:
+    def check(self, out: Path, *, has_video: bool) -> None:
         """Refuse what cannot be written, before anything is.
 
         Raises:
@@ -97,7 +93,7 @@ class Format(ABC):
         self.require_extra()
         if self.suffix and out.suffix.lower() != self.suffix:
             raise UsageError(f"{out}: {self.name} is written as {self.suffix}; give a name that ends so")
-        if self.pictures == "required" and not has_pictures:
+        if self.pictures == "required" and not has_video:
             raise UsageError(f"{self.name} shows the frames of the video; say where it is (--video)")
 
     def require_extra(self) -> None:
@@ -109,7 +105,7 @@ class Format(ABC):
         if self.module and importlib.util.find_spec(self.module) is None:
             raise MissingExtra(f'{self.name} needs {self.module}: pip install "selfvos[{self.extra}]"')
 
-    def estimate_bytes(self, track: TrackReader, *, pictures: Pictures | None = None) -> int:
+    def estimate_bytes(self, track: TrackReader, *, video: Source | None = None) -> int:
         """Guess how much space a track will take, by writing a few of its frames.
 
         Eight frames spread over the video are written, or its first 24 where pictures are part of the format, and
@@ -119,12 +115,12 @@ class Format(ABC):
             UsageError, MissingExtra, DataError: As `write`.
         """
         count = len(track.frames)
-        if self.pictures != "unused" and pictures is not None:
+        if self.pictures != "unused" and video is not None:
             places = list(range(min(count, _SAMPLED_PICTURES)))
         else:
             places = sorted(set(np.linspace(0, count - 1, min(count, _SAMPLED)).round().astype(int).tolist()))
         with tempfile.TemporaryDirectory() as folder:
-            self.write(some_frames(track, places), Path(folder) / f"sample{self.suffix}", pictures=pictures)
+            self.write(some_frames(track, places), Path(folder) / f"sample{self.suffix}", video=video)
             taken = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
         return round(taken * count / len(places))
 
@@ -160,7 +156,8 @@ class Format(ABC):
         highest = max((thing.id for thing in track.objects), default=0)
         if highest > self.most_id:
             raise DataError(
-                f"{track.name} has object {highest}, {self.name} holds ids up to {self.most_id}; choose png16, tiff or coco"
+                f"{track.name} has object {highest}, {self.name} holds ids up to {self.most_id}; "
+                "choose png16, tiff or coco"
             )
 
 
@@ -187,9 +184,9 @@ def each_picture(track: TrackReader, job: Job) -> Iterator[tuple[Frame, int]]:
         DataError: The video ends before the track does, or is of another size.
         Stopped: The watch asked to stop.
     """
-    assert job.pictures is not None
+    assert job.video is not None
     place, total = 0, len(track.frames)
-    for frame in job.pictures():
+    for frame in job.video:
         if place == total:
             return
         go_on(job.watch)

@@ -71,7 +71,9 @@ def decode(packed: Sequence[int], size: tuple[int, int]) -> Bool[np.ndarray, "y 
 
 def _head(samples: int) -> UInt8[np.ndarray, " _"]:
     if samples >= 2**32:
-        raise DataError(f"a picture of {samples // _SAMPLES} pixels is too large for Label Studio's brush; scale it down")
+        raise DataError(
+            f"a picture of {samples // _SAMPLES} pixels is too large for Label Studio's brush; scale it down"
+        )
     head = samples << 5 | (_WORD_BITS - 1)
     for bits in _LENGTH_BITS:
         head = head << 4 | (bits - 1)

@@ -7,11 +7,12 @@ import numpy as np
 from jaxtyping import Float64, Integer
 from scipy.ndimage import find_objects
 
-from selfvos.data.mask_png import IdMap
-from selfvos.data.overlay import colours
-from selfvos.data.video import DEFAULT_FPS
+from selfvos.data.mask_png import IdMap, palette
+from selfvos.data.video import DEFAULT_FPS, MOST_PIXELS
 from selfvos.errors import DataError
 from selfvos.types import FrameRecord, ObjectRecord, TrackedObject, TrackReader
+
+_MOST_ID = 65535
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,9 +119,22 @@ def centroids(ids: Integer[np.ndarray, "y x"]) -> dict[int, Float64[np.ndarray, 
     return {int(number): sums[number] / areas[number] for number in np.flatnonzero(areas)}
 
 
+def blank(size: tuple[int, int], highest: int) -> IdMap:
+    """Return a frame without objects, with room for ids up to the highest.
+
+    Raises:
+        DataError: Ids beyond 65535, or more pixels than a frame has: a damaged file must not ask for all memory.
+    """
+    if not 0 < size[0] * size[1] <= MOST_PIXELS or min(size) < 0:
+        raise DataError(f"frames of {size[0]}x{size[1]} pixels are out of range; export the file again")
+    if highest > _MOST_ID:
+        raise DataError(f"object id {highest} is beyond {_MOST_ID}; renumber the objects")
+    return np.zeros(size, np.uint8 if highest <= 255 else np.uint16)
+
+
 def unnamed(number: int) -> TrackedObject:
-    """Return what an object is called, and coloured, of which only the id is known; ids above 255 colour like 1 ..."""
-    red, green, blue = colours()[(number - 1) % 255 + 1].tolist()
+    """Return what an object is called of which only the id is known; its colour is that of its masks' palette."""
+    red, green, blue = palette()[(number - 1) % 255 + 1].tolist()
     return TrackedObject(id=number, name=f"object {number}", colour=(red, green, blue))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64, Real
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 Ring = Int64[np.ndarray, "n 2"]
 """Corners of a closed line as x and y, in pixels; the first is not repeated at the end."""
@@ -53,7 +53,7 @@ def one_polygon(mask: Bool[np.ndarray, "y x"]) -> Int64[np.ndarray, "_ 2"]:
     outline, *others = rings(mask)
     if not others:
         return outline
-    tree = cKDTree(outline)
+    tree = KDTree(outline)
     hung: dict[int, list[np.ndarray]] = {}
     for ring in others:
         distance, nearest = tree.query(ring)

@@ -99,7 +99,7 @@ def fill_columns(counts: Integer[np.ndarray, " n"] | Sequence[int], size: tuple[
 
 def counts_of_rows(mask: Bool[np.ndarray, "y x"]) -> Int64[np.ndarray, " _"]:
     """Return the run lengths along the rows of a mask: CVAT's, where it is cut out of its box."""
-    starts, lengths = _runs(mask.ravel())
+    _, lengths = _runs(mask.ravel())
     return np.concatenate(([0], lengths)) if mask.size and mask.flat[0] else lengths
 
 
@@ -122,7 +122,9 @@ def _filled(counts: Integer[np.ndarray, " n"] | Sequence[int], size: tuple[int, 
     if lengths.size and (lengths.min() < 0 or lengths.max() > size[0] * size[1]):
         raise DataError(f"a run length is out of range for a mask of {size[0]}x{size[1]}; export it again")
     if lengths.sum() != size[0] * size[1]:
-        raise DataError(f"run lengths add up to {lengths.sum()} pixels, the mask is {size[0]}x{size[1]}; export it again")
+        raise DataError(
+            f"run lengths add up to {lengths.sum()} pixels, the mask is {size[0]}x{size[1]}; export it again"
+        )
     return np.repeat(np.arange(lengths.size) % 2 == 1, lengths)
 
 
