@@ -58,7 +58,7 @@ def one_polygon(mask: Bool[np.ndarray, "y x"]) -> Int64[np.ndarray, "_ 2"]:
     for ring in others:
         distance, nearest = tree.query(ring)
         gate = int(np.argmin(distance))
-        hung.setdefault(int(nearest[gate]), []).append(np.roll(ring, -gate, axis=0))
+        hung.setdefault(int(np.asarray(nearest)[gate]), []).append(np.roll(ring, -gate, axis=0))
     parts = []
     begin = 0
     for place in sorted(hung):

@@ -42,17 +42,15 @@ class LabelTiff(Format):
         shape = (len(track.frames), *track.size)
         about = {"axes": "TYX", "Name": track.name, "TimeIncrement": 1 / track.fps, "TimeIncrementUnit": "s"}
         bytes_at_most = 2 * shape[0] * shape[1] * shape[2]
-        planes = _planes(track, job)
         with tifffile.TiffWriter(out, bigtiff=bytes_at_most > _LARGEST_CLASSIC, ome=True) as file:
             file.write(
-                planes,
+                _planes(track, job),
                 shape=shape,
                 dtype=np.uint16,
                 photometric="minisblack",
                 compression="zlib",
                 metadata=about,
             )
-        next(planes, None)  # tifffile leaves it just before its end, where the last frame is told of
 
     def _read(self, path: Path) -> Track:
         import tifffile
@@ -72,8 +70,14 @@ class LabelTiff(Format):
 
 
 def _planes(track: TrackReader, job: Job) -> Iterator[UInt16[np.ndarray, "y x"]]:
+    waiting = None
     for _, ids in each_mask(track, job):
-        yield ids.astype(np.uint16)
+        if waiting is not None:
+            yield waiting
+        waiting = ids.astype(np.uint16)
+    # Given last of all, for tifffile asks for nothing after it, and the watch has to hear of the last frame.
+    if waiting is not None:
+        yield waiting
 
 
 def _plane(path: Path, place: int) -> IdMap:
