@@ -16,7 +16,7 @@ from selfvos.api.tracking import follow
 from selfvos.data.ahead import ahead
 from selfvos.data.mask_png import write_mask
 from selfvos.data.source import open_source
-from selfvos.tracking.settings import TrackConfig
+from selfvos.tracking.settings import FeatureConfig, RefineConfig, TrackConfig
 from selfvos.tracking.tracker import Tracker
 
 FULL = 21
@@ -28,6 +28,7 @@ from pathlib import Path
 import torch
 from benchmarks.footage import frames, mask, model
 from benchmarks.tracking import propagation
+from selfvos.tracking.settings import FrameConfig
 from selfvos.tracking.tracker import Tracker
 
 def peak():
@@ -37,7 +38,7 @@ def peak():
 
 torch.set_num_threads(2)
 short_side, count = int(sys.argv[1]), int(sys.argv[2])
-tracker = Tracker(model(), replace(propagation(), short_side_px=short_side))
+tracker = Tracker(model(), replace(propagation(), frame=FrameConfig(short_side_px=short_side)))
 shown = frames()
 tracker.start(shown[0], mask())
 for t in range(1, count + 1):
@@ -118,18 +119,20 @@ def full_memory(config: TrackConfig, objects: int, size: tuple[int, int] = SIZE)
     while True:
         t += 1
         found = tracker.step(shown[t % len(shown)])
-        if t > config.last:
+        if t > config.memory.last:
             yield found
 
 
 def propagation() -> TrackConfig:
     """Return plain label propagation as CRW's script does it, whatever the weights recommend."""
-    return TrackConfig(rounds=0, feature="layer3")
+    return TrackConfig(refine=RefineConfig(rounds=0), feature=FeatureConfig(stage="layer3"))
 
 
 def _against(name: str, repeats: int, ours: tuple[int, int], reference: tuple[int, int]) -> Entry:
     """Compare trackers of given (rounds, objects); the ratio is the cost relative to the reference."""
-    sides = [full_memory(replace(propagation(), rounds=r), objects) for r, objects in (ours, reference)]
+    sides = [
+        full_memory(replace(propagation(), refine=RefineConfig(rounds=r)), objects) for r, objects in (ours, reference)
+    ]
     for side in sides:
         next(side)
     entry = compare(name, lambda: next(sides[0]), lambda: next(sides[1]), 2 * repeats + 1, "")

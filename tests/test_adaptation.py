@@ -28,7 +28,11 @@ def video(tmp_path):
 def weights(tmp_path):
     torch.manual_seed(0)
     model = Segmenter(SegmenterConfig(backbone="resnet18", last_stage=3, mask_path="slim", key_channels=16))
-    save_weights(tmp_path / "before.safetensors", model, notes={"track": {"feature": "layer3", "rounds": 2}})
+    save_weights(
+        tmp_path / "before.safetensors",
+        model,
+        notes={"track": {"feature": {"stage": "layer3"}, "refine": {"rounds": 2}}},
+    )
     return tmp_path / "before.safetensors"
 
 
@@ -41,7 +45,7 @@ def test_the_encoder_learns_and_all_else_stays(video, weights, tmp_path):
     changed = {name for name, old in before.state_dict().items() if not torch.equal(old, after.state_dict()[name])}
     assert "encoder.backbone.conv1.weight" in changed
     assert all(name.startswith("encoder.") for name in changed)
-    assert card.notes["track"] == {"feature": "layer3", "rounds": 2}
+    assert card.notes["track"] == {"feature": {"stage": "layer3"}, "refine": {"rounds": 2}}
     assert card.notes["steps"] == 2
 
 

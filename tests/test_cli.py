@@ -74,7 +74,9 @@ def davis(root):
 
 
 def track(run, video, mask, out, *more):
-    return run("track", video, "--mask", mask, "--out", out, "-w", "lab-patches", "--set", "short_side_px=64", *more)
+    return run(
+        "track", video, "--mask", mask, "--out", out, "-w", "lab-patches", "--set", "frame.short_side_px=64", *more
+    )
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -127,7 +129,7 @@ def test_a_second_mask_brings_in_an_object(run, video, mask, tmp_path):
 
 def test_evaluate_and_score_agree(run, tmp_path):
     root = davis(tmp_path / "DAVIS")
-    settings = ["--root", root, "--set", "short_side_px=64", "--json", "--overlays"]
+    settings = ["--root", root, "--set", "frame.short_side_px=64", "--json", "--overlays"]
     status, text, err = run("evaluate", "lab-patches", "davis-2016-val", "--out", tmp_path / "out", *settings)
     assert status == 0, err
     report = json.loads(text)
@@ -147,13 +149,13 @@ def test_evaluate_and_score_agree(run, tmp_path):
 @pytest.mark.parametrize("preset", ["uvc", "mast"])
 def test_evaluate_with_the_settings_of_a_published_method(run, tmp_path, preset):
     root = davis(tmp_path / "DAVIS")
-    settings = ["--preset", preset, "--set", "feature=patch", "--set", "short_side_px=64"]
+    settings = ["--preset", preset, "--set", "feature.stage=patch", "--set", "frame.short_side_px=64"]
     arguments = ["evaluate", "lab-patches", "davis-2016-val", "--root", root, "--out", tmp_path / "out"]
     status, _, err = run(*arguments, *settings)
     assert status == 0, err
     report = (tmp_path / "out" / "report.json").read_text()
     provenance = json.loads(report, parse_constant=pytest.fail)["provenance"]  # Infinity is no JSON
-    assert provenance["track.unit_length"] == "False"
+    assert provenance["track.feature.unit_length"] == "False"
     assert provenance["track.labels.down"] == {"uvc": "nearest", "mast": "subsample"}[preset]
     status, _, err = run(*arguments, "--preset", preset)
     assert status == 2
@@ -207,7 +209,7 @@ def test_what_is_wrong_is_said_in_one_line(run, video, mask, tmp_path):
         ("-w", "nothing"): (2, "nothing"),
         ("-w", tmp_path / "junk.safetensors"): (3, "junk.safetensors"),
         ("--set", "match.topk=3"): (2, "did you mean 'top_k'"),
-        ("--set", "rounds=-1"): (2, "rounds"),
+        ("--set", "refine.rounds=-1"): (2, "rounds"),
         ("--preset", "crv"): (2, "crw"),
         ("--device", "abacus"): (2, "abacus"),
     }

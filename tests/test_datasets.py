@@ -2,7 +2,6 @@ import json
 import shutil
 import sys
 import zipfile
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +15,7 @@ from selfvos.data.benchmarks.davis import Size, read_ids
 from selfvos.data.mask_png import write_mask
 from selfvos.errors import DataError, UsageError
 from selfvos.evaluation.report import Report
+from selfvos.settings import override
 
 HEIGHT, WIDTH, STEPS = 48, 64, 6
 FIRST = {3: 1, 8: 3}
@@ -94,7 +94,7 @@ def run(monkeypatch, capsys):
 @pytest.fixture
 def evaluate(run):
     def go(benchmark, root, out, *more):
-        small = ["--set", f"short_side_px={HEIGHT}"]
+        small = ["--set", f"frame.short_side_px={HEIGHT}"]
         return run("evaluate", "lab-patches", benchmark, "--root", root, "--out", out, *small, *more)
 
     return go
@@ -124,7 +124,7 @@ def test_youtube_vos_becomes_an_archive_that_is_valid(evaluate, run, tmp_path):
     assert status == 0
     assert json.loads(text)["frames"] == 5
     provenance = json.loads((out / "report.json").read_text())["provenance"]
-    assert provenance["track.short_side_px"] == str(HEIGHT)
+    assert provenance["track.frame.short_side_px"] == str(HEIGHT)
 
 
 def test_objects_are_followed_from_the_frame_that_gives_them(evaluate, tmp_path):
@@ -150,7 +150,7 @@ def test_all_frames_are_tracked_and_the_required_ones_written(evaluate, tmp_path
         "youtube-vos-2019-valid-all-frames",
         root=root,
         out=tmp_path / "out",
-        config=replace(api.track_config(model, None), short_side_px=HEIGHT),
+        config=override(api.track_config(model, None), [f"frame.short_side_px={HEIGHT}"]),
         watch=lambda what, done, total: seen.append((what, done, total)),
     )
     assert ("vid", 25, 25) in seen  # from the first given frame, 00005, to 00029
@@ -244,7 +244,7 @@ def test_old_results_are_not_taken_for_new_ones(tracked, run, monkeypatch):
     root, masks, archive = tracked
     write_mask(masks / "vid" / "00020.png", np.zeros((HEIGHT, WIDTH), np.uint8))
     before = archive.read_bytes()
-    more = ["--out", masks.parent, "--set", f"short_side_px={HEIGHT}"]
+    more = ["--out", masks.parent, "--set", f"frame.short_side_px={HEIGHT}"]
     assert run("evaluate", "lab-patches", "youtube-vos-2018-valid", "--root", root, *more)[0] == 0
     assert read_ids(masks / "vid" / "00020.png").any()
     assert archive.read_bytes() == before
@@ -369,7 +369,7 @@ def test_joints_are_tracked_and_scored(run, tmp_path, variant, frames):
     assert report["per_sequence"]["a"] == report["per_sequence"]["b"]
     # What the protocol lays down holds, but for what the caller changed.
     settings = report["provenance"]
-    assert (settings["track.size_px"], settings["track.match.top_k"]) == ("[320, 320]", "1")
+    assert (settings["track.frame.size_px"], settings["track.match.top_k"]) == ("[320, 320]", "1")
     assert settings["track.points.grid"] == {"crw": "cells", "spa": "pixels"}[variant]
     lines = (out / "points" / "a.csv").read_text().splitlines()
     assert lines[:2] == ["frame,joint,x,y", "00001,1,6,8"]
@@ -405,7 +405,7 @@ def test_points_of_others_are_scored_and_compared(run, tmp_path):
 @pytest.mark.parametrize("variant", ["uvc", "spa"])
 def test_parts_are_tracked_and_scored(run, tmp_path, variant):
     root, out = people(tmp_path / "vip"), tmp_path / "out"
-    more = ["--root", root, "--out", out, "--set", "size_px=[96, 96]", "--json"]
+    more = ["--root", root, "--out", out, "--set", "frame.size_px=[96, 96]", "--json"]
     status, text, err = run("evaluate", "lab-patches", f"vip-{variant}", *more)
     assert (status, err) == (0, "")
     report = json.loads(text)
@@ -440,7 +440,7 @@ def test_protocols_lay_down_how_to_track(tmp_path):
     usual = api.track_config(model, None)
     assert api.protocol_config(model, "folder", root=own(tmp_path / "own")) == usual
     config = api.protocol_config(model, "jhmdb-crw", root=clips(tmp_path / "jhmdb"))
-    assert (config.size_px, config.points.top) == ((320, 320), 3)
+    assert (config.frame.size_px, config.points.top) == ((320, 320), 3)
     assert (config.feature, config.match.temperature) == (usual.feature, usual.match.temperature)
 
 

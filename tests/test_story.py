@@ -12,7 +12,7 @@ MEMORY = """
 import resource, sys
 import numpy as np
 from selfvos.models.segmenter import Segmenter, SegmenterConfig
-from selfvos.tracking.settings import TrackConfig
+from selfvos.tracking.settings import FrameConfig, RefineConfig, TrackConfig
 from selfvos.tracking.tracker import Tracker
 
 rng = np.random.default_rng(0)
@@ -20,7 +20,7 @@ video = rng.integers(0, 256, (20, 120, 160, 3), dtype=np.uint8)
 mask = np.zeros((120, 160), dtype=np.uint8)
 mask[40:80, 40:80] = 1
 tracker = Tracker(Segmenter(SegmenterConfig(backbone="lab-patches", mask_path="none")),
-                  TrackConfig(rounds=0, short_side_px=64))
+                  TrackConfig(refine=RefineConfig(rounds=0), frame=FrameConfig(short_side_px=64)))
 tracker.start(video[0], mask)
 for t in range(1, int(sys.argv[1])):
     tracker.step(video[t % 20])
@@ -65,7 +65,9 @@ def test_shipped_weights_beat_their_baselines_on_a_real_clip(shared_data, tmp_pa
     for weights in ("default", "random-resnet18", "lab-patches"):
         model = api.load(weights)
         config = api.track_config(model, None)
-        config = type(config)(rounds=0, feature=config.feature, short_side_px=320)
+        config = type(config)(
+            refine=RefineConfig(rounds=0), feature=config.feature, frame=FrameConfig(short_side_px=320)
+        )
         report = api.evaluate(model, "davis-2016-dev", root=root, out=tmp_path / weights, config=config)
         scores[weights] = report.overall["J&F-Mean"]
         assert json.loads((tmp_path / weights / "report.json").read_text())["J&F-Mean"] == scores[weights]

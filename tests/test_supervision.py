@@ -29,7 +29,7 @@ def davis(tmp_path):
 
 def evaluate(root, out, *changes, preset):
     model = api.load("lab-patches", device="cpu")
-    config = override(api.track_config(model, preset), ["short_side_px=48", *changes])
+    config = override(api.track_config(model, preset), ["frame.short_side_px=48", *changes])
     return api.evaluate(model, "davis-2016-val", root=root, out=out, config=config)
 
 

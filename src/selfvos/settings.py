@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
@@ -23,14 +23,46 @@ def to_dict(config: Any) -> dict[str, Any]:
 def from_dict(kind: type[Config], data: dict[str, Any]) -> Config:
     """Build settings of class `kind` from plain data; missing fields take their defaults.
 
+    Where a field takes one of several groups, the first one is meant that has all the fields that are given.
+
     Raises:
-        UsageError: An unknown field at any depth, or a value that its field does not accept.
+        UsageError: An unknown field at any depth, fields of several groups at once, or a value that its field does
+            not accept.
     """
     _refuse_unknown(kind, data, prefix="")
+    return _build(kind, data, prefix="")
+
+
+def _build(kind: type[Config], data: dict[str, Any], prefix: str) -> Config:
     try:
-        return TypeAdapter(kind).validate_python(data)
+        return TypeAdapter(kind).validate_python(_with_groups(kind, data, prefix))
     except ValidationError as error:
-        raise UsageError(_first_reason(error, kind)) from error
+        raise UsageError(_first_reason(error, kind, prefix)) from error
+
+
+def _with_groups(hint: Any, value: Any, prefix: str) -> Any:
+    """Return plain data in which every group that is one of several has been built."""
+    if isinstance(value, list | tuple):
+        return [_with_groups(_element(hint), inner, f"{prefix}{i}.") for i, inner in enumerate(value)]
+    fields = _fields(hint) if isinstance(value, dict) else None
+    if fields is None:
+        return value
+    groups = [kind for kind in _alternatives(hint) if dataclasses.is_dataclass(kind)]
+    if len(groups) > 1 and prefix:
+        return _build(_group(groups, value, prefix), value, prefix)
+    return {name: _with_groups(fields[name], inner, f"{prefix}{name}.") for name, inner in value.items()}
+
+
+def _group(groups: list[Any], value: dict[str, Any], prefix: str) -> Any:
+    """Return the first of several groups that has all fields that are given."""
+    for kind in groups:
+        if value.keys() <= (_fields(kind) or {}).keys():
+            return kind
+    only = [sorted(value.keys() - (_fields(kind) or {}).keys()) for kind in reversed(groups)]
+    ours, theirs = (", ".join(names) for names in (only[0], only[-1]))
+    name = prefix.rstrip(".")
+    example = f'{name}={{"{only[0][0]}": ...}}'
+    raise UsageError(f"setting {name}: {ours} do not go with {theirs}; give one group whole, as in {example}")
 
 
 def override(config: Config, assignments: Iterable[str]) -> Config:
@@ -64,6 +96,12 @@ def override(config: Config, assignments: Iterable[str]) -> Config:
         key, hint = _child(hint, place, leaf, path)
         place[key] = _value(hint, text.strip())
     return from_dict(kind, data)
+
+
+def merged(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested plain settings with single leaves replaced."""
+    nested = {name: merged(settings.get(name) or {}, new) for name, new in changes.items() if isinstance(new, Mapping)}
+    return {**settings, **changes, **nested}
 
 
 def _child(hint: Any, place: Any, part: str, path: str) -> tuple[str | int, Any]:
@@ -137,9 +175,10 @@ def _value(hint: Any, text: str) -> Any:
     return text if str in accepted and not isinstance(value, str) and type(value) not in accepted else value
 
 
-def _first_reason(error: ValidationError, kind: type) -> str:
+def _first_reason(error: ValidationError, kind: type, prefix: str) -> str:
     first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"]) or kind.__name__
+    where = prefix + ".".join(str(part) for part in first["loc"])
+    where = where.rstrip(".") or kind.__name__
     own = first.get("ctx", {}).get("error")
     if own is not None:  # raised by the settings themselves, and says what came
         return f"setting {where}: {own}"

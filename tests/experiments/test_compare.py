@@ -22,7 +22,7 @@ ROWS = ("lab=lab-patches", "untrained=random-resnet18@crw", "short=mask_vos_resn
 @pytest.fixture(scope="session")
 def budget(videos, tmp_path_factory):
     cache = tmp_path_factory.mktemp("cache")
-    return experiment.Budget(videos=(videos,), steps=3, train=TRAIN, track=("short_side_px=64",), cache=cache)
+    return experiment.Budget(videos=(videos,), steps=3, train=TRAIN, track=("frame.short_side_px=64",), cache=cache)
 
 
 @pytest.fixture(scope="session")
@@ -149,7 +149,7 @@ def test_a_dry_run_says_what_would_be_trained(done, root, budget, monkeypatch, c
 
 def test_the_command_prints_the_table(done, root, budget, monkeypatch, capsys):
     out = done[0]
-    arguments = ["--benchmark", "folder", "--root", root, "--out", out, "--track", "short_side_px=64"]
+    arguments = ["--benchmark", "folder", "--root", root, "--out", out, "--track", "frame.short_side_px=64"]
     status, shown = run(monkeypatch, capsys, "compare", *ROWS[:2], *arguments)
     assert status == 0, shown.err
     assert "untrained" in shown.out

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from selfvos.errors import DataError, UnknownName, UsageError, WeightsMismatch
 from selfvos.models.convert.base import FORMATS, Converted, State, build, read_state, rename
-from selfvos.settings import from_dict, to_dict
+from selfvos.settings import from_dict, merged, to_dict
 from selfvos.tracking.presets import PRESETS
 from selfvos.tracking.settings import TrackConfig
 
@@ -274,9 +274,9 @@ def test_every_tensor_lands_where_it_belongs_and_the_settings_fit(case):
         assert torch.equal(tensor, wanted.squeeze(2) if wanted.ndim == 5 else wanted), name
     heads = {"encoder.key_head", "encoder.reduce"} & {".".join(name.split(".")[:2]) for name in model.state_dict()}
     assert set(untrained) == (set() if case in ("dul", "timecycle") else heads)
-    config = from_dict(TrackConfig, {**to_dict(PRESETS.get(found.preset)), **found.changes})
-    assert config.rounds == 0
-    assert config.feature in ["key", *model.encoder.backbone.channels]
+    config = from_dict(TrackConfig, merged(to_dict(PRESETS.get(found.preset)), found.changes))
+    assert config.refine.rounds == 0
+    assert config.feature.stage in ["key", *model.encoder.backbone.channels]
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -6,7 +6,7 @@ from selfvos.errors import UsageError
 from selfvos.models.backbones.base import BACKBONES
 from selfvos.models.backbones.vit import Block, VisionTransformer
 from selfvos.models.segmenter import Segmenter, SegmenterConfig
-from selfvos.tracking.settings import TrackConfig
+from selfvos.tracking.settings import FeatureConfig, FrameConfig, RefineConfig, TrackConfig
 from selfvos.tracking.tracker import Tracker
 
 # DeiT's published counts (22,050,664 and 86,567,656) without the classifier; with patches of 8, a smaller projection
@@ -164,7 +164,11 @@ def test_a_mask_path_is_refused(mask_path):
 def test_label_propagation_runs_on_patch_tokens():
     torch.manual_seed(0)
     model = Segmenter(SegmenterConfig(backbone="vit-s16", stride=16, mask_path="none")).eval()
-    config = TrackConfig(rounds=0, feature="block12", short_side_px=96, precision="float32")
+    config = TrackConfig(
+        refine=RefineConfig(rounds=0),
+        feature=FeatureConfig(stage="block12"),
+        frame=FrameConfig(short_side_px=96, precision="float32"),
+    )
     frame = torch.randint(0, 256, (96, 130, 3), dtype=torch.uint8).numpy()
     mask = torch.zeros(96, 130, dtype=torch.uint8)
     mask[16:80, 32:96] = 3

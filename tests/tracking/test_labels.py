@@ -1,10 +1,7 @@
-import pytest
 import torch
 
-from selfvos.errors import UsageError
 from selfvos.ops import masks as mask_ops
 from selfvos.tracking.labels import fold, stretch, unfold, with_changes
-from selfvos.tracking.settings import LabelConfig, TrackConfig
 
 
 def faded() -> torch.Tensor:
@@ -59,16 +56,3 @@ def test_channels_sum_to_one_and_sure_labels_stay_as_they_are():
     sure = torch.zeros(2, 4, 4)
     sure[1, :2], sure[0, 2:] = 1, 1
     assert torch.equal(stretch(sure, 0.5), sure)
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"lost_below": 0.0},
-        {"labels": LabelConfig(min_max="carried")},
-        {"labels": LabelConfig(down="nearest", hard=True)},
-    ],
-)
-def test_what_does_not_go_together_is_refused(settings):
-    with pytest.raises(UsageError, match="stretch goes with"):
-        TrackConfig(rounds=0, stretch=True, **settings)

@@ -8,7 +8,7 @@ from selfvos.errors import MaskMismatch, UsageError
 from selfvos.models.segmenter import Segmenter, SegmenterConfig
 from selfvos.ops.masks import balanced_cross_entropy
 from selfvos.tracking.osvos import OSVOSConfig, augment
-from selfvos.tracking.settings import SystemSpec, TrackConfig
+from selfvos.tracking.settings import FrameConfig, RefineConfig, SystemSpec, TrackConfig
 from selfvos.tracking.system import MaskTracker, make_tracker
 
 SIZE = 64
@@ -44,7 +44,11 @@ def colour_model():
 
 
 def config(**settings):
-    return TrackConfig(rounds=0, short_side_px=SIZE, system=SystemSpec(name="osvos", settings=settings))
+    return TrackConfig(
+        refine=RefineConfig(rounds=0),
+        frame=FrameConfig(short_side_px=SIZE),
+        system=SystemSpec(name="osvos", settings=settings),
+    )
 
 
 def test_follows_a_blob_from_an_untrained_encoder(model):
@@ -74,7 +78,7 @@ def test_follows_two_blobs_by_one_network_each(followed):
 def test_has_the_interface_of_the_tracker(followed, colour_model):
     tracker, first, result, mask = followed
     assert isinstance(tracker, MaskTracker)
-    own = make_tracker(colour_model, TrackConfig(rounds=0, short_side_px=SIZE))
+    own = make_tracker(colour_model, TrackConfig(refine=RefineConfig(rounds=0), frame=FrameConfig(short_side_px=SIZE)))
     assert isinstance(own, MaskTracker)
     assert own.supervision == ""
     assert own.start(*draw({1: (16, 16), 700: (46, 44)})).dtype == first.dtype
@@ -126,7 +130,7 @@ def test_wrong_calls_and_settings_say_what_to_do(model):
     with pytest.raises(UsageError, match="did you mean 'steps'"):
         make_tracker(model, config(step=1))
     with pytest.raises(UsageError, match="did you mean 'osvos'"):
-        make_tracker(model, TrackConfig(rounds=0, system=SystemSpec(name="osvoz")))
+        make_tracker(model, TrackConfig(refine=RefineConfig(rounds=0), system=SystemSpec(name="osvoz")))
 
 
 def test_object_and_background_weigh_the_same_in_the_loss():

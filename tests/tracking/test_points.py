@@ -9,11 +9,15 @@ from selfvos.errors import DataError, UsageError
 from selfvos.models.segmenter import Segmenter, SegmenterConfig
 from selfvos.ops.matching import MatchConfig
 from selfvos.tracking.points import PointTracker, draw_points, read_points
-from selfvos.tracking.settings import PointConfig, TrackConfig
+from selfvos.tracking.settings import FeatureConfig, FrameConfig, PointConfig, RefineConfig, TrackConfig
 
 CELLS = PointConfig()
 PIXELS = PointConfig(grid="pixels", sigma=4.0, top=5)
-CONFIG = TrackConfig(rounds=0, size_px=(96, 128), precision="float32", match=MatchConfig(temperature=0.02))
+CONFIG = TrackConfig(
+    refine=RefineConfig(rounds=0),
+    frame=FrameConfig(size_px=(96, 128), precision="float32"),
+    match=MatchConfig(temperature=0.02),
+)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +72,10 @@ def test_what_lies_outside_is_missing_from_the_start(model, points):
 
 def test_the_frame_may_be_resized_to_any_shape_and_padded(model):
     frame, centres = scene(0)
-    for config in (replace(CONFIG, size_px=(160, 80)), replace(CONFIG, size_px=None, short_side_px=75)):
+    for config in (
+        replace(CONFIG, frame=FrameConfig(size_px=(160, 80))),
+        replace(CONFIG, frame=FrameConfig(short_side_px=75)),
+    ):
         for points in (CELLS, PIXELS):
             tracker = PointTracker(model, replace(config, points=points, match=MatchConfig(top_k=1)))
             tracker.start(frame, centres)
@@ -76,10 +83,10 @@ def test_the_frame_may_be_resized_to_any_shape_and_padded(model):
 
 
 def test_wrong_use_is_refused(model):
-    with pytest.raises(UsageError, match="set rounds to 0, got 2"):
-        PointTracker(model, TrackConfig(rounds=2))
+    with pytest.raises(UsageError, match="set refine.rounds to 0, got 2"):
+        PointTracker(model, TrackConfig(refine=RefineConfig(rounds=2)))
     with pytest.raises(UsageError, match="unknown feature 'layer9'"):
-        PointTracker(model, TrackConfig(rounds=0, feature="layer9"))
+        PointTracker(model, TrackConfig(refine=RefineConfig(rounds=0), feature=FeatureConfig(stage="layer9")))
     tracker = PointTracker(model)
     frame, centres = scene(0)
     with pytest.raises(UsageError, match="call start"):
@@ -129,4 +136,4 @@ def test_settings_are_checked(bad):
 
 def test_a_size_too_small_is_refused():
     with pytest.raises(UsageError, match="size_px must be at least 16 by 16, got 320 by 8"):
-        TrackConfig(size_px=(320, 8))
+        FrameConfig(size_px=(320, 8))

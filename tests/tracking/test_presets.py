@@ -26,8 +26,9 @@ class Given(Eye):
     """Looks at features that are given, one frame after the other."""
 
     def __init__(self, features, config):
-        self._config = config if config.feature == "key" else replace(config, feature="given")
-        self.model = SimpleNamespace(stride=STRIDE * config.feature_scale, device=torch.device("cpu"))
+        stage = config.feature.stage if config.feature.stage == "key" else "given"
+        self._config = replace(config, feature=replace(config.feature, stage=stage))
+        self.model = SimpleNamespace(stride=STRIDE * config.feature.scale, device=torch.device("cpu"))
         self.stride = STRIDE
         self._features = iter(features)
         self._glance = None
@@ -40,8 +41,9 @@ class Given(Eye):
 
 def small(config, feature):
     """Return the settings for a small video and a network of one stage."""
-    shape = {"short_side_px": min(SIZE), "size_px": None, "long_side_multiple": 1}
-    return replace(config, feature="key" if config.feature == "key" else feature, **shape)
+    frame = replace(config.frame, short_side_px=min(SIZE), size_px=None, long_side_multiple=1)
+    stage = "key" if config.feature.stage == "key" else feature
+    return replace(config, frame=frame, feature=replace(config.feature, stage=stage))
 
 
 def moving(frames, scale=1):
@@ -73,10 +75,10 @@ def test_every_preset_has_its_row():
 @pytest.mark.parametrize("name", ROWS)
 def test_labels_and_masks_are_those_of_the_table(name, model):
     row, config = ROWS[name], small(PRESETS.get(name), "patch")
-    features, ids = moving(18 if row.recentre else 10, config.feature_scale), two_objects()
+    features, ids = moving(18 if row.recentre else 10, config.feature.scale), two_objects()
     tracker = Tracker(model, config)
     tracker._eye = Given(features, config)
-    if config.feature_scale != 1:
+    if config.feature.scale != 1:
         features = F.interpolate(features.movedim(3, 1), scale_factor=2, mode="bilinear").movedim(1, 3)
     tracker.start(FRAME, ids)
     wanted = propagate(features, torch.from_numpy(ids), [3, 7], row)
@@ -124,7 +126,7 @@ def test_nothing_but_the_previous_frame_is_remembered_for_corrflow(model):
 
 def test_a_feature_that_weights_lack_is_named(model):
     for name in set(PRESETS.names()) - {"mask-vos", "mask-vos-propagation", "osvos", "timecycle"}:
-        feature = PRESETS.get(name).feature
+        feature = PRESETS.get(name).feature.stage
         with pytest.raises(
             UsageError, match=f"unknown feature '{feature}'; this network has key, patch: choose a preset"
         ):
@@ -134,35 +136,24 @@ def test_a_feature_that_weights_lack_is_named(model):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"offsets": (1, 30)}, "offsets must be 1 to last"),
-        ({"pinned": (), "last": 0}, "pin frame 0"),
-        ({"pinned": (5,), "offsets": (3,)}, "pin frame 0"),
-        ({"pinned": (-1, 0)}, "pin frame 0"),
-        ({"pad_start": True, "pinned": ()}, "pad_start"),
-        ({"pad_start": True, "match": {"per_frame": True}}, "infinite match.radius_cells"),
-        ({"rounds": 1, "labels": {"up": "nearest"}}, "rounds 0"),
-        ({"rounds": 1, "attend": {}}, "rounds 0"),
-        ({"labels": {"hard": True}}, "hard labels go down"),
-        ({"labels": {"hard": True, "down": "nearest"}, "decide_at": "tracked"}, "native"),
+        ({"memory": {"offsets": (1, 0)}}, "offsets must be at least 1"),
+        ({"memory": {"permanent": (), "last": 0}}, "so that there is one to match"),
+        ({"memory": {"permanent": (5,), "offsets": (3,)}}, "so that there is one to match"),
+        ({"memory": {"permanent": (-1, 0)}}, "permanent must be at least 0"),
+        ({"memory": {"pad_start": "often"}}, "pad_start"),
+        ({"refine": {"rounds": 1}, "feature": {"scale": 2}}, "set feature.scale to 1"),
+        ({"match": {"top_k": 5, "recentre_after": 15}}, "setting match: top_k do not go with recentre_after"),
         ({"labels": {"object_gain": 0.0}}, "object_gain"),
         ({"labels": {"min_max": "often"}}, "min_max"),
-        ({"short_side_px": 8}, "short_side_px"),
-        ({"long_side_multiple": 0}, "long_side_multiple"),
+        ({"frame": {"short_side_px": 8}}, "short_side_px"),
+        ({"frame": {"long_side_multiple": 0}}, "long_side_multiple"),
         ({"match": {"normalise": "frame"}}, "per_frame"),
-        ({"attend": {"radius_cells": 0}}, "radius_cells"),
+        ({"match": {"radius_cells": 0, "recentre_after": None}}, "setting match: radius_cells"),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(settings, message):
     with pytest.raises(UsageError, match=message):
-        from_dict(TrackConfig, {"rounds": 0, **settings})
-
-
-@pytest.mark.parametrize("settings", [{"unit_length": False}, {"feature_scale": 2}])
-def test_the_key_is_matched_as_it_is(model, settings):
-    with pytest.raises(UsageError, match="key is matched as it is"):
-        Tracker(model, TrackConfig(rounds=0, **settings))
-    with pytest.raises(UsageError, match="divide the stride"):
-        Tracker(model, TrackConfig(rounds=0, feature="patch", feature_scale=3))
+        from_dict(TrackConfig, {"refine": {"rounds": 0}, **settings})
 
 
 @pytest.mark.parametrize("name", sorted(ROWS))

@@ -7,7 +7,7 @@ import torch
 from selfvos.errors import UsageError
 from selfvos.models.segmenter import Segmenter, SegmenterConfig
 from selfvos.tracking import stm
-from selfvos.tracking.settings import SystemSpec, TrackConfig
+from selfvos.tracking.settings import FrameConfig, MemoryConfig, SystemSpec, TrackConfig
 from selfvos.tracking.system import make_tracker
 
 
@@ -29,7 +29,9 @@ def read_frames(model, monkeypatch, *, steps, given=None, **settings):
         return read(query, memory)
 
     monkeypatch.setattr(stm, "space_time_read", count)
-    config = TrackConfig(short_side_px=32, last=2, system=SystemSpec(settings=settings))
+    config = TrackConfig(
+        frame=FrameConfig(short_side_px=32), memory=MemoryConfig(last=2), system=SystemSpec(settings=settings)
+    )
     tracker = make_tracker(model, config)
     rng = np.random.default_rng(0)
     mask = np.zeros((32, 48), dtype=np.uint8)

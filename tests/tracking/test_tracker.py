@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -6,10 +8,10 @@ from selfvos.errors import MaskMismatch, UsageError
 from selfvos.models.segmenter import Segmenter, SegmenterConfig
 from selfvos.ops.matching import match
 from selfvos.ops.whitening import WhitenConfig
-from selfvos.tracking import labels
+from selfvos.tracking import propagation
 from selfvos.tracking.eye import Eye
 from selfvos.tracking.presets import PRESETS
-from selfvos.tracking.settings import TrackConfig
+from selfvos.tracking.settings import FeatureConfig, FrameConfig, MemoryConfig, RefineConfig, ShowConfig, TrackConfig
 from selfvos.tracking.tracker import Tracker, recommended
 
 SIZE = 96
@@ -43,7 +45,14 @@ def slim_model():
 
 
 def config(**settings):
-    return TrackConfig(**{"rounds": 0, "short_side_px": SIZE, "last": 3, **settings})
+    """Return settings for small frames from ``part_field=value``."""
+    small = TrackConfig(
+        refine=RefineConfig(rounds=0), frame=FrameConfig(short_side_px=SIZE), memory=MemoryConfig(last=3)
+    )
+    for name, value in settings.items():
+        part, _, field = name.partition("_")
+        small = replace(small, **{part: replace(getattr(small, part), **{field: value})})
+    return small
 
 
 def test_follows_two_objects_and_keeps_their_ids(colour_model):
@@ -64,14 +73,14 @@ def test_follows_two_objects_and_keeps_their_ids(colour_model):
 def test_snapped_outlines_are_closer_and_leave_no_trace_in_memory(colour_model):
     frames = [draw({1: (11, 8 + 3 * step)}) for step in range(5)]
     found, remembered = {}, {}
-    for snap_px in (0, 5):
-        tracker = Tracker(colour_model, config(snap_px=snap_px))
+    for edge_px in (0, 5):
+        tracker = Tracker(colour_model, config(show_edge_px=edge_px))
         tracker.start(*frames[0])
-        found[snap_px] = [tracker.step(frame) for frame, _ in frames[1:]]
-        remembered[snap_px] = tracker._latest.coarse
+        found[edge_px] = [tracker.step(frame) for frame, _ in frames[1:]]
+        remembered[edge_px] = tracker._latest.coarse
     plain, snapped = (
-        sum(overlap(result == 1, mask == 1) for result, (_, mask) in zip(found[snap_px], frames[1:], strict=False))
-        for snap_px in (0, 5)
+        sum(overlap(result == 1, mask == 1) for result, (_, mask) in zip(found[edge_px], frames[1:], strict=False))
+        for edge_px in (0, 5)
     )
     assert snapped > plain
     assert torch.equal(remembered[0], remembered[5])
@@ -136,7 +145,7 @@ def test_ids_above_255_come_back_as_16_bit(colour_model):
 
 
 def test_masks_come_back_at_native_size(colour_model):
-    tracker = Tracker(colour_model, config(short_side_px=64))
+    tracker = Tracker(colour_model, config(frame_short_side_px=64))
     frame, mask = draw({1: (30, 30)})
     tracker.start(frame[:, :90], mask[:, :90])
     result = tracker.step(frame[:, :90])
@@ -149,7 +158,7 @@ def test_one_round_of_an_untrained_slim_path_hardly_changes_the_coarse_mask(slim
     frame, mask = draw({1: (16, 16), 2: (56, 56)})
     results = []
     for rounds in (0, 1):
-        tracker = Tracker(slim_model, config(rounds=rounds, feature="layer3", remember=remember))
+        tracker = Tracker(slim_model, config(refine_rounds=rounds, feature_stage="layer3", refine_remember=remember))
         tracker.start(frame, mask)
         results.append(tracker.step(frame))
     for i in (1, 2):
@@ -164,23 +173,26 @@ def test_what_is_thinner_than_a_cell_is_followed_by_labels_that_are_finer(colour
     mask[:, 42:45] = 1
     frame = np.where(mask[..., None] > 0, np.uint8(250), background)
     found = {}
-    for label_scale in (1, 4):
-        tracker = Tracker(colour_model, config(label_scale=label_scale))
+    for scale in (1, 4):
+        tracker = Tracker(colour_model, config(labels_scale=scale))
         tracker.start(frame, mask)
-        found[label_scale] = [overlap(tracker.step(frame) == 1, mask == 1) for _ in range(4)][-1]
+        found[scale] = [overlap(tracker.step(frame) == 1, mask == 1) for _ in range(4)][-1]
     assert found[1] == 0
     assert found[4] > 0.6
 
 
-@pytest.mark.parametrize("label_scale", [0, 3])
-def test_labels_must_divide_cells(colour_model, label_scale):
-    with pytest.raises(UsageError, match="label_scale must"):
-        Tracker(colour_model, config(label_scale=label_scale))
+def test_parts_of_cells_must_divide_them(colour_model):
+    with pytest.raises(UsageError, match=r"labels.scale must divide the stride 8, got \(1, 3\)"):
+        Tracker(colour_model, config(labels_scale=3))
+    with pytest.raises(UsageError, match=r"feature.scale times labels.scale .* got \(4, 4\)"):
+        Tracker(colour_model, config(feature_scale=4, labels_scale=4))
+    with pytest.raises(UsageError, match="scale must be at least 1"):
+        config(labels_scale=0)
 
 
-@pytest.mark.parametrize("settings", [{}, {"label_scale": 4, "remember": "changes"}])
+@pytest.mark.parametrize("settings", [{}, {"labels_scale": 4, "refine_remember": "changes"}])
 def test_objects_that_appear_or_are_corrected_while_refining(slim_model, settings):
-    tracker = Tracker(slim_model, config(rounds=2, feature="layer3", **settings))
+    tracker = Tracker(slim_model, config(refine_rounds=2, feature_stage="layer3", **settings))
     tracker.start(*draw({1: (16, 16)}))
     frame, mask = draw({1: (16, 16), 2: (56, 56)})
     tracker.step(frame, np.where(mask == 2, mask, 0))
@@ -218,35 +230,39 @@ def test_wrong_calls_say_what_to_do(colour_model):
 
 def test_settings_that_the_network_cannot_do_are_refused(colour_model):
     with pytest.raises(UsageError, match="rounds to 0"):
-        Tracker(colour_model, TrackConfig(rounds=1))
+        Tracker(colour_model, TrackConfig(refine=RefineConfig(rounds=1)))
     with pytest.raises(UsageError, match="unknown feature 'layer9'.*patch"):
-        Tracker(colour_model, config(feature="layer9"))
+        Tracker(colour_model, config(feature_stage="layer9"))
     with pytest.raises(UsageError, match="rounds"):
-        TrackConfig(rounds=-1)
+        RefineConfig(rounds=-1)
 
 
 def test_weights_recommend_how_to_track(slim_model, colour_model):
-    assert recommended(colour_model).rounds == 0
+    assert recommended(colour_model).refine.rounds == 0
     assert recommended(slim_model) == TrackConfig()
-    slim_model.notes = {"track": {"feature": "layer3", "rounds": 2}}
+    slim_model.notes = {"track": {"feature": {"stage": "layer3"}, "refine": {"rounds": 2}}}
     try:
-        assert recommended(slim_model) == TrackConfig(feature="layer3", rounds=2)
+        assert recommended(slim_model) == TrackConfig(
+            feature=FeatureConfig(stage="layer3"), refine=RefineConfig(rounds=2)
+        )
     finally:
         slim_model.notes = {}
 
 
 def test_presets_of_the_papers():
     crw, vfs = PRESETS.get("crw"), PRESETS.get("vfs")
-    assert (crw.rounds, crw.last, crw.feature, crw.match.top_k, crw.match.radius_cells) == (0, 20, "layer3", 10, 12.0)
+    assert (crw.refine.rounds, crw.memory.last, crw.feature.stage) == (0, 20, "layer3")
+    assert (crw.match.top_k, crw.match.radius_cells) == (10, 12.0)
     assert crw.match.exempt_permanent
     assert not vfs.match.exempt_permanent
-    assert (vfs.match.temperature, PRESETS.get("mask-vos").rounds) == (0.07, 3)
+    assert (vfs.match.temperature, PRESETS.get("mask-vos").refine.rounds) == (0.07, 3)
     with pytest.raises(UsageError, match="did you mean 'crw'"):
         PRESETS.get("crv")
 
 
 def test_ids_decided_at_the_tracked_size_go_to_the_nearest_pixels(colour_model):
-    config = TrackConfig(rounds=0, size_px=(48, 96), decide_at="tracked")
+    there = TrackConfig(refine=RefineConfig(rounds=0), frame=FrameConfig(size_px=(48, 96)))
+    config = replace(there, show=ShowConfig(decide_at="tracked"))
     rgb, mask = draw({1: (20, 20), 2: (60, 50)})
     tracker = Tracker(colour_model, config)
     tracker.start(rgb, mask)
@@ -254,7 +270,7 @@ def test_ids_decided_at_the_tracked_size_go_to_the_nearest_pixels(colour_model):
     assert found.shape == mask.shape
     np.testing.assert_array_equal(found[::2], found[1::2])  # half as high: two rows share one
     assert all(overlap(found == i, mask == i) > 0.4 for i in (1, 2))
-    assert not np.array_equal(found, _followed(colour_model, rgb, mask, TrackConfig(rounds=0, size_px=(48, 96))))
+    assert not np.array_equal(found, _followed(colour_model, rgb, mask, there))
 
 
 def _followed(model, rgb, mask, config):
@@ -264,7 +280,12 @@ def _followed(model, rgb, mask, config):
 
 
 def test_trackers_side_by_side_do_once_what_they_share_and_find_what_they_find_alone(slim_model, monkeypatch):
-    settings = [config(), config(rounds=2, last=1), config(feature="layer3"), config(rounds=1)]
+    settings = [
+        config(),
+        config(refine_rounds=2, memory_last=1),
+        config(feature_stage="layer3"),
+        config(refine_rounds=1),
+    ]
     frames = [draw({1: (8, 8 + 4 * t)}) for t in range(4)]
 
     def follow(trackers):
@@ -277,14 +298,14 @@ def test_trackers_side_by_side_do_once_what_they_share_and_find_what_they_find_a
     together = [first, *(Tracker(slim_model, one, beside=first) for one in settings[1:])]
     encoded, matched = [], []
     first._model.encoder.register_forward_hook(lambda *_: encoded.append(1))
-    monkeypatch.setattr(labels, "match", lambda *args: matched.append(1) or match(*args))
+    monkeypatch.setattr(propagation, "match", lambda *args: matched.append(1) or match(*args))
     found = follow(together)
     assert len(encoded) == len(frames)
     assert len(matched) == 3 * (len(frames) - 1)  # the first and the last compare in the same way
     assert first.spared_s == 0 < together[-1].spared_s
     np.testing.assert_array_equal(found, follow([Tracker(slim_model, one) for one in settings]))
     with pytest.raises(UsageError, match="frames of the same size"):
-        Tracker(slim_model, config(short_side_px=64), beside=first)
+        Tracker(slim_model, config(frame_short_side_px=64), beside=first)
 
 
 def test_trackers_side_by_side_forget_what_the_last_frame_of_another_video_was_matched_with(slim_model):
@@ -300,7 +321,7 @@ def test_trackers_side_by_side_forget_what_the_last_frame_of_another_video_was_m
 
 
 def test_rounds_can_be_watched(slim_model):
-    tracker = Tracker(slim_model, config(rounds=2))
+    tracker = Tracker(slim_model, config(refine_rounds=2))
     seen = []
     tracker.watch_rounds = lambda number, masks: seen.append((number, tuple(masks.shape)))
     for t in range(3):
@@ -311,7 +332,7 @@ def test_rounds_can_be_watched(slim_model):
 
 def test_whitening_learns_from_the_first_frame_of_each_video(colour_model):
     """What is matched is whitened by the first frame alone, and anew when another video starts."""
-    settings = config(whiten=WhitenConfig())
+    settings = config(feature_whiten=WhitenConfig())
     videos = [[draw({1: (8 + 4 * t, y)})[0] for t in range(4)] for y in (8, 60)]
     masks = [draw({1: (8, y)})[1] for y in (8, 60)]
     used = Tracker(colour_model, settings)
@@ -324,17 +345,12 @@ def test_whitening_learns_from_the_first_frame_of_each_video(colour_model):
             assert overlap(found == 1, draw({1: (8 + 4 * t, 8 if video is videos[0] else 60)})[1] == 1) > 0.75
 
 
-def test_whitening_makes_cells_of_unit_length_alone():
-    with pytest.raises(UsageError, match="set unit_length to true"):
-        TrackConfig(rounds=0, feature="layer3", whiten=WhitenConfig(), unit_length=False)
-
-
 def test_stages_are_matched_together(slim_model):
     """Cosines of two stages together are the mean of those of each; stages on different grids are refused."""
     frame, _ = draw({1: (8, 8)})
 
     def cosines(feature):
-        eye = Eye(slim_model, config(feature=feature))
+        eye = Eye(slim_model, config(feature_stage=feature))
         cells = eye.key(eye.look(frame, eye.fit(frame))[1]).flatten(0, 1)
         return cells @ cells.T
 
@@ -342,4 +358,4 @@ def test_stages_are_matched_together(slim_model):
     with pytest.raises(UsageError, match="different sizes"):
         cosines("layer1+layer3")
     with pytest.raises(UsageError, match="unknown feature 'layer3.layer9'"):
-        Eye(slim_model, config(feature="layer3+layer9"))
+        Eye(slim_model, config(feature_stage="layer3+layer9"))

@@ -91,7 +91,12 @@ def test_a_full_disk_leaves_the_last_checkpoint_whole(model, config, tmp_path, m
 def test_a_run_branched_off_a_warmup_ends_as_one_that_did_it_itself(config, video_cache, tmp_path):
     alone, warm, branched = (tmp_path / name for name in ("alone", "warm", "branched"))
     fit(config, video_cache, alone, device=CPU)
-    fit(replace(config, joint=replace(config.joint, epochs=0), track={"last": 1}), video_cache, warm, device=CPU)
+    fit(
+        replace(config, joint=replace(config.joint, epochs=0), track={"memory": {"last": 1}}),
+        video_cache,
+        warm,
+        device=CPU,
+    )
     branch(warm, branched, config)
     branch(warm, branched, replace(config, seed=6))  # there is a checkpoint already: nothing changes
     fit(config, video_cache, branched, device=CPU, resume=True)

@@ -6,7 +6,7 @@ import torch
 from selfvos.models.segmenter import Segmenter, SegmenterConfig
 from selfvos.objectives.base import EncodedClip
 from selfvos.objectives.l_seg import LSeg, LSegConfig
-from selfvos.tracking.settings import TrackConfig
+from selfvos.tracking.settings import FrameConfig, RefineConfig, TrackConfig
 from selfvos.tracking.tracker import Tracker
 
 
@@ -25,7 +25,7 @@ def learn(model, clip, *, steps):
 
 
 def region_similarities(model, clip):
-    tracker = Tracker(model.eval(), TrackConfig(rounds=1, short_side_px=64))
+    tracker = Tracker(model.eval(), TrackConfig(refine=RefineConfig(rounds=1), frame=FrameConfig(short_side_px=64)))
     frames = (clip.frames[0] * 255).byte().movedim(1, -1).numpy()
     masks = clip.masks[0].numpy()
     tracker.start(frames[0], masks[0])

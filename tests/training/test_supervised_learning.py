@@ -7,7 +7,7 @@ import torch
 from selfvos.errors import UsageError
 from selfvos.models.segmenter import Segmenter, SegmenterConfig
 from selfvos.objectives.base import OBJECTIVES, EncodedClip
-from selfvos.tracking.settings import SystemSpec, TrackConfig
+from selfvos.tracking.settings import FrameConfig, RefineConfig, SystemSpec, TrackConfig
 from selfvos.tracking.system import MaskTracker, make_tracker
 from selfvos.tracking.tracker import Tracker
 from selfvos.training.settings import ObjectiveSpec
@@ -62,7 +62,7 @@ def trained(request, tiny_resnet, squares):
 def test_the_learned_masks_are_tracked_from_the_first_frame(trained):
     _, model, clip, loss = trained
     assert loss < 0.1
-    tracker = make_tracker(model, TrackConfig(short_side_px=SQUARES["side"]))
+    tracker = make_tracker(model, TrackConfig(frame=FrameConfig(short_side_px=SQUARES["side"])))
     frames, masks = as_video(clip)
     tracker.start(frames[0], masks[0])
     for frame, mask in zip(frames[1:], masks[1:], strict=True):
@@ -73,7 +73,7 @@ def test_the_learned_masks_are_tracked_from_the_first_frame(trained):
 
 def test_has_the_interface_of_the_tracker(trained):
     system, model, clip, _ = trained
-    tracker = make_tracker(model, TrackConfig(short_side_px=SQUARES["side"]))
+    tracker = make_tracker(model, TrackConfig(frame=FrameConfig(short_side_px=SQUARES["side"])))
     assert isinstance(tracker, MaskTracker)
     assert tracker.supervision == f"supervised system {system}, trained on pseudo masks"
     frames, masks = as_video(clip)
@@ -84,14 +84,14 @@ def test_has_the_interface_of_the_tracker(trained):
     assert result.shape == (SQUARES["side"], SQUARES["side"])
     assert set(np.unique(result)) == {0, 3, 700}
     assert [state.id for state in tracker.objects] == [3, 700]
-    again = make_tracker(model, TrackConfig(short_side_px=SQUARES["side"]))
+    again = make_tracker(model, TrackConfig(frame=FrameConfig(short_side_px=SQUARES["side"])))
     again.start(frames[0], ids[0])
     np.testing.assert_array_equal(again.step(frames[1]), result)
 
 
 def test_an_object_may_appear_later(trained):
     _, model, clip, _ = trained
-    tracker = make_tracker(model, TrackConfig(short_side_px=SQUARES["side"]))
+    tracker = make_tracker(model, TrackConfig(frame=FrameConfig(short_side_px=SQUARES["side"])))
     frames, masks = as_video(clip)
     tracker.start(frames[0], np.where(masks[0] == 1, 1, 0))
     given = np.where(masks[1] == 2, 2, 0)
@@ -117,14 +117,14 @@ def test_what_does_not_go_together_is_refused(system, tiny_resnet):
     model = build(system, tiny_resnet).eval()
     with pytest.raises(UsageError, match="make_tracker"):
         Tracker(model)
-    with pytest.raises(UsageError, match="set rounds to 0"):
+    with pytest.raises(UsageError, match="set refine.rounds to 0"):
         Tracker(model, TrackConfig(system=SystemSpec(name="memory")))
-    Tracker(model, TrackConfig(rounds=0))  # label propagation needs no mask path
+    Tracker(model, TrackConfig(refine=RefineConfig(rounds=0)))  # label propagation needs no mask path
     with pytest.raises(UsageError, match="l_seg.*memory"):
         TrainingStep(model, (ObjectiveSpec(name="l_seg"),))
     plain = Segmenter(SegmenterConfig(backbone=tiny_resnet, last_stage=3, key_channels=8, mask_path="none")).eval()
     with pytest.raises(UsageError, match=f"needs weights that were trained for it.*{system}_resnet18"):
-        make_tracker(plain, TrackConfig(rounds=0, system=SystemSpec(name=system)))
+        make_tracker(plain, TrackConfig(refine=RefineConfig(rounds=0), system=SystemSpec(name=system)))
     with pytest.raises(UsageError, match="stride 4 or 8, got 16"):
         Segmenter(SegmenterConfig(last_stage=3, stride=16, mask_path="slim"))
 

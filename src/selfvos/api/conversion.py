@@ -5,7 +5,7 @@ from pathlib import Path
 from selfvos.errors import UsageError
 from selfvos.models.convert.base import FORMATS, build, read_state
 from selfvos.models.weights import save_weights
-from selfvos.settings import to_dict
+from selfvos.settings import merged, to_dict
 from selfvos.tracking.presets import PRESETS
 
 
@@ -33,6 +33,6 @@ def convert(checkpoint: str | Path, *, format: str, out: str | Path) -> Path:
     converter = FORMATS.get(format)
     found = converter(read_state(checkpoint))
     model, untrained = build(found, source=str(checkpoint))
-    track = {**to_dict(PRESETS.get(found.preset)), **found.changes}
+    track = merged(to_dict(PRESETS.get(found.preset)), found.changes)
     save_weights(out, model, notes={"format": format, "track": track, "untrained": untrained})
     return out

@@ -7,7 +7,6 @@ import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from selfvos.api.benchmark_runs import archive_path, follow_masks, follow_points, look_ahead, remove_old
 from selfvos.data.benchmarks.base import BENCHMARKS, Benchmark
@@ -23,7 +22,8 @@ from selfvos.evaluation.protocols import score_results
 from selfvos.evaluation.report import Report, data_hash, results_hash, summarise
 from selfvos.models.segmenter import Segmenter
 from selfvos.models.weights import digest
-from selfvos.settings import from_dict, to_dict
+from selfvos.ops.matching import MatchConfig
+from selfvos.settings import from_dict, merged, to_dict
 from selfvos.storage import write_text
 from selfvos.tracking.points import PointTracker
 from selfvos.tracking.settings import TrackConfig
@@ -187,13 +187,10 @@ def _named(folders: list[Path]) -> dict[str, Path]:
 
 
 def _protocol_config(model: Segmenter, benchmark: Benchmark) -> TrackConfig:
-    return from_dict(TrackConfig, _merged(to_dict(recommended(model)), benchmark.track))
-
-
-def _merged(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return nested settings with single leaves replaced."""
-    nested = {name: _merged(settings[name], new) for name, new in changes.items() if isinstance(new, Mapping)}
-    return {**settings, **changes, **nested}
+    usual = recommended(model)
+    # Protocols say how many of the best matches count: what mixes whole windows has nothing like it.
+    fits = benchmark.track if isinstance(usual.match, MatchConfig) else {**benchmark.track, "match": {}}
+    return from_dict(TrackConfig, merged(to_dict(usual), fits))
 
 
 def _archive(benchmark: Benchmark, out: Path, settings: dict[str, str | float], progress: Progress) -> Archive:

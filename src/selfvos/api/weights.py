@@ -74,7 +74,7 @@ def _random_resnet18() -> Segmenter:
             # Statistics that no training has set would leave all features alike: no fair baseline.
             module.track_running_stats = False
             module.running_mean = module.running_var = None
-    model.notes = {"track": {"feature": "layer3", "rounds": 0}}
+    model.notes = {"track": {"feature": {"stage": "layer3"}, "refine": {"rounds": 0}}}
     return model
 
 

@@ -11,7 +11,7 @@ from selfvos.cli.options import AsJson, Cache, Device, Root, Sets
 
 TrainOn = Annotated[list[Path] | None, typer.Option("--videos", help="Unlabelled videos to train on.")]
 Steps = Annotated[int, typer.Option(min=0, help="Optimiser steps of every training; 0: each its own length.")]
-TrackSets = Annotated[list[str] | None, typer.Option("--track", help="Change how all track: short_side_px=240.")]
+TrackSets = Annotated[list[str] | None, typer.Option("--track", help="Change tracking: frame.short_side_px=240.")]
 
 
 def compare(

@@ -117,7 +117,7 @@ def cluster(
     from selfvos.training.settings import PseudoMaskConfig
 
     model = api.load(weights, device=device)
-    feature = model.notes.get("track", {}).get("feature", "key")
+    feature = model.notes.get("track", {}).get("feature", {}).get("stage", "key")
     config = override(PseudoMaskConfig(feature=feature), sets or [])
     with Watcher() as watcher:
         sheets = api.cluster(

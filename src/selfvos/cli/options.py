@@ -28,4 +28,4 @@ def change_settings(config: Any, rounds: int | None, sets: list[str] | None) -> 
     """Return settings with `--set` and `--rounds` applied."""
     from selfvos.settings import override
 
-    return override(config, [*(sets or []), *([] if rounds is None else [f"rounds={rounds}"])])
+    return override(config, [*(sets or []), *([] if rounds is None else [f"refine.rounds={rounds}"])])

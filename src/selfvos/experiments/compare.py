@@ -34,7 +34,7 @@ class Budget:
     train: tuple[str, ...] = ()
     """Settings of every training, as in ``clips.crop_px=160``."""
     track: tuple[str, ...] = ()
-    """Settings of every tracking, as in ``short_side_px=240``."""
+    """Settings of every tracking, as in ``frame.short_side_px=240``."""
     cut: Cut = with_budget
     """How a recipe is cut down to that number of steps."""
     device: str = "auto"

@@ -113,7 +113,7 @@ def _decoding(asked: Plan, name: str, benchmark: str, root: Path, out: Path) -> 
     system = next(system for system in asked.systems if system.name == name)
     model = api.load(step.run or system.source, device=asked.budget.device)
     config = system.tracking(model, asked.budget.track)
-    if not config.rounds or system_name(model, config) != MEMORY:
+    if not config.refine.rounds or system_name(model, config) != MEMORY:
         return None
     key = {"weights": digest(model.state_dict()), "benchmark": benchmark, "track": to_dict(config)}
     place = out / "diagnostics.json"
@@ -121,7 +121,7 @@ def _decoding(asked: Plan, name: str, benchmark: str, root: Path, out: Path) -> 
     if before and before["asked"] == key:
         return before
     videos = BENCHMARKS.get(benchmark)(root).videos
-    rounds = describe_decoding(model, config, videos, max(config.rounds, _ROUNDS))
+    rounds = describe_decoding(model, config, videos, max(config.refine.rounds, _ROUNDS))
     return plain({"asked": key, "rounds": [asdict(one) for one in rounds]})
 
 

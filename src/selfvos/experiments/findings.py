@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -132,7 +132,7 @@ def describe_decoding(
         videos: The first few are tracked, and of these the first frames.
         rounds: R, at least 1.
     """
-    config = TrackConfig(**{**vars(config), "rounds": rounds})
+    config = replace(config, refine=replace(config.refine, rounds=rounds))
     rows = [row for video in videos[:_TRACKED_VIDEOS] for row in _decoded(model, config, video)]
     table = np.array(rows).reshape(-1, rounds + 1, 3)
     means = [
@@ -166,7 +166,7 @@ def _decoded(model: Segmenter, config: TrackConfig, video: LabelledVideo) -> Ite
         tracker.step(rgb, given)
         if name not in video.counted:
             continue
-        y, x = Framing.fit((rgb.shape[0], rgb.shape[1]), config, model.stride).resized
+        y, x = Framing.fit((rgb.shape[0], rgb.shape[1]), config.frame, model.stride).resized
         truth = np.asarray(Image.fromarray(video.truth(name)).resize((x, y), Image.Resampling.NEAREST))
         shown = [each[:y, :x] for each in masks]
         for channel, number in enumerate(ids, start=1):

@@ -162,9 +162,11 @@ def _tracked_before(scores: Path, wanted: dict[str, Any]) -> dict[str, list[floa
 def _same(before: dict[str, Any], wanted: dict[str, Any]) -> bool:
     # Settings that did not exist then have their defaults.
     before, wanted = dict(before), dict(wanted)
-    return (
-        from_dict(TrackConfig, before.pop("track")) == from_dict(TrackConfig, wanted.pop("track")) and before == wanted
-    )
+    try:
+        track = from_dict(TrackConfig, before.pop("track"))
+    except UsageError:  # written by another version, with other settings
+        return False
+    return track == from_dict(TrackConfig, wanted.pop("track")) and before == wanted
 
 
 def is_trained(run: Path) -> bool:

@@ -31,7 +31,7 @@ class System:
     train: tuple[str, ...] = ()
     """Settings of the training that are the row's own, as in ``seed=1``."""
     track: tuple[str, ...] = ()
-    """Settings of the tracking that are the row's own, as in ``rounds=0``."""
+    """Settings of the tracking that are the row's own, as in ``refine.rounds=0``."""
     run: str = ""
     """Folder of its training; empty: made of the recipe and the row's settings."""
 

@@ -12,11 +12,13 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from selfvos.errors import UsageError, WeightsMismatch
+from selfvos.models.old_notes import nested_track
 from selfvos.models.segmenter import Segmenter, SegmenterConfig
 from selfvos.settings import from_dict, to_dict
 from selfvos.storage import atomic_path
 
-_FORMAT = 1
+_FORMAT = 2
+"""Version 1 had the settings of tracking in one flat list."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +75,11 @@ def load_weights(path: Path | str) -> tuple[Segmenter, WeightsCard]:
     config = from_dict(SegmenterConfig, header["segmenter"])
     model = Segmenter(config)
     load_into(model, tensors, source=str(path))
-    model.notes = header["notes"]
-    return model.eval(), WeightsCard(digest=header["digest"], settings=config, notes=header["notes"])
+    notes = header["notes"]
+    if header["format"] == 1 and "track" in notes:
+        notes = {**notes, "track": nested_track(notes["track"])}
+    model.notes = notes
+    return model.eval(), WeightsCard(digest=header["digest"], settings=config, notes=notes)
 
 
 def load_into(model: nn.Module, tensors: dict[str, Tensor], *, source: str) -> None:
@@ -108,7 +113,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, json.JSONDecodeError, OSError) as error:
         raise WeightsMismatch(f"{path}: not a readable safetensors file ({error})") from error
-    if header is None or header.get("format") != _FORMAT:
+    if header is None or header.get("format") not in (1, _FORMAT):
         raise WeightsMismatch(
             f"{path}: not written by this version of selfvos; give weights that 'selfvos train' wrote"
         )

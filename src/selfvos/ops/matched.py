@@ -25,7 +25,7 @@ def check_matched(name: str, stages: Iterable[str]) -> None:
     known = list(stages)
     if name != "key" and not set(name.split("+")) <= set(known):
         hint = f"this network has {', '.join(['key', *known])}"
-        raise UsageError(f"unknown feature {name!r}; {hint}: choose a preset for it, or set feature")
+        raise UsageError(f"unknown feature {name!r}; {hint}: choose a preset for it, or set feature.stage")
 
 
 def matched(
@@ -36,15 +36,16 @@ def matched(
     Args:
         features: Of a batch of frames.
         name: ``key``; a stage such as ``layer3``; or several on one grid, joined by +: ``layer2+layer3``.
-        unit_length: Bring stages to unit length in every cell; several have equal shares in it. The key has it anyway.
+        unit_length: Bring stages to unit length in every cell; several have equal shares in it. The key
+            has it anyway, until it is interpolated.
         scale: Interpolate stages to so many times their rows and columns.
 
     Raises:
         UsageError: The stages lie on different grids.
     """
-    if name == "key":
+    if name == "key" and scale == 1:
         return features.key
-    stages = [features.stages[part].float() for part in name.split("+")]
+    stages = [features.key if part == "key" else features.stages[part].float() for part in name.split("+")]
     if len({stage.shape[2:] for stage in stages}) > 1:
         raise UsageError(f"the stages of {name!r} have cells of different sizes: choose some that agree")
     if scale != 1:

@@ -21,5 +21,5 @@ def cltc_resnet18() -> TrainConfig:
         clips=ClipConfig(offsets=(0, 1, 2, 3), frame_step=2, crop_px=256),
         warmup=PhaseConfig(epochs=120, batch_clips=16, objectives=(mined,), optimizer=OptimizerConfig()),
         joint=later_joint(mined),
-        track={"rounds": 0},
+        track={"refine": {"rounds": 0}},
     )

@@ -14,7 +14,7 @@ _COLORIZATION = ObjectiveSpec(name="colorization")
 def colorization_resnet18() -> TrainConfig:
     """Return Colorization's run with ResNet-18: 400,000 steps of 32 clips, stride 8.
 
-    ``--set joint.epochs=100`` joins the mask embedding; add ``--set track.rounds=3`` to track with it.
+    ``--set joint.epochs=100`` joins the mask embedding; add ``--set track.refine.rounds=3`` to track with it.
 
     Source:
         Vondrick et al. 2018, arXiv:1806.09594 (general knowledge): 6 frames a second of 30, batch, steps, Adam.
@@ -32,5 +32,5 @@ def colorization_resnet18() -> TrainConfig:
         ),
         joint=later_joint(_COLORIZATION),
         pseudo_masks=PseudoMaskConfig(feature="layer3"),
-        track={"feature": "layer3", "rounds": 0},
+        track={"feature": {"stage": "layer3"}, "refine": {"rounds": 0}},
     )

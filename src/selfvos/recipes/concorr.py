@@ -36,5 +36,5 @@ def concorr_resnet18() -> TrainConfig:
         ),
         joint=later_joint(_CONCORR),
         pseudo_masks=PseudoMaskConfig(feature="layer4"),
-        track={"feature": "layer4", "rounds": 0},
+        track={"feature": {"stage": "layer4"}, "refine": {"rounds": 0}},
     )

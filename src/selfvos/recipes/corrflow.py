@@ -14,7 +14,7 @@ _CORRFLOW = ObjectiveSpec(name="corrflow")
 def corrflow_resnet18() -> TrainConfig:
     """Return CorrFlow's run with ResNet-18 at stride 4: 360 passes over YouTube-VOS, batches of 6.
 
-    ``--set joint.epochs=100`` joins the mask embedding; add ``--set track.rounds=3`` to track with it.
+    ``--set joint.epochs=100`` joins the mask embedding; add ``--set track.refine.rounds=3`` to track with it.
 
     Source:
         Lai and Xie 2019, arXiv:1905.00875, released code: 3 frames 4 apart, batch, Adam. Inferred: its 10 epochs of
@@ -31,5 +31,5 @@ def corrflow_resnet18() -> TrainConfig:
         warmup=PhaseConfig(epochs=360, batch_clips=6, objectives=(_CORRFLOW,), optimizer=optimizer),
         joint=later_joint(_CORRFLOW),
         pseudo_masks=PseudoMaskConfig(feature="layer3"),
-        track={"feature": "layer3", "rounds": 0},
+        track={"feature": {"stage": "layer3"}, "refine": {"rounds": 0}},
     )

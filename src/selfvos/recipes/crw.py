@@ -44,7 +44,7 @@ def crw_resnet18() -> TrainConfig:
         ),
         joint=later_joint(walk),
         pseudo_masks=PseudoMaskConfig(feature="layer3"),
-        track={"feature": "layer3", "rounds": 0},
+        track={"feature": {"stage": "layer3"}, "refine": {"rounds": 0}},
     )
 
 

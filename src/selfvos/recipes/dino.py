@@ -32,5 +32,5 @@ def dino_resnet50() -> TrainConfig:
         ),
         joint=later_joint(distil),
         pseudo_masks=PseudoMaskConfig(feature="layer3"),
-        track={"feature": "layer3", "rounds": 0, "last": 7, "match": match},
+        track={"feature": {"stage": "layer3"}, "refine": {"rounds": 0}, "memory": {"last": 7}, "match": match},
     )

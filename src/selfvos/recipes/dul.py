@@ -21,5 +21,5 @@ def dul_resnet18() -> TrainConfig:
         clips=ClipConfig(offsets=(0, 2, 4, 6, 8), frame_step=2, crop_px=256),
         warmup=PhaseConfig(epochs=120, batch_clips=16, objectives=(dense,), optimizer=OptimizerConfig()),
         joint=later_joint(dense),
-        track={"feature": "layer4", "rounds": 0},
+        track={"feature": {"stage": "layer4"}, "refine": {"rounds": 0}},
     )

@@ -14,7 +14,7 @@ _LIIR = ObjectiveSpec(name="liir")
 def liir_resnet18() -> TrainConfig:
     """Return LIIR's run with ResNet-18 at stride 4: 600 passes over YouTube-VOS, batches of 12.
 
-    ``--set joint.epochs=100`` joins the mask embedding; add ``--set track.rounds=3`` to track with it.
+    ``--set joint.epochs=100`` joins the mask embedding; add ``--set track.refine.rounds=3`` to track with it.
 
     Source:
         Li et al. 2022, arXiv:2203.14333, unofficial code: MAST's pairs, batch and Adam, 30 epochs of 69,600 pairs,
@@ -31,5 +31,5 @@ def liir_resnet18() -> TrainConfig:
         warmup=PhaseConfig(epochs=600, batch_clips=12, objectives=(_LIIR,), optimizer=optimizer),
         joint=later_joint(_LIIR),
         pseudo_masks=PseudoMaskConfig(feature="layer3"),
-        track={"feature": "layer3", "rounds": 0},
+        track={"feature": {"stage": "layer3"}, "refine": {"rounds": 0}},
     )

@@ -69,7 +69,7 @@ def mask_vos_resnet18_tiny() -> TrainConfig:
         pseudo_masks=PseudoMaskConfig(
             refresh_epochs=2, feature="layer3", short_side_px=224, max_videos=48, max_frames=10
         ),
-        track={"feature": "layer3", "rounds": 1},
+        track={"feature": {"stage": "layer3"}, "refine": {"rounds": 1}},
     )
 
 
@@ -107,12 +107,10 @@ def mask_vos_resnet18_small() -> TrainConfig:
             max_frames=8,
         ),
         track={
-            **matched,
-            "rounds": 1,
-            "stretch": True,
-            "snap_px": 12,
-            "label_scale": 4,
-            "remember": "changes",
+            "feature": {"stage": matched["feature"], "whiten": matched["whiten"]},
             "match": {"radius_cells": 18.0, "top_k": 6, "temperature": 0.14},
+            "labels": {"scale": 4, "restore_contrast": True},
+            "refine": {"rounds": 1, "remember": "changes"},
+            "show": {"edge_px": 12},
         },
     )

@@ -33,7 +33,7 @@ def mast_resnet18() -> TrainConfig:
         warmup=PhaseConfig(epochs=400, batch_clips=12, objectives=(_MAST,), optimizer=optimizer),
         joint=later_joint(_MAST),
         pseudo_masks=PseudoMaskConfig(feature="layer3"),
-        track={"feature": "layer3", "rounds": 0},
+        track={"feature": {"stage": "layer3"}, "refine": {"rounds": 0}},
     )
 
 

@@ -31,5 +31,5 @@ def mug_resnet18() -> TrainConfig:
         ),
         joint=later_joint(_MUG),
         pseudo_masks=PseudoMaskConfig(feature="layer4"),
-        track={"feature": "layer4", "rounds": 0},
+        track={"feature": {"stage": "layer4"}, "refine": {"rounds": 0}},
     )

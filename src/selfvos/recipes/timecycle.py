@@ -34,5 +34,5 @@ def timecycle_resnet50() -> TrainConfig:
         ),
         joint=later_joint(_TIMECYCLE),
         pseudo_masks=PseudoMaskConfig(feature="layer3"),
-        track={"feature": "layer3", "rounds": 0},
+        track={"feature": {"stage": "layer3"}, "refine": {"rounds": 0}},
     )

@@ -36,5 +36,5 @@ def uvc_resnet18() -> TrainConfig:
         ),
         joint=later_joint(_UVC),
         pseudo_masks=PseudoMaskConfig(feature="layer4"),
-        track={"feature": "layer4", "rounds": 0},
+        track={"feature": {"stage": "layer4"}, "refine": {"rounds": 0}},
     )

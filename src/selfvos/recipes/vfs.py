@@ -58,5 +58,5 @@ def _vfs(
         ),
         joint=later_joint(objective),
         pseudo_masks=PseudoMaskConfig(feature="layer3"),
-        track={"feature": "layer3", "rounds": 0, "match": match},
+        track={"feature": {"stage": "layer3"}, "refine": {"rounds": 0}, "match": match},
     )

@@ -46,17 +46,16 @@ class Eye:
         Raises:
             UsageError: The network has no such feature, or not in that way, or the other eye sees frames otherwise.
         """
-        check_matched(config.feature, model.encoder.backbone.channels)
-        if config.feature == "key" and (config.feature_scale != 1 or not config.unit_length):
-            raise UsageError("the key is matched as it is: set feature_scale to 1 and unit_length to true")
-        if model.stride % config.feature_scale:
-            raise UsageError(f"feature_scale must divide the stride {model.stride}, got {config.feature_scale}")
-        self.precision = decide(config.precision, model.device)
+        check_matched(config.feature.stage, model.encoder.backbone.channels)
+        parts = config.feature.scale, config.labels.scale
+        if model.stride % (parts[0] * parts[1]):
+            raise UsageError(f"feature.scale times labels.scale must divide the stride {model.stride}, got {parts}")
+        self.precision = decide(config.frame.precision, model.device)
         """``float32`` or ``bfloat16``: what the visual encoder computes in."""
         if beside is not None and sight(config) != sight(beside._config):
             raise UsageError("eyes side by side need frames of the same size and the same precision")
         self.model = for_inference(model) if beside is None else beside.model
-        self.stride = model.stride // config.feature_scale
+        self.stride = model.stride // config.feature.scale
         """Pixels per cell that is matched."""
         self.spared_s = 0.0
         """Seconds of matching that an eye beside this one has spared it in the frame that it saw last."""
@@ -69,7 +68,7 @@ class Eye:
 
     def fit(self, frame: UInt8[np.ndarray, "y x 3"]) -> Framing:
         """Return the sizes of the video that a frame belongs to."""
-        return Framing.fit((frame.shape[0], frame.shape[1]), self._config, self.model.stride)
+        return Framing.fit((frame.shape[0], frame.shape[1]), self._config.frame, self.model.stride)
 
     def look(
         self, frame: UInt8[np.ndarray, "y x 3"], framing: Framing
@@ -127,18 +126,17 @@ class Eye:
         self._whitening = None
         if self._glance is not None:
             self._glance.found.clear()  # its first frame may be the last one of the video before
-        if self._config.whiten is not None:
-            self._whitening = fit_whitening(self.key(features), self._config.whiten)
+        if self._config.feature.whiten is not None:
+            self._whitening = fit_whitening(self.key(features), self._config.feature.whiten)
 
     def key(self, features: FrameFeatures) -> Float[Tensor, "h w c"]:
         """Return what is matched, in a video that has begun."""
-        found = matched(
-            features, self._config.feature, unit_length=self._config.unit_length, scale=self._config.feature_scale
-        )
+        feature = self._config.feature
+        found = matched(features, feature.stage, unit_length=feature.unit_length, scale=feature.scale)
         cells = found[0].permute(1, 2, 0).contiguous()
         return cells if self._whitening is None else self._whitening(cells)
 
 
 def sight(config: TrackConfig) -> tuple[object, ...]:
     """Return what decides how a frame looks to the network: trackers that agree in it may share what they see."""
-    return config.short_side_px, config.size_px, config.long_side_multiple, config.fit, config.precision
+    return (config.frame,)

@@ -9,7 +9,7 @@ from jaxtyping import Float, Float64, Integer, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
-from selfvos.tracking.settings import TrackConfig
+from selfvos.tracking.settings import FrameConfig
 
 Ids = Integer[np.ndarray, "y x"]
 Places = Float64[np.ndarray, "_"]
@@ -25,7 +25,7 @@ class Framing:
     padded: tuple[int, int]
 
     @classmethod
-    def fit(cls, native: tuple[int, int], config: TrackConfig, stride: int) -> "Framing":
+    def fit(cls, native: tuple[int, int], config: FrameConfig, stride: int) -> "Framing":
         """Choose the sizes of a video.
 
         Args:

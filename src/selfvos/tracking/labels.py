@@ -1,6 +1,5 @@
 """What label propagation remembers of a mask, carries to a frame, and shows of it."""
 
-from collections.abc import Hashable
 from typing import Literal
 
 import numpy as np
@@ -10,11 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from selfvos.ops import masks as mask_ops
-from selfvos.ops.copies import repeat_first
 from selfvos.ops.label_map import at_places, native_maps
-from selfvos.ops.matching import Matches, match
-from selfvos.ops.propagation import readout
-from selfvos.ops.window_attention import attend
 from selfvos.tracking.framing import Framing
 from selfvos.tracking.memory import Memory
 from selfvos.tracking.settings import LabelConfig, TrackConfig
@@ -22,30 +17,7 @@ from selfvos.tracking.settings import LabelConfig, TrackConfig
 
 def empty_memory(config: TrackConfig) -> Memory:
     """Return a memory for a new video."""
-    return Memory(config.last, pinned=config.pinned, offsets=config.offsets)
-
-
-def matching(config: TrackConfig) -> tuple[Hashable, ...]:
-    """Return the settings that decide, with the frames remembered, what `find` finds."""
-    return (
-        *(config.feature, config.feature_scale, config.unit_length, config.whiten),
-        *(config.match, config.offsets, config.pad_start, config.last),
-    )
-
-
-def find(key: Float[Tensor, "h w c"], memory: Memory, config: TrackConfig) -> Matches:
-    """Match a frame with what is remembered."""
-    matches = match(key, memory.keys, memory.permanent, config.match)
-    if config.pad_start and memory.missing:
-        return repeat_first(matches, memory.missing, (key.shape[0], key.shape[1]), config.match)
-    return matches
-
-
-def carry(key: Float[Tensor, "h w c"], memory: Memory, config: TrackConfig) -> Float[Tensor, "m l"]:
-    """Carry the labels that are remembered to a frame."""
-    if config.attend is not None:
-        return attend(key, memory.keys, memory.labels, memory.ages, config.attend)
-    return readout(memory.labels, find(key, memory, config))
+    return Memory(config.memory.recent, pinned=config.memory.permanent, offsets=config.memory.offsets)
 
 
 def fold(labels: Float[Tensor, "1 o1 h2 w2"], scale: int) -> Float[Tensor, "m l"]:
@@ -143,8 +115,8 @@ def harden(
         stride: Pixels of the padded frame per cell.
         config: Says which pixel.
     """
-    assert config.down in ("nearest", "subsample"), "hard labels come from single pixels"
-    rows, columns = (place.astype(np.int64) for place in framing.places(stride, config.down))
+    how = "subsample" if config.down == "subsample" else "nearest"
+    rows, columns = (place.astype(np.int64) for place in framing.places(stride, how))
     picked = torch.from_numpy(channel[rows[:, None], columns])
     return (picked == torch.arange(channels)[:, None, None]).float()[None]
 

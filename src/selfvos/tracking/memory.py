@@ -51,8 +51,15 @@ class Memory:
 
     @property
     def missing(self) -> int:
-        """How many more of the latest frames there is room for."""
-        return self._last - (len(self) - self._pinned)
+        """How many of the latest frames that it could lend have not come yet."""
+        lent = len(self.ages) - self._pinned
+        return (self._last if self._offsets is None else len(self._offsets)) - lent
+
+    @property
+    def oldest(self) -> int:
+        """Place of the frame that came first among those that are lent."""
+        ages = self.ages
+        return ages.index(max(ages))
 
     @property
     def ages(self) -> list[int]:

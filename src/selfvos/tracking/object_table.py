@@ -107,7 +107,7 @@ class ObjectTable:
             stride: Pixels of the padded frame per cell of the maps.
         """
         framing, labels = self.framing, self._config.labels
-        size = framing.native if self._config.decide_at == "native" else framing.resized
+        size = framing.native if self._config.show.decide_at == "native" else framing.resized
         if labels.min_max == "shown":
             maps = stretch_shown(maps, labels, stride=float(stride), resized=framing.resized, size=size)
         found = label_map(maps, stride=float(stride), resized=framing.resized, native=size, up=labels.up)
@@ -129,7 +129,7 @@ class ObjectTable:
 
     def _state(self, found: LabelMap, o: int) -> ObjectState:
         pixels, total, peak = (float(numbers[o + 1]) for numbers in found[1:])
-        lost = pixels == 0 or peak <= self._config.lost_below
+        lost = pixels == 0 or peak <= self._config.labels.lost_below
         return ObjectState(id=self.ids[o], confidence=0.0 if lost else min(total / pixels, 1.0), lost=lost)
 
     def _dtype(self) -> type[np.uint8] | type[np.uint16]:

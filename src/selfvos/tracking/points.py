@@ -13,8 +13,9 @@ from selfvos.models.segmenter import Segmenter
 from selfvos.ops.label_map import native_maps
 from selfvos.tracking.eye import Eye
 from selfvos.tracking.framing import Framing
-from selfvos.tracking.labels import carry, empty_memory
+from selfvos.tracking.labels import empty_memory
 from selfvos.tracking.memory import Entry
+from selfvos.tracking.propagation import propagation
 from selfvos.tracking.settings import TrackConfig
 from selfvos.tracking.system import recommended
 
@@ -37,15 +38,15 @@ class PointTracker:
 
         Args:
             model: Network in evaluation mode; its mask path, if any, is not used.
-            config: Settings; by default those that the weights recommend. ``rounds`` has to be 0 in them, or the
+            config: Settings; by default those that the weights recommend. ``refine.rounds`` has to be 0 in them, or the
                 network without a mask path, for which it is.
 
         Raises:
             UsageError: Refinement is asked for, or the network has no such feature.
         """
         self.config = config or recommended(model)
-        if self.config.rounds:
-            raise UsageError(f"points are followed without refinement: set rounds to 0, got {self.config.rounds}")
+        if rounds := self.config.refine.rounds:
+            raise UsageError(f"points are followed without refinement: set refine.rounds to 0, got {rounds}")
         self._eye = Eye(model, self.config)
         self.precision = self._eye.precision
         """``float32`` or ``bfloat16``: what the visual encoder computes in."""
@@ -99,7 +100,7 @@ class PointTracker:
             came, needed = (f"{y}x{x}" for y, x in (frame.shape[:2], framing.native))
             raise DataError(f"frame is {came} (height x width), the first one was {needed}; start a new video")
         key = self._eye.key(self._eye.look(frame, framing)[1])
-        labels = carry(key, self._memory, self.config)
+        labels = propagation(key, self._memory, self.config)(self._memory.labels)
         self._memory.keep(Entry(key=key, labels=labels, values=None))
         return self._read_out(labels.T.unflatten(1, key.shape[:2]), framing)
 

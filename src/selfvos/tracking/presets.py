@@ -11,7 +11,16 @@ from dataclasses import replace
 from selfvos.ops.matching import MatchConfig
 from selfvos.ops.window_attention import AttendConfig
 from selfvos.registry import Registry
-from selfvos.tracking.settings import LabelConfig, SystemSpec, TrackConfig
+from selfvos.tracking.settings import (
+    FeatureConfig,
+    FrameConfig,
+    LabelConfig,
+    MemoryConfig,
+    RefineConfig,
+    ShowConfig,
+    SystemSpec,
+    TrackConfig,
+)
 
 PRESETS: Registry[TrackConfig] = Registry("preset", "selfvos.tracking")
 """The last frames of a preset are remembered besides the first one, where nothing else is said."""
@@ -21,55 +30,55 @@ def _preset(name: str, about: str, config: TrackConfig) -> TrackConfig:
     return PRESETS.register(name, about=about)(config)
 
 
-_LAST_BLOCK = "block12"
-_POINTWISE = LabelConfig(down="bilinear")
-_STRETCHED = LabelConfig(down="nearest", min_max="shown")
+_PLAIN = RefineConfig(rounds=0)
+_LAYER3 = FeatureConfig(stage="layer3")
+_LAST_BLOCK = FeatureConfig(stage="block12")
+_POINTWISE = LabelConfig(down="bilinear", lost_below=0.0)
+_STRETCHED = LabelConfig(down="nearest", min_max="shown", lost_below=0.0)
 
 _preset("mask-vos", "the paper: key, three refinement rounds", TrackConfig())
-_preset("mask-vos-propagation", "the paper without refinement", TrackConfig(rounds=0))
+_preset("mask-vos-propagation", "the paper without refinement", TrackConfig(refine=_PLAIN))
 _preset(
     "crw",
     "CRW: layer3, last 20, top 10 in a circle of 12, the first frame everywhere, its copies at the start",
     # Departure: cells get the mean of a mask, not its value at their centre.
-    TrackConfig(rounds=0, feature="layer3", pad_start=True),
+    TrackConfig(refine=_PLAIN, feature=_LAYER3, memory=MemoryConfig(pad_start="fill")),
 )
 _preset(
     "dul",
     "DUL: layer4, last 20, top 10 in a circle of 12, the first frame everywhere",
     # Departures: cells get the mean of a mask, not its value at a place, and corners are not aligned; frames where
     # objects appear share one memory.
-    TrackConfig(rounds=0, feature="layer4"),
+    TrackConfig(refine=_PLAIN, feature=FeatureConfig(stage="layer4")),
 )
 
 _VFS = _preset(
     "vfs",
     "VFS on ResNet-18: layer3, last 20, top 10 in a circle of 12",
     TrackConfig(
-        rounds=0,
-        feature="layer3",
+        refine=_PLAIN,
+        feature=_LAYER3,
         match=MatchConfig(temperature=0.07, exempt_permanent=False),
         labels=_STRETCHED,
-        lost_below=0.0,
     ),
 )
 _preset(
     "vfs-resnet50",
     "VFS on ResNet-50: layer3, last 20, top 10 in a circle of 18",
-    replace(_VFS, match=replace(_VFS.match, radius_cells=18.0)),
+    replace(_VFS, match=MatchConfig(radius_cells=18.0, temperature=0.07, exempt_permanent=False)),
 )
 
 _DINO = _preset(
     "dino",
     "DINO, patches of 8 or 16: last block, last 7, top 5 in a square of 12",
     TrackConfig(
-        rounds=0,
+        refine=_PLAIN,
+        frame=FrameConfig(long_side_multiple=64),
         feature=_LAST_BLOCK,
-        last=7,
+        memory=MemoryConfig(last=7),
         match=MatchConfig(top_k=5, window="square", temperature=0.1, exempt_permanent=False),
-        long_side_multiple=64,
-        decide_at="tracked",
         labels=_STRETCHED,
-        lost_below=0.0,
+        show=ShowConfig(decide_at="tracked"),
     ),
 )
 _preset(
@@ -77,10 +86,9 @@ _preset(
     "RSP: last block, last 30, top 7 in a square of 30, at 480x880",
     replace(
         _DINO,
-        last=30,
-        match=replace(_DINO.match, top_k=7, radius_cells=30.0),
-        size_px=(480, 880),
-        long_side_multiple=1,
+        frame=FrameConfig(size_px=(480, 880)),
+        memory=MemoryConfig(last=30),
+        match=MatchConfig(top_k=7, radius_cells=30.0, window="square", temperature=0.1, exempt_permanent=False),
     ),
 )
 _preset(
@@ -90,10 +98,8 @@ _preset(
         _DINO,
         # On whole cells, distances up to 12 are those below 12.01: the next is 12.04.
         match=MatchConfig(top_k=5, radius_cells=12.01, temperature=0.2, exempt_permanent=False),
-        short_side_px=960,
-        long_side_multiple=1,
-        fit="stretch",
-        decide_at="native",
+        frame=FrameConfig(short_side_px=960, fit="stretch"),
+        show=ShowConfig(),
         labels=replace(_STRETCHED, up="nearest"),
     ),
 )
@@ -104,43 +110,41 @@ _WHOLE_FRAMES = MatchConfig(
 _UVC = _preset(
     "uvc",
     "UVC: layer4 at its own length, last 7, top 5 of each whole frame",
-    replace(_DINO, feature="layer4", unit_length=False, match=_WHOLE_FRAMES),
+    replace(_DINO, feature=FeatureConfig(stage="layer4", unit_length=False), match=_WHOLE_FRAMES),
 )
-_preset("concorr", "ConCorr: as uvc, short side 560", replace(_UVC, short_side_px=560))
+_preset("concorr", "ConCorr: as uvc, short side 560", replace(_UVC, frame=replace(_UVC.frame, short_side_px=560)))
 _preset(
     "timecycle",
     "TimeCycle: key, last 7, top 5 of each whole frame, at 480x480, stretched labels are carried on",
     # That frame 0 is copied to fill the start is its data loader's doing; ids are compared at the tracked size [I].
     TrackConfig(
-        rounds=0,
-        last=7,
-        pad_start=True,
+        refine=_PLAIN,
+        frame=FrameConfig(size_px=(480, 480)),
+        memory=MemoryConfig(last=7, pad_start="fill"),
         match=replace(_WHOLE_FRAMES, temperature=512**-0.5),
-        size_px=(480, 480),
-        decide_at="tracked",
-        labels=LabelConfig(down="bilinear", min_max="carried"),
-        lost_below=0.0,
+        labels=LabelConfig(down="bilinear", min_max="carried", lost_below=0.0),
+        show=ShowConfig(decide_at="tracked"),
     ),
 )
 
 _REBUILT = TrackConfig(
-    rounds=0,
-    feature="embedding",
-    unit_length=False,
-    short_side_px=None,
-    labels=LabelConfig(down="subsample", hard=True),
-    lost_below=0.0,
+    refine=_PLAIN,
+    frame=FrameConfig(short_side_px=None),
+    feature=FeatureConfig(stage="embedding", unit_length=False),
+    labels=LabelConfig(down="subsample", hard=True, lost_below=0.0),
 )
 _preset(
     "corrflow",
     "CorrFlow: embedding, the previous frame alone, all of a square of 6, hard labels",
-    replace(_REBUILT, last=1, pinned=(), attend=AttendConfig(radius_cells=6)),
+    replace(_REBUILT, memory=MemoryConfig(last=1, permanent=()), match=AttendConfig(radius_cells=6)),
 )
 _MAST = _preset(
     "mast",
     "MAST: embedding, frames 0, 5, t-1, t-3, t-5, all of a square of 12 that follows its cell, hard labels",
     replace(
-        _REBUILT, last=5, pinned=(0, 5), offsets=(1, 3, 5), attend=AttendConfig(radius_cells=12, recentre_after=15)
+        _REBUILT,
+        memory=MemoryConfig(last=5, permanent=(0, 5), offsets=(1, 3, 5)),
+        match=AttendConfig(radius_cells=12, recentre_after=15),
     ),
 )
 _preset(
@@ -148,7 +152,7 @@ _preset(
     "LIIR: as mast, but all of a square of 14 that stays, and two peaks where a weight is clear",
     replace(
         _MAST,
-        attend=AttendConfig(radius_cells=14, compact_above=0.1),
+        match=AttendConfig(radius_cells=14, compact_above=0.1),
         labels=replace(_MAST.labels, object_gain=1.05),
     ),
 )
@@ -157,13 +161,12 @@ _CROPMAE = _preset(
     "cropmae",
     "CropMAE: last block, last 20, top 7 in a circle of 20, the first frame everywhere, at 480x880",
     TrackConfig(
-        rounds=0,
+        refine=_PLAIN,
+        frame=FrameConfig(size_px=(480, 880)),
         feature=_LAST_BLOCK,
-        pad_start=True,
+        memory=MemoryConfig(pad_start="fill"),
         match=MatchConfig(top_k=7, radius_cells=20.0, temperature=0.7),
-        size_px=(480, 880),
         labels=_POINTWISE,
-        lost_below=0.0,
     ),
 )
 _SMTC = _preset(
@@ -172,20 +175,22 @@ _SMTC = _preset(
     # That native sides are rounded up to whole patches is inferred [I].
     replace(
         _CROPMAE,
+        frame=FrameConfig(short_side_px=None, fit="stretch"),
         match=MatchConfig(top_k=7, radius_cells=7.0, temperature=0.2),
-        size_px=None,
-        short_side_px=None,
-        fit="stretch",
     ),
 )
 _preset(
     "smtc-fine",
     "SMTC at twice the rows and columns: top 28 in a circle of 35",
     # That features are interpolated, not patches taken at half the distance, is inferred [I].
-    replace(_SMTC, feature_scale=2, match=replace(_SMTC.match, top_k=28, radius_cells=35.0)),
+    replace(
+        _SMTC,
+        feature=replace(_LAST_BLOCK, scale=2),
+        match=MatchConfig(top_k=28, radius_cells=35.0, temperature=0.2),
+    ),
 )
 _preset(
     "osvos",
     "supervised: OSVOS, each object's first mask fine-tunes a network (slow start)",
-    TrackConfig(rounds=0, system=SystemSpec(name="osvos")),
+    TrackConfig(refine=_PLAIN, system=SystemSpec(name="osvos")),
 )

@@ -62,7 +62,7 @@ class STMTracker(SupervisedTracker):
 
     def _forget(self) -> None:
         self._given: list[Tensor] = []
-        self._between: deque[Tensor] = deque(maxlen=self.config.last)
+        self._between: deque[Tensor] = deque(maxlen=self.config.memory.last)
         self._before: list[Tensor] = []
         self._latest: _Seen | None = None
         self._number = 0

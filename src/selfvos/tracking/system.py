@@ -1,5 +1,6 @@
 """Which system follows objects: selfvos' own, or one of the supervised ones that it is compared with."""
 
+from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -75,7 +76,7 @@ def system_name(model: Segmenter, config: TrackConfig) -> str:
     """Return the system that is meant: the one named, or that of the weights' mask path where it is used."""
     if config.system.name != "auto":
         return config.system.name
-    return model.mask_path.system if config.rounds and model.mask_path else MEMORY
+    return model.mask_path.system if config.refine.rounds and model.mask_path else MEMORY
 
 
 def recommended(model: Segmenter) -> TrackConfig:
@@ -84,6 +85,4 @@ def recommended(model: Segmenter) -> TrackConfig:
     A network without V and D gets label propagation.
     """
     config = from_dict(TrackConfig, model.notes.get("track", {}))
-    if model.mask_path is None and config.rounds:
-        return from_dict(TrackConfig, {**model.notes.get("track", {}), "rounds": 0})
-    return config
+    return replace(config, refine=replace(config.refine, rounds=0)) if model.mask_path is None else config

@@ -12,23 +12,11 @@ from selfvos.models.segmenter import Segmenter
 from selfvos.ops import masks as mask_ops
 from selfvos.ops.guided_filter import guided_filter
 from selfvos.ops.label_map import LabelMap
-from selfvos.ops.matching import Matches
-from selfvos.ops.propagation import readout
 from selfvos.tracking.eye import Eye
-from selfvos.tracking.labels import (
-    carry,
-    empty_memory,
-    find,
-    fold,
-    harden,
-    matching,
-    settle,
-    stretch,
-    unfold,
-    with_changes,
-)
+from selfvos.tracking.labels import empty_memory, fold, harden, settle, stretch, unfold, with_changes
 from selfvos.tracking.memory import Entry
 from selfvos.tracking.object_table import Ids, ObjectTable
+from selfvos.tracking.propagation import propagation
 from selfvos.tracking.refinement import WatchRounds, embed, refine
 from selfvos.tracking.settings import TrackConfig
 from selfvos.tracking.system import MEMORY, SYSTEMS, recommended, system_name
@@ -78,15 +66,13 @@ class Tracker:
                 weights ask for another system, or the other tracker sees frames at another size or precision.
         """
         self.config = config or recommended(model)
-        if self.config.rounds and model.mask_path is None:
-            raise UsageError("these weights have no mask path (V and D): set rounds to 0 for label propagation")
+        if self.config.refine.rounds and model.mask_path is None:
+            raise UsageError("these weights have no mask path (V and D): set refine.rounds to 0 for label propagation")
         if (system := system_name(model, self.config)) != MEMORY:
             raise UsageError(f"these settings or weights ask for {system!r}: call selfvos.make_tracker, not Tracker")
-        if self.config.rounds and model.mask_path and model.mask_path.system != MEMORY:
-            raise UsageError(f"mask path {model.config.mask_path!r} refines nothing here: set rounds to 0")
+        if self.config.refine.rounds and model.mask_path and model.mask_path.system != MEMORY:
+            raise UsageError(f"mask path {model.config.mask_path!r} refines nothing here: set refine.rounds to 0")
         self._eye = Eye(model, self.config, None if beside is None else beside._eye)
-        if self._eye.stride % self.config.label_scale:
-            raise UsageError(f"label_scale must divide the stride {self._eye.stride}, got {self.config.label_scale}")
         self._model = self._eye.model
         self.precision = self._eye.precision
         """``float32`` or ``bfloat16``: what the visual encoder computes in."""
@@ -196,10 +182,10 @@ class Tracker:
 
     def _make_room(self, new: int) -> None:
         if new and len(self._memory):
-            self._memory.add_objects(new, parts=self.config.label_scale**2)
+            self._memory.add_objects(new, parts=self.config.labels.scale**2)
 
     def _given(self, image: Tensor, features: FrameFeatures, mask: Ids) -> _Seen:
-        context = self._model.prepare_masks(image, features) if self.config.rounds else None
+        context = self._model.prepare_masks(image, features) if self.config.refine.rounds else None
         return self._draw(self._eye.key(features), context, mask)
 
     def _draw(self, key: Tensor, context: MaskContext | None, mask: Ids) -> _Seen:
@@ -212,51 +198,37 @@ class Tracker:
     def _follow(self, image: Tensor, features: FrameFeatures) -> _Seen:
         key = self._eye.key(features)
         h, w, _ = key.shape
-        if not self.config.rounds:
-            mixed = self.config.attend is not None
-            carried = (
-                carry(key, self._memory, self.config) if mixed else readout(self._memory.labels, self._matches(key))
-            )
-            settled = settle(self._unfolded(carried, (h, w)), self.config.labels)[None]
-            seen = _Seen(key, None, settled, None, pinned=False)
-            return self._snapped(image, seen) if self.config.snap_px else seen
-        matches = self._matches(key)
-        coarse = self._unfolded(readout(self._memory.labels, matches), (h, w))[None]
-        context = self._model.prepare_masks(image, features)
-        start = mask_ops.to_pixels(coarse, self._label_stride)
-        self.watch_rounds(0, start)
+        propagate = propagation(key, self._memory, self.config, self._eye.find)
+        coarse = settle(self._unfolded(propagate(self._memory.labels), (h, w)), self.config.labels)[None]
+        context = fine = None
+        if self.config.refine.rounds:
+            context = self._model.prepare_masks(image, features)
+            start = mask_ops.to_pixels(coarse, self._label_stride)
+            self.watch_rounds(0, start)
 
-        def values(objects: range) -> Tensor:
-            return self._values(objects, matches, (h, w))
+            def values(objects: range) -> Tensor:
+                return torch.stack([propagate(self._memory.values(o)).T for o in objects]).unflatten(2, (h, w))[None]
 
-        fine = refine(self._model, context, values, start, self.config.rounds, watch=self.watch_rounds)
+            fine = refine(self._model, context, values, start, self.config.refine.rounds, watch=self.watch_rounds)
         seen = _Seen(key, context, coarse, fine, pinned=False)
-        return self._snapped(image, seen) if self.config.snap_px else seen
-
-    def _matches(self, key: Float[Tensor, "h w c"]) -> Matches:
-        known = matching(self.config), self._memory.frames
-        return self._eye.find(known, lambda: find(key, self._memory, self.config))
+        return self._snapped(image, seen) if self.config.show.edge_px else seen
 
     @property
     def _label_stride(self) -> int:
         """Pixels of the padded frame per label."""
-        return self._eye.stride // self.config.label_scale
+        return self._eye.stride // self.config.labels.scale
 
     def _unfolded(self, carried: Float[Tensor, "m l"], grid: tuple[int, int]) -> Float[Tensor, "o1 h2 w2"]:
-        maps = unfold(carried, grid, self.config.label_scale)
-        return stretch(maps, self.config.lost_below) if self.config.stretch else maps
+        maps = unfold(carried, grid, self.config.labels.scale)
+        return stretch(maps, self.config.labels.lost_below) if self.config.labels.restore_contrast else maps
 
     def _snapped(self, image: Tensor, seen: _Seen) -> _Seen:
         masks = self._pixels(seen)
         # Not remembered: small mistakes along edges would add up from frame to frame.
-        return replace(seen, shown=guided_filter(image, masks, radius_px=self.config.snap_px).clamp(0, 1))
+        return replace(seen, shown=guided_filter(image, masks, radius_px=self.config.show.edge_px).clamp(0, 1))
 
     def _pixels(self, seen: _Seen) -> Float[Tensor, "1 o1 y x"]:
         return mask_ops.to_pixels(seen.coarse, self._label_stride) if seen.fine is None else seen.fine
-
-    def _values(self, objects: range, matches: Matches, grid: tuple[int, int]) -> Float[Tensor, "1 o v h w"]:
-        values = torch.stack([readout(self._memory.values(o), matches).T for o in objects])
-        return values.unflatten(2, grid)[None]
 
     def _insert(self, seen: _Seen, mask: Ids) -> _Seen:
         table = self._started()
@@ -273,15 +245,16 @@ class Tracker:
         if seen is None:
             return
         labels = seen.coarse
-        if seen.fine is not None and not seen.pinned and self.config.remember != "coarse":
-            if self.config.remember == "changes":
+        soft = not (seen.pinned or self.config.labels.hard)
+        if seen.fine is not None and soft and self.config.refine.remember != "coarse":
+            if self.config.refine.remember == "changes":
                 labels = with_changes(seen.coarse, seen.fine, self._label_stride)
             else:
                 labels = mask_ops.to_cells(seen.fine, self._label_stride)
         values = None
         if seen.context is not None and seen.fine is not None:
             values = embed(self._model, seen.context, seen.fine)
-        entry = Entry(key=seen.key, labels=fold(labels, self.config.label_scale), values=values)
+        entry = Entry(key=seen.key, labels=fold(labels, self.config.labels.scale), values=values)
         self._memory.keep(entry, given=seen.pinned)
 
     def _accept(self, seen: _Seen) -> LabelMap:

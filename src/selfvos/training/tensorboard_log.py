@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from selfvos.data.overlay import overlay
 from selfvos.models.segmenter import Segmenter
 from selfvos.ops.propagation import dense_affinity
-from selfvos.tracking.settings import TrackConfig
+from selfvos.tracking.settings import FrameConfig, RefineConfig, TrackConfig
 from selfvos.tracking.system import make_tracker
 from selfvos.types import Clip
 
@@ -75,7 +75,9 @@ def _row(model: Segmenter, clip: Clip, i: int) -> UInt8[np.ndarray, "y x 3"]:
 
 
 def _track(model: Segmenter, first: np.ndarray, second: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    tracker = make_tracker(model, TrackConfig(rounds=1 if model.mask_path else 0, short_side_px=min(first.shape[:2])))
+    size = FrameConfig(short_side_px=min(first.shape[:2]))
+    refine = RefineConfig(rounds=1 if model.mask_path else 0)
+    tracker = make_tracker(model, TrackConfig(frame=size, refine=refine))
     tracker.start(first, mask)
     return tracker.step(second)
 

@@ -46,7 +46,12 @@ def test_variants_say_how_to_track():
         config = from_dict(TrackConfig, dict(VARIANTS[name].track))
         found = (config.match.radius_cells, config.match.window, *vars(config.points).values())
         assert found == wanted
-        assert (config.size_px, config.rounds, config.last, config.match.top_k) == ((320, 320), 0, 20, 10)
+        assert (config.frame.size_px, config.refine.rounds, config.memory.last, config.match.top_k) == (
+            (320, 320),
+            0,
+            20,
+            10,
+        )
 
 
 def test_lists_of_paths_are_read(tmp_path):

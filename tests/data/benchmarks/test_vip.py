@@ -54,12 +54,14 @@ def test_frames_without_a_part_map_are_tracked_and_not_scored(tmp_path):
 
 def test_variants_say_how_to_track():
     found = {name: from_dict(TrackConfig, dict(variant.track)) for name, variant in VARIANTS.items()}
-    assert {name: (one.last, one.match.top_k, one.decide_at) for name, one in found.items()} == {
+    assert {name: (one.memory.last, one.match.top_k, one.show.decide_at) for name, one in found.items()} == {
         "uvc": (1, 5, "tracked"),
         "crw": (20, 10, "tracked"),
         "spa": (20, 10, "native"),
     }
-    assert {(one.size_px, one.rounds, one.lost_below) for one in found.values()} == {((560, 560), 0, 0.0)}
+    assert {(one.frame.size_px, one.refine.rounds, one.labels.lost_below) for one in found.values()} == {
+        ((560, 560), 0, 0.0)
+    }
     spa = found["spa"].match
     assert (spa.radius_cells, spa.window, spa.temperature, spa.exempt_permanent) == (16.0, "square", 0.07, False)
     assert (len(CLASSES), CLASSES[0], CLASSES[19]) == (20, "background", "left-shoe")

@@ -47,9 +47,9 @@ VARIANTS: Mapping[str, Variant] = {
         about="joints, 320x320, Gaussians on feature cells, first frame not scored; PCK as CRW",
         skip_first=True,
         track={
-            "rounds": 0,
-            "size_px": _SIZE,
-            "last": 20,
+            "refine": {"rounds": 0},
+            "frame": {"size_px": _SIZE},
+            "memory": {"last": 20},
             "match": {"top_k": 10},
             "points": {"grid": "cells", "sigma": 0.5, "top": 3},
         },
@@ -58,9 +58,9 @@ VARIANTS: Mapping[str, Variant] = {
         about="joints, 320x320, Gaussians on native pixels, first frame scored; PCK as Spa-then-Temp",
         skip_first=False,
         track={
-            "rounds": 0,
-            "size_px": _SIZE,
-            "last": 20,
+            "refine": {"rounds": 0},
+            "frame": {"size_px": _SIZE},
+            "memory": {"last": 20},
             # Their range of 10 cells is the whole width of the window, and holds for the first frame too.
             "match": {
                 "top_k": 10, "radius_cells": 5.0, "window": "square", "temperature": 0.07, "exempt_permanent": False,

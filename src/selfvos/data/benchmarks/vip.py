@@ -47,36 +47,36 @@ VARIANTS: Mapping[str, Variant] = {
     "uvc": Variant(
         about="1 previous frame and the first, top 5; mean IoU as UVC",
         track={
-            "rounds": 0,
-            "size_px": _SIZE,
-            "last": 1,
+            "refine": {"rounds": 0},
+            "frame": {"size_px": _SIZE},
+            "memory": {"last": 1},
             "match": {"top_k": 5},
-            "decide_at": "tracked",
-            "lost_below": 0.0,
+            "show": {"decide_at": "tracked"},
+            "labels": {"lost_below": 0.0},
         },
     ),
     "crw": Variant(
         about="20 previous frames and the first, top 10; mean IoU as CRW",
         track={
-            "rounds": 0,
-            "size_px": _SIZE,
-            "last": 20,
+            "refine": {"rounds": 0},
+            "frame": {"size_px": _SIZE},
+            "memory": {"last": 20},
             "match": {"top_k": 10},
-            "decide_at": "tracked",
-            "lost_below": 0.0,
+            "show": {"decide_at": "tracked"},
+            "labels": {"lost_below": 0.0},
         },
     ),
     "spa": Variant(
         about="20 previous frames and the first, top 10, square window; mean IoU as Spa-then-Temp",
         track={
-            "rounds": 0,
-            "size_px": _SIZE,
-            "last": 20,
+            "refine": {"rounds": 0},
+            "frame": {"size_px": _SIZE},
+            "memory": {"last": 20},
             # Their range of 32 cells is the whole width of the window, and holds for the first frame too.
             "match": {
                 "top_k": 10, "radius_cells": 16.0, "window": "square", "temperature": 0.07, "exempt_permanent": False,
             },
-            "lost_below": 0.0,
+            "labels": {"lost_below": 0.0},
         },
     ),
 }  # fmt: skip

@@ -20,7 +20,7 @@ class Variant:
     train: tuple[str, ...] = ()
     """Settings of the training that are the row's own, as in ``pseudo_masks.clusters.clusters=3``."""
     track: tuple[str, ...] = ()
-    """Settings of the tracking that are the row's own, as in ``rounds=0``."""
+    """Settings of the tracking that are the row's own, as in ``refine.rounds=0``."""
     place: float | None = None
     """Where the row stands on the axis of its table's figure."""
     tick: str = ""

@@ -18,7 +18,7 @@ TABLES.register("references", about="Table 4b: reference frames besides the firs
         variants=tuple(
             Variant(
                 name=f"first+{last}" if last else "first",
-                track=(f"last={last}",),
+                track=(f"memory.last={last}",),
                 place=float(last),
                 published=published,
             )

@@ -20,7 +20,13 @@ TABLES.register("rounds", about="Table 4e: refinement rounds R, with speed; trai
             "the size of frames, and its steps alone can be compared."
         ),
         variants=tuple(
-            Variant(name=f"R={rounds}", track=(f"rounds={rounds}",), place=float(rounds), published=published, fps=fps)
+            Variant(
+                name=f"R={rounds}",
+                track=(f"refine.rounds={rounds}",),
+                place=float(rounds),
+                published=published,
+                fps=fps,
+            )
             for rounds, (published, fps) in enumerate(_PUBLISHED)
         ),
         adopted="R=3",

@@ -2,8 +2,8 @@
 
 from selfvos.experiments.tables.base import TABLES, Table, Variant
 
-_ALONE = ("rounds=0",)
-_LAYER3 = (*_ALONE, "feature=layer3")
+_ALONE = ("refine.rounds=0",)
+_LAYER3 = (*_ALONE, "feature.stage=layer3")
 
 TABLES.register("schema", about="Table 4f: MAST, CRW and L_corr, each with and without L_seg")(
     Table(

@@ -23,7 +23,7 @@ def dino(state: State) -> Converted:
     if "conv1.weight" in plain:
         config = SegmenterConfig(backbone="resnet50", last_stage=3, mask_path="none")
         tensors = rename(plain, {"": BACKBONE}, ignored=("layer4.", "fc."))
-        return Converted(config, tensors, "dino", {"feature": "layer3"})
+        return Converted(config, tensors, "dino", {"feature": {"stage": "layer3"}})
     channels, _, patch_px, _ = required(plain, "patch_embed.proj.weight").shape
     if channels not in _LETTERS or patch_px not in (8, 16):
         raise WeightsMismatch(f"a transformer of {channels} channels and patches of {patch_px}; give ViT-S or ViT-B")

@@ -27,5 +27,5 @@ def dinov2(state: State) -> Converted:
         SegmenterConfig(backbone=_NAMES[channels], stride=14, mask_path="none"),
         rename(state, {"": BACKBONE}, ignored=("mask_token",)),
         "dinov3",
-        {"short_side_px": 480},
+        {"frame": {"short_side_px": 480}},
     )

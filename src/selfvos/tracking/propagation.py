@@ -1,0 +1,83 @@
+"""How what is remembered is propagated to a frame: by its best matches, or by a mixture of whole windows."""
+
+import math
+from collections.abc import Callable, Hashable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from selfvos.ops.copies import repeat_first
+from selfvos.ops.matching import MatchConfig, Matches, match
+from selfvos.ops.propagation import readout
+from selfvos.ops.window_attention import AttendConfig, attend
+from selfvos.tracking.memory import Memory
+from selfvos.tracking.settings import TrackConfig
+
+Propagate = Callable[[Tensor], Tensor]
+"""Carries values of the cells that memory lends (r c) to the cells of one frame (m c)."""
+
+
+def propagation(
+    key: Float[Tensor, "h w c"], memory: Memory, config: TrackConfig, once: Callable[..., Matches] | None = None
+) -> Propagate:
+    """Compare a frame with what is remembered; return how to propagate to it.
+
+    Args:
+        key: What the frame is matched by.
+        memory: What is remembered.
+        config: Says how to compare.
+        once: Called with what decides which matches there are and a function that finds them, in place of that
+            function: they may be known already.
+    """
+    if isinstance(config.match, AttendConfig):
+        return _mixture(key, memory, config.match, _copies(memory, config))
+    grid = key.shape[0] * key.shape[1]
+    copies = 0 if _are_cheap(memory, config.match) else _copies(memory, config)
+    matches = (
+        _found(key, memory, config)
+        if once is None
+        else once(known(memory, config), lambda: _found(key, memory, config))
+    )
+    return lambda values: readout(_padded(values, memory, copies, grid), matches)
+
+
+def known(memory: Memory, config: TrackConfig) -> Hashable:
+    """Return what decides, besides the frame, which matches there are."""
+    return config.feature, config.match, config.memory, memory.frames
+
+
+def _found(key: Float[Tensor, "h w c"], memory: Memory, config: TrackConfig) -> Matches:
+    assert isinstance(config.match, MatchConfig), "a mixture of windows has no matches"
+    keys, permanent, copies = memory.keys, memory.permanent, _copies(memory, config)
+    if copies and not _are_cheap(memory, config.match):
+        keys = _padded(keys, memory, copies, 1)
+        return match(key, keys, torch.cat([permanent.new_zeros(copies), permanent]), config.match)
+    matches = match(key, keys, permanent, config.match)
+    return repeat_first(matches, copies, (key.shape[0], key.shape[1]), config.match) if copies else matches
+
+
+def _mixture(key: Float[Tensor, "h w c"], memory: Memory, config: AttendConfig, copies: int) -> Propagate:
+    ages, grid = memory.ages, key.shape[0] * key.shape[1]
+    ages = [max(ages)] * copies + ages
+    keys = _padded(memory.keys, memory, copies, 1)
+    return lambda values: attend(key, keys, _padded(values, memory, copies, grid), ages, config)
+
+
+def _copies(memory: Memory, config: TrackConfig) -> int:
+    """Return how many more of the oldest frame are matched, while there are few others."""
+    return {"never": 0, "fill": memory.missing, "twice": min(memory.missing, 1)}[config.memory.pad_start]
+
+
+def _are_cheap(memory: Memory, config: MatchConfig) -> bool:
+    """Say whether copies need not be searched: what they change of the matches follows without them."""
+    return memory.oldest == 0 and not (config.per_frame and config.radius_cells < math.inf)
+
+
+def _padded(rows: Tensor, memory: Memory, copies: int, grid: int) -> Tensor:
+    """Put copies of the oldest frame before all frames, each of which has so many rows."""
+    if not copies:
+        return rows
+    frames = rows.unflatten(0, (-1, grid))
+    oldest = frames[memory.oldest : memory.oldest + 1].expand(copies, *frames.shape[1:])
+    return torch.cat([oldest, frames]).flatten(0, 1)
