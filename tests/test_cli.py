@@ -12,7 +12,8 @@ from PIL import Image
 
 from selfvos import cli
 from selfvos.data.mask_png import read_mask, write_mask
-from selfvos.data.video import VideoFile, VideoWriter
+from selfvos.data.video import VideoFile
+from selfvos.data.video_writer import VideoWriter
 
 SIDE = 64
 COMMANDS = ["demo", "track", "train", "cluster", "evaluate", "score", "list"]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from selfvos.data.mask_png import write_mask
-from selfvos.data.video import VideoWriter
+from selfvos.data.video_writer import VideoWriter
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
 TINY = [

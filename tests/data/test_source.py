@@ -9,7 +9,7 @@ from PIL import Image
 
 from selfvos.data import source
 from selfvos.data.source import Source, find_videos, natural, open_image, open_source, read_image
-from selfvos.data.video import VideoWriter
+from selfvos.data.video_writer import VideoWriter
 from selfvos.errors import BrokenVideo, DataError, UsageError
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from selfvos.api.tracking import follow
 from selfvos.data.ahead import ahead
 from selfvos.data.benchmarks.base import BENCHMARKS, Benchmark, LabelledVideo
+from selfvos.data.mask_folder import MaskFolder
 from selfvos.data.points import PointVideo, write_points
-from selfvos.data.results import ResultFolder
 from selfvos.data.source import open_source
 from selfvos.errors import UsageError
 from selfvos.models.segmenter import Segmenter
@@ -159,7 +159,7 @@ def follow_masks(
     """
     names, required = _tracked_frames(video), set(video.required)
     masks = {names.index(name): video.given_mask(name) for name in video.given}
-    with ResultFolder(results / video.name, overlay_video=overlay) as folder:
+    with MaskFolder(results / video.name, overlay_video=overlay) as folder:
         for tracked in follow(tracker, frames or _frames(video), masks):
             if tracked.frame.name in required:
                 folder.write(tracked)

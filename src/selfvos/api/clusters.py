@@ -8,8 +8,8 @@ from jaxtyping import UInt8
 
 from selfvos.data.clips import FrameRange
 from selfvos.data.overlay import contact_sheet, overlay, save_image
-from selfvos.data.video import VideoWriter
 from selfvos.data.video_cache import CachedVideo, build_video_cache, default_cache
+from selfvos.data.video_writer import VideoWriter
 from selfvos.models.segmenter import Segmenter
 from selfvos.ops.matched import check_matched
 from selfvos.training.pseudo_masks import refresh
