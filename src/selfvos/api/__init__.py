@@ -6,6 +6,7 @@ from selfvos.api.clusters import cluster, tint
 from selfvos.api.conversion import convert
 from selfvos.api.datasets import check_dataset, pack_results, validate_archive
 from selfvos.api.demo import demo
+from selfvos.api.exporting import Choice, check_export, estimate, export, export_place, import_track, read_track
 from selfvos.api.learning import adapt, open_video_cache, train
 from selfvos.api.scoring import evaluate, flat_settings, protocol_config, score, score_together
 from selfvos.api.tracking import track, track_config, track_to
@@ -13,13 +14,19 @@ from selfvos.api.weights import load, pick_device
 from selfvos.tracking.system import make_tracker
 
 __all__ = [
+    "Choice",
     "adapt",
     "check_dataset",
+    "check_export",
     "cluster",
     "convert",
     "demo",
+    "estimate",
     "evaluate",
+    "export",
+    "export_place",
     "flat_settings",
+    "import_track",
     "load",
     "make_tracker",
     "names",
@@ -27,6 +34,7 @@ __all__ = [
     "pack_results",
     "pick_device",
     "protocol_config",
+    "read_track",
     "recipe",
     "score",
     "score_together",

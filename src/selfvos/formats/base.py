@@ -1,6 +1,7 @@
 """What every format can do: write a track so that another program reads it, and where it can, read one back."""
 
 import importlib.util
+import os
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -11,11 +12,12 @@ from typing import ClassVar, Literal, final
 import numpy as np
 from jaxtyping import Integer
 
+from selfvos.data.playback import play
 from selfvos.data.source import Source
 from selfvos.errors import DataError, MissingExtra, UsageError
 from selfvos.formats.memory import some_frames
 from selfvos.registry import Registry
-from selfvos.storage import atomic_folder, atomic_path
+from selfvos.storage import atomic_folder, atomic_path, write_text
 from selfvos.types import Frame, FrameRecord, TrackReader, Watch, go_on, ignore
 
 Part = Literal["masks", "boxes", "measures", "pictures", "names", "colours", "confidence", "times", "indices"]
@@ -24,6 +26,8 @@ Part = Literal["masks", "boxes", "measures", "pictures", "names", "colours", "co
 _SAMPLED = 8
 _SAMPLED_PICTURES = 24
 _MOST_ID = 65535
+_MARK = ".selfvos-export"
+"""In folders that an export made: only those are replaced."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,17 +64,26 @@ class Format(ABC):
     """Whether `read` gives masks back."""
 
     @final
-    def write(self, track: TrackReader, out: Path | str, *, video: Source | None = None, watch: Watch = ignore) -> None:
+    def write(
+        self,
+        track: TrackReader,
+        out: Path | str,
+        *,
+        video: Source | None = None,
+        overwrite: bool = False,
+        watch: Watch = ignore,
+    ) -> None:
         """Write a track, with one frame in memory at a time.
 
         Args:
             track: What to write.
             out: The file, or the folder, to make. A file takes its name when it is whole; so does a folder.
             video: What was tracked; see `Format.pictures`.
+            overwrite: Replace a file that is there, or a folder that an export made; never another folder.
             watch: Told of every frame, and asked between frames whether to go on.
 
         Raises:
-            UsageError: Frames are needed and not given, or `out` has another suffix, or is there already as a folder.
+            UsageError: Frames are needed and not given, or `out` has another suffix, or is there already.
             MissingExtra: An optional dependency is missing.
             DataError: The track has no frame, or ids that the format cannot hold.
             Stopped: The watch asked to stop; nothing of it is left.
@@ -79,9 +92,11 @@ class Format(ABC):
         self.check(out, has_video=video is not None)
         self._require_fit(track)
         job = Job(stage=f"writing {self.name}", watch=watch, video=None if self.pictures == "unused" else video)
-        place = atomic_path(out) if self.suffix else atomic_folder(out)
-        with place as temporary:
+        _refuse_existing(out, overwrite=overwrite)
+        with atomic_path(out) if self.suffix else atomic_folder(out, replace=overwrite) as temporary:
             self._write(track, temporary, job)
+            if not self.suffix:
+                write_text(temporary / _MARK, f"{self.name}\n")
 
     def check(self, out: Path, *, has_video: bool) -> None:
         """Refuse what cannot be written, before anything is.
@@ -161,6 +176,15 @@ class Format(ABC):
             )
 
 
+def _refuse_existing(out: Path, *, overwrite: bool) -> None:
+    if not os.path.lexists(out):
+        return
+    if not overwrite:
+        raise UsageError(f"{out} is there already; choose another name, or replace it with --overwrite")
+    if out.is_dir() and not (out / _MARK).is_file() and any(out.iterdir()):
+        raise UsageError(f"{out} holds what no export wrote; move it away, or choose another name")
+
+
 FORMATS: Registry[type[Format]] = Registry("format", "selfvos.formats")
 
 
@@ -186,9 +210,7 @@ def each_picture(track: TrackReader, job: Job) -> Iterator[tuple[Frame, int]]:
     """
     assert job.video is not None
     place, total = 0, len(track.frames)
-    for frame in job.video:
-        if place == total:
-            return
+    for frame in play(job.video, track.frames[0].index, track.frames[-1].index + 1):
         go_on(job.watch)
         if frame.index != track.frames[place].index:
             continue

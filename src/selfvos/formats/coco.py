@@ -9,13 +9,13 @@ from typing import Any, ClassVar
 import numpy as np
 from jaxtyping import Bool
 
-from selfvos import __version__
 from selfvos.data.mask_png import IdMap
 from selfvos.data.source import natural
+from selfvos.data.track_record import default_object
 from selfvos.data.video import DEFAULT_FPS
 from selfvos.errors import DataError
 from selfvos.formats.base import FORMATS, Format, Job, Part, each_mask
-from selfvos.formats.memory import Known, Moment, Track, blank, measured, moments_at, track_of, unnamed
+from selfvos.formats.memory import Known, Moment, Track, blank, measured, moments_at, track_of
 from selfvos.formats.polygons import fill
 from selfvos.formats.rle import compress, counts_of_each, decompress, fill_columns
 from selfvos.formats.text import head, parse_json, write_json, write_list
@@ -46,7 +46,7 @@ class Coco(Format):
         video = {"id": _VIDEO, "name": track.name, "width": width, "height": height, "fps": track.fps}
         with out.open("w", encoding="utf-8") as file:
             file.write('{"info":')
-            write_json(file, {"description": track.name, "version": __version__})
+            write_json(file, {"description": track.name})
             for key, items in (
                 ("licenses", []),
                 ("videos", [video]),
@@ -185,7 +185,7 @@ def _by_image(annotations: list[dict[str, Any]], path: Path) -> tuple[dict[Any, 
 
 def _objects(data: Any, kinds: dict[int, int]) -> dict[int, TrackedObject]:
     names = {category["id"]: str(category["name"]) for category in data.get("categories", [])}
-    objects = {i: TrackedObject(i, names.get(kind, f"object {i}"), unnamed(i).colour) for i, kind in kinds.items()}
+    objects = {i: default_object(i, names.get(kind)) for i, kind in kinds.items()}
     for one in data.get("tracks", []):
         if "name" in one and "color" in one:
             red, green, blue = (int(value) for value in one["color"])

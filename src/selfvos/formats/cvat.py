@@ -11,11 +11,12 @@ import numpy as np
 from jaxtyping import Bool
 
 from selfvos.data.mask_png import IdMap
+from selfvos.data.track_record import default_object
 from selfvos.errors import DataError
-from selfvos.formats.memory import Known, Moment, Track, blank, track_of, unnamed
+from selfvos.formats.memory import Known, Moment, Track, blank, track_of
 from selfvos.formats.polygons import fill
 from selfvos.formats.rle import fill_rows
-from selfvos.types import TrackedObject, TrackReader
+from selfvos.types import TrackReader
 
 ATTRIBUTE = "track_id"
 """Of every shape: the object's id, which CVAT keeps while it numbers tracks anew."""
@@ -105,7 +106,7 @@ def to_track(sheet: Sheet) -> Track:
             ids[_mask(shape, sheet.size)] = shape.number
         return ids
 
-    objects = {number: TrackedObject(number, label, unnamed(number).colour) for number, label in names.items()}
+    objects = {number: default_object(number, label) for number, label in names.items()}
     return track_of(read, len(sheet.moments), Known(name=sheet.name, moments=sheet.moments, objects=objects))
 
 

@@ -11,12 +11,13 @@ from jaxtyping import Integer
 
 from selfvos.data.mask_png import IdMap
 from selfvos.data.overlay import save_image
+from selfvos.data.track_record import default_object
 from selfvos.data.video import DEFAULT_FPS
 from selfvos.errors import DataError
 from selfvos.formats.base import FORMATS, Format, Job, Part, each_mask, each_picture
 from selfvos.formats.brush import decode, encode
 from selfvos.formats.mask_folder import folder_name
-from selfvos.formats.memory import Known, Moment, Track, blank, measured, track_of, unnamed
+from selfvos.formats.memory import Known, Moment, Track, blank, measured, track_of
 from selfvos.formats.text import head, parse_json, write_list
 from selfvos.storage import write_text
 from selfvos.types import FrameRecord, TrackedObject, TrackReader
@@ -178,7 +179,7 @@ def _objects(
         if label not in labels:
             number = max([0, *labels.values()]) + 1
             labels[label] = number
-            objects[number] = TrackedObject(number, label, unnamed(number).colour)
+            objects[number] = default_object(number, label)
     return labels, objects
 
 

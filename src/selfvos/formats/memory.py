@@ -7,7 +7,8 @@ import numpy as np
 from jaxtyping import Float64, Integer
 from scipy.ndimage import find_objects
 
-from selfvos.data.mask_png import IdMap, palette
+from selfvos.data.mask_png import IdMap
+from selfvos.data.track_record import default_object
 from selfvos.data.video import DEFAULT_FPS, MOST_PIXELS
 from selfvos.errors import DataError
 from selfvos.types import FrameRecord, ObjectRecord, TrackedObject, TrackReader
@@ -83,7 +84,7 @@ def track_of(read_mask: Callable[[int], IdMap], count: int, known: Known) -> Tra
             raise DataError(f"{known.name}: the mask of frame {place} is {_by(ids)}, the first is {_by(first)}")
         found.append(measured(ids))
     numbers = sorted({*known.objects, *(record.id for records in found for record in records)})
-    objects = tuple(known.objects.get(number) or unnamed(number) for number in numbers)
+    objects = tuple(known.objects.get(number) or default_object(number) for number in numbers)
     moments = known.moments or moments_at(known.fps, count=count)
     frames = [
         FrameRecord(
@@ -130,12 +131,6 @@ def blank(size: tuple[int, int], highest: int) -> IdMap:
     if highest > _MOST_ID:
         raise DataError(f"object id {highest} is beyond {_MOST_ID}; renumber the objects")
     return np.zeros(size, np.uint8 if highest <= 255 else np.uint16)
-
-
-def unnamed(number: int) -> TrackedObject:
-    """Return what an object is called of which only the id is known; its colour is that of its masks' palette."""
-    red, green, blue = palette()[(number - 1) % 255 + 1].tolist()
-    return TrackedObject(id=number, name=f"object {number}", colour=(red, green, blue))
 
 
 def some_frames(track: TrackReader, places: Sequence[int]) -> Track:

@@ -3,15 +3,14 @@
 from pathlib import Path
 from typing import ClassVar
 
-from selfvos.data.overlay import overlay
-from selfvos.data.video import VideoWriter
+from selfvos.data.overlay_video import Looks, OverlayVideo, looks_of
 from selfvos.formats.base import FORMATS, Format, Job, Part, each_picture
 from selfvos.types import TrackReader
 
 
 @FORMATS.register("overlay")
 class OverlayFilm(Format):
-    """MP4 (H.264) of the frames that were tracked, at their own times, with the objects tinted and outlined."""
+    """MP4 of the tracked frames with objects tinted and outlined; times, pixel shape and sound are the video's."""
 
     name: ClassVar = "overlay"
     holds: ClassVar[frozenset[Part]] = frozenset({"pictures", "times"})
@@ -21,7 +20,7 @@ class OverlayFilm(Format):
     reads: ClassVar = False
 
     def _write(self, track: TrackReader, out: Path, job: Job) -> None:
-        start = track.frames[0].seconds
-        with VideoWriter(out, fps=track.fps) as film:
+        looks = Looks() if job.video is None else looks_of(job.video)
+        with OverlayVideo(out, looks) as film:
             for frame, place in each_picture(track, job):
-                film.write(overlay(frame.rgb, track.mask(place)), frame.seconds - start)
+                film.write(frame, track.mask(place))

@@ -4,14 +4,15 @@ import json
 from pathlib import Path
 from typing import ClassVar
 
+from selfvos.data.track_record import default_object
 from selfvos.errors import DataError
 from selfvos.formats.base import FORMATS, Format, Job, Part
 from selfvos.formats.layout import MOST_ID, write_masks_and_frames
 from selfvos.formats.mask_folder import folder_name, only_folder, read_masks
-from selfvos.formats.memory import Known, Track, unnamed
+from selfvos.formats.memory import Known, Track
 from selfvos.formats.text import parse_json
 from selfvos.storage import write_text
-from selfvos.types import TrackedObject, TrackReader
+from selfvos.types import TrackReader
 
 _ABOUT = "meta.json"
 
@@ -48,7 +49,7 @@ class YoutubeVosLayout(Format):
             names = {int(number): str(what["category"]) for number, what in _objects(about, folder.name).items()}
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise DataError(f"{path / _ABOUT} does not list the objects of {folder.name}; export it again") from error
-        objects = {i: TrackedObject(i, called, unnamed(i).colour) for i, called in names.items()}
+        objects = {i: default_object(i, called) for i, called in names.items()}
         return read_masks(folder, Known(name=folder.name, objects=objects))
 
 
