@@ -50,7 +50,7 @@ class CellTracking(Format):
         for place, (_, ids) in enumerate(each_mask(track, job)):
             labels = pieces.relabel(place, ids)
             with atomic_path(out / _TRUTH / f"man_track{place:0{digits}d}.tif") as path:
-                Image.fromarray(labels).save(path, format="TIFF", compression="tiff_lzw")
+                Image.fromarray(labels).save(path, format="TIFF", compression="tiff_adobe_deflate")
         lines = [f"{s.label} {s.first} {s.last} {s.parent}\n" for s in sorted(pieces.all, key=lambda s: s.label)]
         write_text(out / _TRUTH / _TABLES[0], "".join(lines))
 
