@@ -10,6 +10,8 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64, Real
 from scipy.spatial import KDTree
 
+from selfvos.errors import DataError
+
 Ring = Int64[np.ndarray, "n 2"]
 """Corners of a closed line as x and y, in pixels; the first is not repeated at the end."""
 
@@ -75,10 +77,15 @@ def fill(polygons: Sequence[Real[np.ndarray, "_ 2"]], size: tuple[int, int]) -> 
     Args:
         polygons: Corners as x and y, in pixels; what lies outside the frame is cut off.
         size: Height and width of the frame.
+
+    Raises:
+        DataError: A corner is no number.
     """
     mask = np.zeros(size, bool)
     for polygon in polygons:
         corners = np.asarray(polygon, np.float64)
+        if not np.isfinite(corners).all():
+            raise DataError("a polygon has a corner that is no number; export it again")
         left, top = np.floor(corners.min(axis=0)).clip(0, (size[1], size[0])).astype(np.int64)
         right, bottom = np.ceil(corners.max(axis=0)).clip(0, (size[1], size[0])).astype(np.int64)
         mask[top:bottom, left:right] |= _fill_one(corners - (left, top), (int(bottom - top), int(right - left)))

@@ -1,5 +1,6 @@
 """A stack of label images in one OME-TIFF file: axes TYX, 16 bits."""
 
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -15,6 +16,8 @@ from selfvos.formats.memory import Known, Track, blank, moments_at, track_of
 from selfvos.types import TrackReader
 
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+# What tifffile answers damage with; its own error is a ValueError.
+_DAMAGE = (ValueError, OSError, struct.error)
 _LARGEST_CLASSIC = 2**32 - 2**26
 
 
@@ -59,7 +62,7 @@ class LabelTiff(Format):
             with tifffile.TiffFile(path) as file:
                 count, shapes = len(file.pages), {page.shape for page in file.pages}
                 fps = _rate(file)
-        except (tifffile.TiffFileError, ValueError, OSError) as error:
+        except _DAMAGE as error:
             raise DataError(f"{path} is no whole TIFF file ({error}); export it again") from error
         if len(shapes) != 1 or len(next(iter(shapes))) != 2:
             found = ", ".join(sorted(map(str, shapes)))
@@ -85,7 +88,7 @@ def _plane(path: Path, place: int) -> IdMap:
 
     try:
         labels = tifffile.imread(path, key=place)
-    except (tifffile.TiffFileError, ValueError, OSError) as error:
+    except _DAMAGE as error:
         raise DataError(f"{path}: frame {place} cannot be read ({error}); export it again") from error
     if labels.dtype.kind not in "iub" or int(labels.min(initial=0)) < 0:
         raise DataError(f"{path} holds {labels.dtype} pictures, not labels from 0 on; save it as a labels layer")
