@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from selfvos.data.mask_png import write_mask
 from selfvos.data.video_cache import build_video_cache, cache_video
 from selfvos.errors import DataError
 
@@ -69,6 +70,35 @@ def test_broken_and_short_videos_are_named_and_left_out(tmp_path):
     assert {name for name, _ in video_cache.skipped} == {"short", "empty.mp4", "junk.mp4"}
     assert video_cache.frames() == 10
     assert seen[-1] == (5, 5)
+
+
+def test_a_dangling_link_among_the_frames_costs_nothing_but_itself(tmp_path):
+    root = tmp_path / "videos"
+    folder_of_frames(root / "clip")
+    folder_of_frames(root / "ok")
+    (root / "clip" / "99999.jpg").symlink_to("/nonexistent/a.jpg")
+    video_cache = build_video_cache([root, tmp_path / "videos" / "ok"], cache=tmp_path / "cache", short_side_px=320)
+    assert [len(pack) for pack in video_cache.videos] == [5, 5, 5]
+    assert video_cache.skipped == (("clip/99999.jpg", "a link to nothing"),)
+    assert "left out: clip/99999.jpg (a link to nothing)" in video_cache.summary()
+
+
+def test_a_root_without_a_video_does_not_stop_the_others(tmp_path):
+    folder_of_frames(tmp_path / "a" / "clip")
+    (tmp_path / "b").mkdir()
+    video_cache = build_video_cache([tmp_path / "a", tmp_path / "b"], cache=tmp_path / "cache", short_side_px=320)
+    assert [pack.name for pack in video_cache.videos] == ["clip"]
+    assert [name for name, _ in video_cache.skipped] == [str(tmp_path / "b")]
+
+
+def test_masks_and_results_are_not_learned_from(tmp_path):
+    folder_of_frames(tmp_path / "d" / "frames" / "dog")
+    (tmp_path / "d" / "masks" / "dog").mkdir(parents=True)
+    for t in range(5):
+        write_mask(tmp_path / "d" / "masks" / "dog" / f"{t}.png", np.eye(40, 60, dtype=np.uint8))
+    video_cache = build_video_cache([tmp_path / "d"], cache=tmp_path / "cache", short_side_px=320)
+    assert [pack.name for pack in video_cache.videos] == ["frames/dog"]
+    assert video_cache.skipped == (("masks/dog", "masks, not frames"),)
 
 
 def test_a_folder_without_a_usable_video_is_refused(tmp_path):

@@ -7,14 +7,21 @@ from selfvos.api.conversion import convert
 from selfvos.api.datasets import check_dataset, pack_results, validate_archive
 from selfvos.api.demo import demo
 from selfvos.api.exporting import Choice, check_export, estimate, export, export_place, import_track, read_track
+from selfvos.api.given_masks import MaskFile
 from selfvos.api.learning import adapt, open_video_cache, train
 from selfvos.api.scoring import evaluate, flat_settings, protocol_config, score, score_together
-from selfvos.api.tracking import track, track_config, track_to
+from selfvos.api.span import Span
+from selfvos.api.threads import use_threads
+from selfvos.api.tracking import Shot, track, track_config, track_to
 from selfvos.api.weights import load, pick_device
+from selfvos.data.track_reader import open_track
 from selfvos.tracking.system import make_tracker
 
 __all__ = [
     "Choice",
+    "MaskFile",
+    "Shot",
+    "Span",
     "adapt",
     "check_dataset",
     "check_export",
@@ -30,6 +37,7 @@ __all__ = [
     "load",
     "make_tracker",
     "names",
+    "open_track",
     "open_video_cache",
     "pack_results",
     "pick_device",
@@ -44,5 +52,6 @@ __all__ = [
     "track_to",
     "track_together",
     "train",
+    "use_threads",
     "validate_archive",
 ]

@@ -2,17 +2,17 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from selfvos.data.playback import play
+from selfvos import __version__
 from selfvos.data.source import PictureFolder, Source, open_source
 from selfvos.data.track_folder import TrackFolder, TrackOrigin
 from selfvos.data.track_reader import StoredTrack, open_track
 from selfvos.data.track_record import ABOUT
-from selfvos.data.video import VideoFile
 from selfvos.errors import DataError, UsageError
 from selfvos.formats.base import FORMATS, Format
 from selfvos.formats.memory import some_objects
@@ -174,15 +174,17 @@ def import_track(
     """
     track = read_track(path, format)
     source: Source = _Black(track) if video is None else open_source(video, fps=track.fps)
-    places = {index: place for place, index in enumerate(_indices(track, source))}
+    indices = [record.index for record in track.frames] if video is None else _indices(track, source)
+    places = {index: place for place, index in enumerate(indices)}
     origin = TrackOrigin(
         given={},
         names={thing.id: thing.name for thing in track.objects},
         settings={"imported": Path(path).name, "format": format or "as it looks"},
+        version=__version__,
     )
     done = 0
     with TrackFolder(out, source, origin, overwrite=overwrite) as folder:
-        for frame in play(source, min(places), max(places) + 1):
+        for frame in source.frames(min(places), max(places) + 1):
             if frame.index in places:
                 go_on(watch)
                 folder.write(_tracked(track, places[frame.index], frame))
@@ -196,18 +198,22 @@ def import_track(
 class _Black:
     """The frames of a track without its pictures, as a `Source`."""
 
-    partial = False
+    partial, sound, pixel_aspect = False, None, Fraction(1)
 
     def __init__(self, track: TrackReader) -> None:
         self.name, self.size, self.fps = track.name, track.size, track.fps
         self.count = track.frames[-1].index + 1
         self._track = track
 
+    def exact_count(self) -> int:
+        """See `Source`."""
+        return self.count
+
     def __iter__(self) -> Iterator[Frame]:
         return self.frames()
 
-    def frames(self, start: int = 0, stop: int | None = None, step: int = 1) -> Iterator[Frame]:
-        """Yield the track's frames among those, as `play` does."""
+    def frames(self, start: int | None = None, stop: int | None = None, step: int = 1) -> Iterator[Frame]:
+        """Yield those frames that are in the track; see `Source`."""
         picture = np.zeros((*self.size, 3), np.uint8)
         wanted = range(self.count)[start:stop:step]
         for record in self._track.frames[::step]:
@@ -235,13 +241,13 @@ def _video(track: TrackReader, given: str | Path | None) -> Source | None:
 def _indices(track: TrackReader, source: Source) -> list[int]:
     """Return which frame of a video each mask is of."""
     names = [record.name for record in track.frames]
-    if isinstance(source, PictureFolder):
+    if isinstance(source, PictureFolder):  # all other sources call their frames by their numbers
         by_name = {file.stem: index for index, file in enumerate(source.files)}
         if all(name in by_name for name in names):
             return [by_name[name] for name in names]
     indices = [record.index for record in track.frames]
     in_turn = indices == list(range(len(indices)))
-    if isinstance(source, VideoFile) and in_turn and all(name.isdecimal() for name in names):
+    if not isinstance(source, PictureFolder) and in_turn and all(name.isdecimal() for name in names):
         numbers = [int(name) for name in names]
         if sorted(set(numbers)) == numbers:
             return numbers

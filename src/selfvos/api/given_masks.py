@@ -9,8 +9,7 @@ from typing import TypeAlias
 import numpy as np
 from jaxtyping import Integer
 
-from selfvos.data.mask_png import read_mask
-from selfvos.data.source import open_image
+from selfvos.data.mask_png import DrawnMask, read_drawn, read_mask
 from selfvos.errors import MaskMismatch, UsageError
 
 logger = logging.getLogger(__name__)
@@ -59,25 +58,21 @@ def read_given(masks: Masks, size: tuple[int, int] | None) -> dict[int, Ids]:
     """
     if not masks:
         raise UsageError("no mask; tracking needs the mask of at least one frame")
-    given = {index: _read(masks[index], index, size) for index in sorted(masks)}
-    if not any(mask.any() for mask in given.values()):
-        first = next(iter(given))
+    drawn = {index: _read(masks[index], index, size) for index in sorted(masks)}
+    if not any(mask.ids.any() for mask in drawn.values()):
+        first = next(iter(drawn))
         raise MaskMismatch(f"{_called(masks[first], first)} is empty: all pixels are background; draw an object")
-    return _with_new_objects(masks, given)
+    return _with_new_objects(masks, drawn)
 
 
-def _read(mask: GivenMask, index: int, size: tuple[int, int] | None) -> Ids:
+def _read(mask: GivenMask, index: int, size: tuple[int, int] | None) -> DrawnMask:
     if isinstance(mask, np.ndarray):
         ids = mask.astype(np.uint8) if mask.dtype == bool else mask
         _check_array(ids, index, size)
-        return ids
-    if not isinstance(mask, MaskFile):
-        return read_mask(mask, size)
-    shown = read_mask(mask.path, size)
-    ids = np.unique(shown[shown > 0]).tolist()
-    if len(ids) > 1:
-        raise MaskMismatch(f"mask {mask.path} shows objects {_listed(ids)}; an id can be given to a single one")
-    return np.where(shown > 0, mask.id, 0).astype(np.uint8 if mask.id <= 255 else np.uint16)
+        return DrawnMask(ids)
+    if isinstance(mask, MaskFile):
+        return DrawnMask(read_mask(mask.path, size, as_id=mask.id))
+    return read_drawn(mask, size)
 
 
 def _check_array(ids: np.ndarray, index: int, size: tuple[int, int] | None) -> None:
@@ -92,10 +87,10 @@ def _check_array(ids: np.ndarray, index: int, size: tuple[int, int] | None) -> N
         raise MaskMismatch(f"mask of frame {index} has ids {ids.min()} to {ids.max()}; ids are 0 to {_MAX_ID}")
 
 
-def _with_new_objects(masks: Masks, given: dict[int, Ids]) -> dict[int, Ids]:
-    highest = max(int(mask.max(initial=0)) for mask in given.values())
-    white = [index for index, mask in masks.items() if isinstance(mask, str | Path) and _is_white(mask)]
-    for index in sorted(white)[1:]:
+def _with_new_objects(masks: Masks, drawn: dict[int, DrawnMask]) -> dict[int, Ids]:
+    given = {index: mask.ids for index, mask in drawn.items()}
+    highest = max(int(ids.max(initial=0)) for ids in given.values())
+    for index in [index for index, mask in drawn.items() if mask.white][1:]:
         highest += 1
         if highest > _MAX_ID:
             raise MaskMismatch(f"{masks[index]} is a new object, and no id up to {_MAX_ID} is free; give it one")
@@ -107,22 +102,7 @@ def _with_new_objects(masks: Masks, given: dict[int, Ids]) -> dict[int, Ids]:
     return given
 
 
-def _is_white(path: str | Path) -> bool:
-    """Say whether a mask is white on black, with nothing that tells one object from another."""
-    with open_image(path) as image:
-        if image.mode == "I" or image.mode.startswith("I;16"):
-            values = np.unique(np.asarray(image))
-            return values[-1] == _MAX_ID and set(values.tolist()) <= {0, _MAX_ID}
-        pixels = np.asarray(image.convert("RGBA"))
-    shown = pixels[pixels[..., 3] > 0][:, :3]
-    return bool(((shown == 0) | (shown == 255)).all() and (shown == shown[:, :1]).all() and (shown == 255).any())
-
-
 def _called(mask: GivenMask, index: int) -> str:
     if isinstance(mask, np.ndarray):
         return f"the mask of frame {index}"
     return f"mask {mask.path if isinstance(mask, MaskFile) else mask}"
-
-
-def _listed(ids: list[int]) -> str:
-    return ", ".join(map(str, ids[:5])) + (" ..." if len(ids) > 5 else "")

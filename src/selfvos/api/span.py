@@ -6,7 +6,6 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from selfvos.data.playback import play
 from selfvos.data.source import Source
 from selfvos.errors import MaskMismatch, UsageError
 from selfvos.types import Frame
@@ -46,7 +45,7 @@ class Leg(NamedTuple):
 
     def frames(self, source: Source) -> Iterator[Frame]:
         """Yield the frames of the leg."""
-        return play(source, self.start, self.stop, self.step)
+        return source.frames(self.start, self.stop, self.step)
 
     def length(self, frames: int | None) -> int | None:
         """Return how many frames it has, of a video of so many; None where nobody knows."""

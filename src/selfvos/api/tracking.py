@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from selfvos import __version__
 from selfvos.api.given_masks import GivenMask, Masks, read_given
 from selfvos.api.span import Leg, Span, legs
 from selfvos.data.ahead import ahead
@@ -106,6 +107,7 @@ def track_to(
         weights_digest=digest(model.state_dict()),
         settings=to_dict(config),
         span=asdict(shot.span),
+        version=__version__,
     )
     folder = TrackFolder(out, take.source, origin, overwrite=overwrite)
 
@@ -116,18 +118,6 @@ def track_to(
                 yield tracked
 
     return writing()
-
-
-def check_shot(shot: Shot) -> int | None:
-    """Look at everything that is to be tracked, as far as can be before it is.
-
-    Returns:
-        Number of frames that will be tracked; None where nobody knows.
-
-    Raises:
-        BrokenVideo, MaskMismatch, UsageError: As `track`.
-    """
-    return _take(shot).count
 
 
 def track_config(model: Segmenter, preset_name: str | None) -> TrackConfig:

@@ -9,14 +9,13 @@ from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 
-import av
 import numpy as np
 from jaxtyping import Integer
 
 from selfvos.data.overlay import overlay
 from selfvos.data.sound import Sound
 from selfvos.data.source import Source
-from selfvos.data.video import DEFAULT_FPS, VideoFile
+from selfvos.data.video import DEFAULT_FPS
 from selfvos.data.video_writer import SQUARE, VideoWriter, check_fps
 from selfvos.types import Frame
 
@@ -39,24 +38,7 @@ class Looks:
 
 def looks_of(source: Source) -> Looks:
     """Return what an overlay of a source's frames takes from it."""
-    path = source.path if isinstance(source, VideoFile) else None
-    return Looks(fps=source.fps, pixel_aspect=pixel_aspect(source), sound=path)
-
-
-def pixel_aspect(source: Source) -> Fraction:
-    """Return the width of a source's pixels by their height, as its frames stand upright."""
-    known = getattr(source, "pixel_aspect", None)
-    if known is not None:
-        return Fraction(known).limit_denominator(1000)
-    if not isinstance(source, VideoFile):
-        return SQUARE
-    with av.open(f"file:{source.path.absolute()}", options={"protocol_whitelist": "file"}) as container:
-        stream = container.streams.video[0]
-        stored = stream.sample_aspect_ratio or SQUARE
-        lying = stream.codec_context.width == source.size[0] != source.size[1]
-    if stored <= 0:
-        return SQUARE
-    return 1 / stored if lying else stored
+    return Looks(fps=source.fps, pixel_aspect=source.pixel_aspect, sound=source.sound)
 
 
 class OverlayVideo:

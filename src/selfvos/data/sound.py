@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -10,6 +10,8 @@ import av
 from av.audio.stream import AudioStream
 from av.container import OutputContainer
 from av.error import FFmpegError
+
+from selfvos.data.containers import opened
 
 _RUN_UP_S = 0.05
 """Sound kept from before the first picture: decoders need a packet or two before they are right."""
@@ -25,19 +27,17 @@ class Sound:
             path: A video file that can be read.
             begin_s: The moment that becomes 0, in seconds from the first picture.
         """
-        self._container = av.open(f"file:{Path(path).absolute()}", options={"protocol_whitelist": "file"})
-        found = self._container.streams.audio
+        self._open = ExitStack()
+        container, picture = self._open.enter_context(opened(Path(path)))
+        found = container.streams.audio
         self._stream = found[0] if found else None
         self._waiting: av.Packet | None = None
-        picture = self._container.streams.video[0] if self._container.streams.video else None
-        first = picture.start_time if picture else None
-        origin = float(first * picture.time_base) if picture and first is not None and picture.time_base else 0.0
-        self._origin_s = origin + begin_s
+        self._origin_s = begin_s + float((picture.start_time or 0) * (picture.time_base or 0))
         self.codec = "" if self._stream is None else self._stream.codec_context.name
         """Name of the codec; empty where there is no sound."""
         self.carried = self._stream is not None and _fits_mp4(self._stream)
         """Whether an mp4 takes the sound as it is."""
-        self._packets = iter(self._container.demux(self._stream)) if self._stream else iter(())
+        self._packets = iter(container.demux(self._stream)) if self._stream else iter(())
 
     def __enter__(self) -> "Sound":
         return self
@@ -45,7 +45,7 @@ class Sound:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._container.close()
+        self._open.close()
 
     def add_to(self, container: OutputContainer) -> AudioStream:
         """Announce the sound in a container that is about to be written."""

@@ -10,10 +10,8 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from selfvos import __version__
 from selfvos.data.mask_png import read_mask, write_mask
-from selfvos.data.overlay_video import OverlayVideo, looks_of, pixel_aspect
-from selfvos.data.playback import play
+from selfvos.data.overlay_video import OverlayVideo, looks_of
 from selfvos.data.source import Source
 from selfvos.data.track_record import (
     ABOUT,
@@ -52,6 +50,8 @@ class TrackOrigin:
     """How it is tracked, as plain data."""
     span: Mapping[str, Any] = field(default_factory=dict)
     """Which frames, in which direction."""
+    version: str = ""
+    """Version of the product that tracks."""
 
 
 class TrackFolder:
@@ -165,7 +165,7 @@ class TrackFolder:
             names[frame.index] = frame.name
         first, last = min(self._indices), max(self._indices)
         with OverlayVideo(self.path / OVERLAY, looks_of(self._source)) as video:
-            for frame in play(self._source, first, last + 1):
+            for frame in self._source.frames(first, last + 1):
                 if frame.index in names:
                     video.write(frame, read_mask(self.path / MASKS / f"{names[frame.index]}.png"))
         self.sound = video.sound
@@ -178,7 +178,7 @@ class TrackFolder:
         about = {
             "product": "selfvos",
             "format": FORMAT,
-            "version": __version__,
+            "version": origin.version,
             "video": self._video(),
             "objects": [asdict(default_object(id, origin.names.get(id))) for id in sorted(self._ids)],
             "weights": {"name": origin.weights, "digest": origin.weights_digest},
@@ -186,7 +186,7 @@ class TrackFolder:
             "range": dict(origin.span),
             "given": sorted(origin.given),
             "tracked": tracked,
-            "overlay": {"sound": self.sound},
+            "sound": self.sound,
         }
         write_text(self.path / ABOUT, json.dumps(about, indent=1) + "\n")
 
@@ -202,7 +202,7 @@ class TrackFolder:
             "width": width,
             "fps": source.fps,
             "count": source.count,
-            "pixel_aspect": str(pixel_aspect(source)),
+            "pixel_aspect": str(source.pixel_aspect),
             "partial": source.partial,
             "sha256": digest,
             "sha256_of": of,

@@ -5,7 +5,7 @@ import io
 import json
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +14,10 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from selfvos.data.source import find_videos, open_source
-from selfvos.errors import DataError, OutOfSpace
+from selfvos.data.kinds import list_pictures
+from selfvos.data.listing import find_videos, summary
+from selfvos.data.source import open_source
+from selfvos.errors import DataError, OutOfSpace, UsageError
 from selfvos.storage import atomic_path
 from selfvos.types import Progress, nobody
 
@@ -58,7 +60,11 @@ class VideoCache:
 
     videos: tuple[CachedVideo, ...]
     skipped: tuple[tuple[str, str], ...]
-    """Name and reason of each video that could not be used."""
+    """Name and reason of whatever lay beside them and was left out, or could not be used."""
+
+    def summary(self) -> str:
+        """Say in one line what was taken and what was left out, with the reasons."""
+        return summary([cached.name for cached in self.videos], self.skipped)
 
     def frames(self) -> int:
         """Return the number of frames of all videos together."""
@@ -94,17 +100,21 @@ def build_video_cache(
         DataError: Not one usable video.
         OutOfSpace: The disk is full.
     """
-    found = [(name, path) for root in roots for name, path in _named(Path(root))]
+    found: list[tuple[str, Path]] = []
     videos: list[CachedVideo] = []
     skipped: list[tuple[str, str]] = []
+    for root in roots:
+        named, left_out = _named(Path(root))
+        found += named
+        skipped += left_out
 
     def one(entry: tuple[str, Path]) -> CachedVideo | str:
         try:
             return cache_video(entry[1], name=entry[0], cache=cache, short_side_px=short_side_px)
         except OutOfSpace:
             raise
-        except DataError as error:
-            return str(error)
+        except (DataError, UsageError) as error:  # it may also have gone since it was listed
+            return _short(error, entry[1])
 
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         for done, ((name, _), result) in enumerate(zip(found, pool.map(one, found), strict=True), start=1):
@@ -115,14 +125,12 @@ def build_video_cache(
             else:
                 videos.append(result)
             progress(done, len(found))
-    for name, reason in skipped:
-        log.warning("left out %s: %s", name, reason)
+    taken = VideoCache(videos=tuple(sorted(videos, key=lambda cached: cached.name)), skipped=tuple(skipped))
     if not videos:
         where = ", ".join(str(root) for root in roots)
-        raise DataError(
-            f"no usable video in {where} ({len(skipped)} left out); give a folder of videos or frame folders"
-        )
-    return VideoCache(videos=tuple(sorted(videos, key=lambda cached: cached.name)), skipped=tuple(skipped))
+        raise DataError(f"no usable video in {where}: {taken.summary()}; give a folder of videos or frame folders")
+    log.info("%s", taken.summary())
+    return taken
 
 
 def cache_video(path: Path, *, name: str, cache: Path, short_side_px: int) -> CachedVideo:
@@ -150,13 +158,26 @@ def cache_video(path: Path, *, name: str, cache: Path, short_side_px: int) -> Ca
     return _read_index(target, name)
 
 
-def _named(root: Path) -> Iterable[tuple[str, Path]]:
-    for path in find_videos(root):
-        yield (path.relative_to(root).as_posix() if path != root else path.name), path
+def _named(root: Path) -> tuple[list[tuple[str, Path]], list[tuple[str, str]]]:
+    """Return what is below a root by name: the videos, and what was left out."""
+
+    def name(path: Path) -> str:
+        return path.relative_to(root).as_posix() if path != root else path.name
+
+    try:
+        listing = find_videos(root)
+    except DataError as error:
+        return [], [(str(root), _short(error, root))]
+    return [(name(path), path) for path in listing.videos], [(name(one.path), one.reason) for one in listing.left_out]
+
+
+def _short(error: Exception, path: Path) -> str:
+    """Return a message without the path that it begins with, so that equal reasons are equal."""
+    return str(error).removeprefix(str(path)).lstrip(": ")
 
 
 def _fingerprint(path: Path, short_side_px: int) -> str:
-    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    files = list_pictures(path) if path.is_dir() else [path]
     facts = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     return hashlib.sha256(repr((str(path.resolve()), facts, short_side_px, _FORMAT)).encode()).hexdigest()[:32]
 

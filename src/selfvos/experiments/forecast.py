@@ -96,7 +96,7 @@ class _Probe:
         self._asked = asked
         self._device = api.pick_device(asked.budget.device)
         self._known: dict[str, float] = {}
-        self._count = sum(1 for root in asked.budget.videos for _ in find_videos(root))
+        self._count = sum(len(find_videos(root).videos) for root in asked.budget.videos)
 
     def steps(self, phase: PhaseConfig) -> int:
         """Return the steps of a phase."""

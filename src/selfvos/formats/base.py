@@ -12,7 +12,6 @@ from typing import ClassVar, Literal, final
 import numpy as np
 from jaxtyping import Integer
 
-from selfvos.data.playback import play
 from selfvos.data.source import Source
 from selfvos.errors import DataError, MissingExtra, UsageError
 from selfvos.formats.memory import some_frames
@@ -210,7 +209,7 @@ def each_picture(track: TrackReader, job: Job) -> Iterator[tuple[Frame, int]]:
     """
     assert job.video is not None
     place, total = 0, len(track.frames)
-    for frame in play(job.video, track.frames[0].index, track.frames[-1].index + 1):
+    for frame in job.video.frames(track.frames[0].index, track.frames[-1].index + 1):
         go_on(job.watch)
         if frame.index != track.frames[place].index:
             continue

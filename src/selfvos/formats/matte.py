@@ -10,7 +10,6 @@ from av.container import OutputContainer
 from av.video.reformatter import Colorspace
 from av.video.stream import VideoStream
 
-from selfvos.data.overlay_video import pixel_aspect
 from selfvos.data.video_writer import SQUARE
 from selfvos.formats.base import FORMATS, Format, Job, Part, each_picture
 from selfvos.formats.opacity import opacity
@@ -37,7 +36,7 @@ class Matte(Format):
         start, last = track.frames[0].seconds, -1
         with av.open(f"file:{out.absolute()}", "w", format="mov") as container:
             stream = _stream(container, track.size, rate, clock)
-            stream.codec_context.sample_aspect_ratio = SQUARE if job.video is None else pixel_aspect(job.video)
+            stream.codec_context.sample_aspect_ratio = SQUARE if job.video is None else job.video.pixel_aspect
             for frame, place in each_picture(track, job):
                 picture = _picture(frame.rgb, opacity(track, place))
                 last = max(last + 1, round((frame.seconds - start) / clock))

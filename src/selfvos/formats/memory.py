@@ -8,8 +8,9 @@ from jaxtyping import Float64, Integer
 from scipy.ndimage import find_objects
 
 from selfvos.data.mask_png import IdMap
+from selfvos.data.pictures import MOST_PIXELS
 from selfvos.data.track_record import default_object
-from selfvos.data.video import DEFAULT_FPS, MOST_PIXELS
+from selfvos.data.video import DEFAULT_FPS
 from selfvos.errors import DataError
 from selfvos.types import FrameRecord, ObjectRecord, TrackedObject, TrackReader
 
