@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from selfvos.api.weights import BUILT_IN
 from selfvos.data.benchmarks.base import BENCHMARKS
 from selfvos.errors import UsageError
+from selfvos.formats.base import FORMATS
 from selfvos.models.backbones.base import BACKBONES
-from selfvos.models.convert.base import FORMATS
+from selfvos.models.convert.base import FORMATS as CHECKPOINTS
 from selfvos.objectives.base import OBJECTIVES
 from selfvos.recipes import RECIPES
 from selfvos.registry import Registry
@@ -17,7 +18,7 @@ from selfvos.training.settings import TrainConfig
 
 
 def names(kind: str) -> dict[str, str]:
-    """Return what there is of a kind (recipes, objectives, backbones, benchmarks, presets, systems, formats, weights).
+    """Return what there is of a kind, such as recipes, presets, formats of tracks or checkpoints that can be converted.
 
     Raises:
         UsageError: No such kind.
@@ -30,6 +31,7 @@ def names(kind: str) -> dict[str, str]:
         "presets": PRESETS,
         "systems": SYSTEMS,
         "formats": FORMATS,
+        "checkpoints": CHECKPOINTS,
     }
     if kind == "weights":
         return dict(BUILT_IN)
