@@ -47,6 +47,12 @@ def start(frames: list[torch.Tensor], truth: torch.Tensor) -> torch.Tensor:
     return functional.normalize(cut(frames[-1], truth, (3, 3)), dim=1)
 
 
+def test_alignment_is_that_of_the_authors_public_code():
+    """What the authors' public code gives for two turned boxes against the same in reverse order."""
+    boxes = affine_matrix(torch.tensor([[0.2, -0.3], [-0.5, 0.1]]), torch.tensor([0.4, -0.2]), 1 / 3)
+    assert alignment_loss(boxes, boxes.flip(0)).item() == pytest.approx(0.678600, rel=2e-6)
+
+
 def test_alignment_is_the_squared_distance_of_the_boxes():
     assert alignment_loss(box(0.2, -0.1, 20.0), box(0.2, -0.1, 20.0)).item() == 0
     assert alignment_loss(box(0.3, 0.4), box(0.0, 0.0)).item() == pytest.approx(0.25, abs=1e-6)

@@ -24,6 +24,14 @@ def build(**settings) -> VFS:
         return VFS(VFSConfig(**settings))
 
 
+@pytest.mark.parametrize(("frames", "published"), [(4, 1.822028), (1, 2.216109)])
+def test_the_loss_is_that_of_the_authors_public_code(frames, published):
+    """What the authors' public code gives for two groups of so many frames; it minimises 2 + 2 times ours."""
+    generator = seeded()
+    z1, p1, z2, p2 = (torch.randn(3, frames, 6, generator=generator) for _ in range(4))
+    assert (2 + view_loss(p1, z2) + view_loss(p2, z1)).item() == pytest.approx(published, rel=2e-6)
+
+
 def test_the_loss_is_the_mean_negative_cosine_of_all_pairs():
     predictions = torch.tensor([[[2.0, 0.0], [0.0, 1.0]]])
     targets = torch.tensor([[[3.0, 4.0], [-1.0, 0.0]]])

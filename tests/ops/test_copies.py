@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from selfvos.ops.copies import repeat_first
 from selfvos.ops.matching import MatchConfig, match_plain
-from selfvos.ops.propagation import read
+from selfvos.ops.propagation import readout
 
 
 @pytest.mark.parametrize("copies", [0, 1, 3, 40])
@@ -27,5 +27,5 @@ def test_it_is_as_if_copies_had_been_searched(config, copies):
     found = repeat_first(match_plain(query, memory, first, config), copies, (6, 7), config)
     more = torch.cat([memory, memory[:1].expand(copies, -1, -1, -1)])
     wanted = match_plain(query, more, torch.arange(3 + copies) == 0, config)
-    carried = read(torch.cat([labels, labels[:1].expand(copies, -1, -1)]).flatten(0, 1), wanted)
-    torch.testing.assert_close(read(labels.flatten(0, 1), found), carried)
+    carried = readout(torch.cat([labels, labels[:1].expand(copies, -1, -1)]).flatten(0, 1), wanted)
+    torch.testing.assert_close(readout(labels.flatten(0, 1), found), carried)
