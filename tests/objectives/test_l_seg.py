@@ -34,7 +34,7 @@ def model():
 
 
 def test_the_loss_is_that_of_the_authors_public_code_but_for_its_clamp():
-    """The authors' public code keeps probabilities within 1e-7 of 0 and 1, which gives 3.461093; ours needs no clamp."""
+    """The authors' public code keeps probabilities within 1e-7 of 0 and 1, which gives 3.461093; ours needs none."""
     generator = torch.Generator().manual_seed(0)
     logits = 3 * torch.randn(2, 2, 6, 6, generator=generator)
     labels = torch.randint(3, (2, 6, 6), generator=generator)
