@@ -1,7 +1,7 @@
 """What the package does, as plain functions: the only place where all floors meet."""
 
 from selfvos.api.benchmark_runs import track_together
-from selfvos.api.catalogue import names, recipe
+from selfvos.api.catalogue import names, open_benchmark, recipe
 from selfvos.api.clusters import cluster, tint
 from selfvos.api.conversion import convert
 from selfvos.api.datasets import check_dataset, pack_results, validate_archive
@@ -23,6 +23,7 @@ __all__ = [
     "load",
     "make_tracker",
     "names",
+    "open_benchmark",
     "open_video_cache",
     "pack_results",
     "pick_device",

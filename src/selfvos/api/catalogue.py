@@ -1,7 +1,9 @@
 """What there is, by name."""
 
+from pathlib import Path
+
 from selfvos.api.weights import BUILT_IN
-from selfvos.data.benchmarks.base import BENCHMARKS
+from selfvos.data.benchmarks.base import BENCHMARKS, Benchmark
 from selfvos.errors import UsageError
 from selfvos.models.backbones.base import BACKBONES
 from selfvos.models.convert.base import FORMATS
@@ -42,3 +44,17 @@ def recipe(name: str) -> TrainConfig:
         UnknownName: No such recipe.
     """
     return RECIPES.get(name)()
+
+
+def open_benchmark(name: str, root: str | Path) -> Benchmark:
+    """Return the videos of a benchmark, with the masks that are given and those that are kept back.
+
+    Args:
+        name: Of the protocol.
+        root: Folder of the data set.
+
+    Raises:
+        UnknownName: No such benchmark.
+        DataError: The folder does not hold that data set.
+    """
+    return BENCHMARKS.get(name)(Path(root))
