@@ -5,9 +5,6 @@ from pathlib import Path
 import pytest
 from tests import tiny
 
-from selfvos.data.mask_png import write_mask
-from selfvos.data.video import VideoWriter
-
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
 FRAMES = 3
 
@@ -16,11 +13,8 @@ FRAMES = 3
 def files(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     (tmp_path / "videos").mkdir()
-    video = tmp_path / "videos" / "v.mp4"
-    with VideoWriter(video) as writer:
-        for t in range(FRAMES):
-            writer.write(tiny.picture(t))
-    write_mask(tmp_path / "mask.png", tiny.truth(0))
+    video = tiny.write_video(tmp_path / "videos" / "v.mp4", map(tiny.picture, range(FRAMES)))
+    tiny.write_mask(tmp_path / "mask.png", tiny.truth(0))
     return video, tmp_path / "mask.png"
 
 

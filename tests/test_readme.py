@@ -14,7 +14,6 @@ from tests import tiny
 
 from selfvos import cli
 from selfvos.data.benchmarks import youtube_vos
-from selfvos.data.video import VideoWriter
 from selfvos.experiments import tables
 from selfvos.recipes import RECIPES
 from selfvos.settings import override, to_dict
@@ -104,9 +103,7 @@ def in_turn(option: str, texts: list[str]) -> list[str]:
 def inputs(tmp_path_factory) -> Path:
     """A folder with everything that the pages name."""
     root = tmp_path_factory.mktemp("inputs")
-    with VideoWriter(root / "dance.mp4", fps=12.0, crf=5) as writer:
-        for t in range(3):
-            writer.write(tiny.picture(t))
+    tiny.write_video(root / "dance.mp4", map(tiny.picture, range(3)))
     tiny.write_mask(root / "dance.png", tiny.truth(0))
     for number in range(2):
         tiny.frame_folder(root / "videos" / f"video{number}", 6)

@@ -169,8 +169,13 @@ def test_plain_frames_are_shared_and_the_patch_is_encoded_on_its_own(segmenter, 
 
 @pytest.mark.parametrize("feature", ["key", "layer1"])
 def test_any_feature_can_be_learned(segmenter, clip, feature):
+    """What lies above the feature learns nothing, the feature's own layer does."""
     objective = TimeCycle(TimeCycleConfig(feature=feature, frame_cells=21))
-    assert objective(EncodedClip(clip, segmenter), seeded()).total.isfinite()
+    objective(EncodedClip(clip, segmenter), seeded()).total.backward()
+    own = {"key": segmenter.head, "layer1": segmenter.layer1}[feature].weight
+    assert own.grad.isfinite().all()
+    assert own.grad.abs().sum() > 0
+    assert (segmenter.layer2.weight.grad is None) == (feature == "layer1")
 
 
 def test_an_unknown_feature_is_refused(segmenter, clip):

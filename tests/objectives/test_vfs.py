@@ -84,6 +84,13 @@ def test_views_are_no_larger_than_the_frame():
     assert make_views(images, 48, WHOLE, seeded()).shape == (3, 3, 48, 48)
 
 
+def test_a_whole_view_shows_the_whole_image():
+    square = torch.rand(2, 3, 32, 32, generator=seeded())
+    torch.testing.assert_close(make_views(square, 224, WHOLE, seeded()), square, atol=1e-5, rtol=0)
+    half = functional.avg_pool2d(square, 2)
+    torch.testing.assert_close(make_views(square, 16, WHOLE, seeded()), half, atol=1e-5, rtol=0)
+
+
 def test_every_frame_is_cropped_on_its_own():
     image = torch.rand(1, 3, 64, 64, generator=seeded()).expand(2, -1, -1, -1)
     first, second = make_views(image, 64, VFSConfig().view, seeded())
