@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from selfvos.api.benchmark_runs import track_together as track_together
     from selfvos.api.catalogue import names as names
+    from selfvos.api.catalogue import open_benchmark as open_benchmark
     from selfvos.api.catalogue import recipe as recipe
     from selfvos.api.clusters import cluster as cluster
     from selfvos.api.clusters import clustering as clustering
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from selfvos.api.datasets import check_dataset as check_dataset
     from selfvos.api.datasets import pack_results as pack_results
     from selfvos.api.datasets import validate_archive as validate_archive
-    from selfvos.api.demo import demo as demo
+    from selfvos.api.demonstration import demo as demo
     from selfvos.api.exporting import Choice as Choice
     from selfvos.api.exporting import check_export as check_export
     from selfvos.api.exporting import estimate as estimate
@@ -59,7 +60,7 @@ _HOMES = {
     "cluster": "selfvos.api.clusters",
     "clustering": "selfvos.api.clusters",
     "convert": "selfvos.api.conversion",
-    "demo": "selfvos.api.demo",
+    "demo": "selfvos.api.demonstration",
     "draw_overlays": "selfvos.api.overlays",
     "estimate": "selfvos.api.exporting",
     "evaluate": "selfvos.api.scoring",
@@ -70,6 +71,7 @@ _HOMES = {
     "load": "selfvos.api.weights",
     "make_tracker": "selfvos.tracking.system",
     "names": "selfvos.api.catalogue",
+    "open_benchmark": "selfvos.api.catalogue",
     "open_track": "selfvos.data.track_reader",
     "open_video_cache": "selfvos.api.learning",
     "pack_results": "selfvos.api.datasets",
@@ -112,6 +114,7 @@ __all__ = [
     "load",
     "make_tracker",
     "names",
+    "open_benchmark",
     "open_track",
     "open_video_cache",
     "pack_results",

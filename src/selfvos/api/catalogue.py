@@ -1,9 +1,10 @@
 """What there is, by name."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from selfvos.api.weights import BUILT_IN
-from selfvos.data.benchmarks.base import BENCHMARKS
+from selfvos.data.benchmarks.base import BENCHMARKS, Benchmark
 from selfvos.errors import UsageError
 from selfvos.formats.base import FORMATS
 from selfvos.models.backbones.base import BACKBONES
@@ -51,3 +52,17 @@ def recipe(name: str, sets: Sequence[str] = ()) -> TrainConfig:
         UsageError: No such recipe or setting, or a value that the setting does not accept.
     """
     return override(RECIPES.get(name)(), sets)
+
+
+def open_benchmark(name: str, root: str | Path) -> Benchmark:
+    """Return the videos of a benchmark, with the masks that are given and those that are kept back.
+
+    Args:
+        name: Of the protocol.
+        root: Folder of the data set.
+
+    Raises:
+        UnknownName: No such benchmark.
+        DataError: The folder does not hold that data set.
+    """
+    return BENCHMARKS.get(name)(Path(root))
