@@ -1,6 +1,7 @@
 import errno
 import os
 from collections.abc import Iterable
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -165,3 +166,9 @@ def test_settings_out_of_range_are_refused(tmp_path, wrong):
 def test_a_name_like_a_protocol_is_still_a_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert len(list(write(Path("http:clips/clip%03d.mp4"), scenery(2)))) == 2
+
+
+def test_the_shape_of_pixels_survives(tmp_path):
+    file = write(tmp_path / "out.mp4", scenery(2), pixel_aspect=Fraction(64, 45))
+    with av.open(str(file.path)) as container:
+        assert container.streams.video[0].sample_aspect_ratio == Fraction(64, 45)

@@ -1,72 +1,16 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
+from tests.tracking.given import FRAME, STRIDE, model, moving, small, tracker_of, two_objects
 from tests.tracking.oracles import ROWS, propagate
 from torch.nn import functional as F
 
 from selfvos.errors import UsageError
-from selfvos.models.segmenter import Segmenter, SegmenterConfig
 from selfvos.settings import from_dict, to_dict
-from selfvos.tracking.encoding import EncodedFrame, FrameEncoding
 from selfvos.tracking.points import PointTracker
 from selfvos.tracking.presets import PRESETS
 from selfvos.tracking.settings import TrackConfig
 from selfvos.tracking.tracker import Tracker
-from selfvos.types import FrameFeatures
-
-STRIDE, GRID, CHANNELS = 4, (14, 18), 12
-SIZE = (STRIDE * GRID[0], STRIDE * GRID[1])
-FRAME = np.zeros((*SIZE, 3), dtype=np.uint8)
-
-
-class Given(FrameEncoding):
-    """Looks at features that are given, one frame after the other."""
-
-    def __init__(self, features, config):
-        super().__init__(model(STRIDE * config.feature.scale), config.frame)
-        self._features = iter(features)
-
-    def encode(self, frame, framing):  # noqa: ARG002
-        encoded = EncodedFrame(self, torch.zeros(1, 3, *SIZE), framing, 0)
-        stage = next(self._features).movedim(2, 0)[None]
-        encoded.features = FrameFeatures(key=F.normalize(stage, dim=1), base=stage, stages={"patch": stage})
-        return encoded
-
-
-def model(stride=STRIDE):
-    return Segmenter(SegmenterConfig(backbone="lab-patches", stride=stride, mask_path="none")).eval()
-
-
-def tracker_of(features, config, kind=Tracker):
-    """Make a tracker that is given features."""
-    tracker = kind(model(STRIDE * config.feature.scale), config)
-    tracker._encoding = Given(features, config)
-    return tracker
-
-
-def small(config, feature):
-    """Return the settings for a small video and a network of one stage."""
-    frame = replace(config.frame, short_side_px=min(SIZE), size_px=None, long_side_multiple=1)
-    stage = "key" if config.feature.stage == "key" else feature
-    return replace(config, frame=frame, feature=replace(config.feature, stage=stage))
-
-
-def moving(frames, scale=1):
-    """Make features of a scene that moves by a cell in each frame, with some noise."""
-    generator = torch.Generator().manual_seed(0)
-    h, w = GRID[0] // scale, GRID[1] // scale
-    scene = torch.randn(h, w + frames, CHANNELS, generator=generator)
-    noise = torch.randn(frames, h, w, CHANNELS, generator=generator)
-    return torch.stack([scene[:, i : i + w] for i in range(frames)]) + 0.3 * noise
-
-
-def two_objects():
-    ids = np.zeros(SIZE, dtype=np.uint8)
-    ids[9:33, 23:47] = 7
-    ids[30:50, 50:69] = 3
-    return ids
 
 
 def test_every_preset_has_its_row():
@@ -76,7 +20,7 @@ def test_every_preset_has_its_row():
 
 @pytest.mark.parametrize("name", ROWS)
 def test_labels_and_masks_are_those_of_the_table(name):
-    row, config = ROWS[name], small(PRESETS.get(name), "patch")
+    row, config = ROWS[name], small(PRESETS.get(name))
     features, ids = moving(18 if row.recentre else 10, config.feature.scale), two_objects()
     tracker = tracker_of(features, config)
     if config.feature.scale != 1:
@@ -95,7 +39,7 @@ def test_labels_and_masks_are_those_of_the_table(name):
 def test_points_are_followed_by_any_preset_without_refinement():
     features = moving(8)
     for name in ("mast", "liir", "uvc", "crw"):
-        tracker = tracker_of(features, small(PRESETS.get(name), "patch"), PointTracker)
+        tracker = tracker_of(features, small(PRESETS.get(name)), PointTracker)
         tracker.start(FRAME, np.array([[50.0, 30.0]]))
         for step in range(1, 5):  # the scene moves to the left, a cell in each frame
             (found,) = tracker.step(FRAME)
@@ -104,7 +48,7 @@ def test_points_are_followed_by_any_preset_without_refinement():
 
 def test_objects_may_appear_later_with_hard_labels():
     ids = two_objects()
-    tracker = tracker_of(moving(6), small(PRESETS.get("mast"), "patch"))
+    tracker = tracker_of(moving(6), small(PRESETS.get("mast")))
     tracker.start(FRAME, np.where(ids == 7, ids, 0))
     found = tracker.step(FRAME, np.where(ids == 3, ids, 0))
     assert ((found == 3) == (ids == 3)).all()
@@ -114,7 +58,7 @@ def test_objects_may_appear_later_with_hard_labels():
 
 def test_nothing_but_the_previous_frame_is_remembered_for_corrflow():
     ids = two_objects()
-    tracker = tracker_of(moving(6), small(PRESETS.get("corrflow"), "patch"))
+    tracker = tracker_of(moving(6), small(PRESETS.get("corrflow")))
     tracker.start(FRAME, np.where(ids == 7, ids, 0))
     tracker.step(FRAME)
     tracker.correct(ids)

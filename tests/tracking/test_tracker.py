@@ -370,3 +370,12 @@ def test_stages_are_matched_together(slim_model):
         cosines("layer1+layer3")
     with pytest.raises(UsageError, match="unknown feature 'layer3.layer9'"):
         MatchedFeature(slim_model, config(feature_stage="layer3+layer9"))
+
+
+def test_weights_that_learned_from_true_masks_mark_their_results(colour_model):
+    assert Tracker(colour_model, config()).supervision == ""
+    colour_model.notes = WeightsNotes(supervision="true masks")
+    try:
+        assert Tracker(colour_model, config()).supervision == "supervised: trained on true masks"
+    finally:
+        colour_model.notes = WeightsNotes()

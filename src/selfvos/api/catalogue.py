@@ -1,12 +1,14 @@
 """What there is, by name."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from selfvos.api.weights import BUILT_IN
-from selfvos.data.benchmarks.base import BENCHMARKS
+from selfvos.data.benchmarks.base import BENCHMARKS, Benchmark
 from selfvos.errors import UsageError
+from selfvos.formats.base import FORMATS
 from selfvos.models.backbones.base import BACKBONES
-from selfvos.models.convert.base import FORMATS
+from selfvos.models.convert.base import FORMATS as CHECKPOINTS
 from selfvos.objectives.base import OBJECTIVES
 from selfvos.recipes import RECIPES
 from selfvos.registry import Registry
@@ -17,7 +19,7 @@ from selfvos.training.settings import TrainConfig
 
 
 def names(kind: str) -> dict[str, str]:
-    """Return what there is of a kind (recipes, objectives, backbones, benchmarks, presets, systems, formats, weights).
+    """Return what there is of a kind, such as recipes, presets, formats of tracks or checkpoints that can be converted.
 
     Raises:
         UsageError: No such kind.
@@ -30,6 +32,7 @@ def names(kind: str) -> dict[str, str]:
         "presets": PRESETS,
         "systems": SYSTEMS,
         "formats": FORMATS,
+        "checkpoints": CHECKPOINTS,
     }
     if kind == "weights":
         return dict(BUILT_IN)
@@ -49,3 +52,17 @@ def recipe(name: str, sets: Sequence[str] = ()) -> TrainConfig:
         UsageError: No such recipe or setting, or a value that the setting does not accept.
     """
     return override(RECIPES.get(name)(), sets)
+
+
+def open_benchmark(name: str, root: str | Path) -> Benchmark:
+    """Return the videos of a benchmark, with the masks that are given and those that are kept back.
+
+    Args:
+        name: Of the protocol.
+        root: Folder of the data set.
+
+    Raises:
+        UnknownName: No such benchmark.
+        DataError: The folder does not hold that data set.
+    """
+    return BENCHMARKS.get(name)(Path(root))

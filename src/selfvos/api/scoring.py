@@ -228,8 +228,8 @@ def _marked_name(name: str, results: Path) -> str:
     """Return the name of a result, marked where the report that `evaluate` wrote beside it is."""
     try:
         report = json.loads((results.parent / "report.json").read_text(encoding="utf-8"))
-        return f"{name} (supervised)" if "supervised" in report["provenance"][_SUPERVISION] else name
-    except (OSError, ValueError, KeyError, TypeError):
+        return f"{name} (supervised)" if report["provenance"].get(_SUPERVISION) else name
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         # Results of another program: nobody marked them.
         return name
 

@@ -31,7 +31,9 @@ def load(weights: str | Path = "default", *, device: str = "auto") -> Segmenter:
         UsageError: No such name, file or device.
         WeightsMismatch: Damaged weights, or of another architecture.
     """
-    return _network(weights).to(pick_device(device)).eval()
+    model = _network(weights).to(pick_device(device)).eval()
+    model.name = str(weights)
+    return model
 
 
 def pick_device(name: str) -> torch.device:

@@ -64,7 +64,7 @@ def adapt(
 
 def convert(
     checkpoint: Annotated[Path, typer.Argument(help="A published checkpoint; nothing that it holds is executed.")],
-    format: Annotated[str, typer.Option("--from", help="Whose it is; see 'selfvos list formats'.")],
+    format: Annotated[str, typer.Option("--from", help="Whose it is; see 'selfvos list checkpoints'.")],
     target: Annotated[Path, typer.Option("--out", help="The .safetensors file to write.")],
     as_json: AsJson = False,
 ) -> None:

@@ -16,7 +16,10 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from selfvos.data.source import PICTURES, open_source, read_image
+from selfvos.data.kinds import list_pictures
+from selfvos.data.listing import summary
+from selfvos.data.pictures import read_image
+from selfvos.data.source import open_source
 from selfvos.data.training_videos import FoundVideo, find_training_videos
 from selfvos.errors import DataError, UsageError
 from selfvos.storage import atomic_path
@@ -25,7 +28,7 @@ from selfvos.types import Frame, Watch, go_on, ignore
 log = logging.getLogger(__name__)
 
 _FORMAT = 2
-_READING = 1
+_READING = 2
 """Raise it when frames come out of the same file otherwise than before: turned, of another stream, spread anew."""
 _DIGEST = hashlib.sha256().digest_size
 _LENGTH = 8
@@ -94,15 +97,8 @@ class VideoCache:
         return [[cached.name, cached.identity] for cached in self.videos]
 
     def summary(self) -> str:
-        """Say in words what was taken, first and last, and line by line what was left out and why."""
-        stills = sum(cached.still for cached in self.videos)
-        videos = len(self.videos) - stills
-        names = [cached.name for cached in self.videos]
-        shown = names[0] if len(names) == 1 else f"first {names[0]}, last {names[-1]}"
-        counts = [f"{videos} video{'s' * (videos != 1)}"] if videos else []
-        counts += [f"{stills} photograph{'s' * (stills != 1)}"] if stills else []
-        taken = f"{' and '.join(counts)} with {self.frames()} frames: {shown}"
-        return "\n".join([taken, *(f"left out {name}: {reason}" for name, reason in self.skipped)])
+        """Say in one line what was taken, first and last, and what was left out, with the reasons."""
+        return summary([cached.name for cached in self.videos], self.skipped)
 
 
 def default_cache() -> Path:
@@ -165,38 +161,41 @@ def build_video_cache(
     for done, (entry, result) in enumerate(_decode_all(found, cache, short_side_px, watch), start=1):
         if isinstance(result, str):
             skipped.append((entry.name, result))
-        elif len(result) < min_frames and not _is_picture(entry.path):
+        elif len(result) < min_frames and not entry.photo:
             skipped.append((entry.name, f"{len(result)} frames, at least {min_frames} are needed"))
         else:
             videos.append(result)
         watch.tell("decoding videos", done, len(found))
     if not videos:
         where = ", ".join(str(root) for root in roots)
-        why = f"; {skipped[0][0]}: {skipped[0][1]}" if skipped else ""
-        raise DataError(
-            f"no usable video in {where} ({len(skipped)} left out{why}); give a folder of videos or frame folders"
-        )
+        raise DataError(f"no usable video in {where}: {summary([], skipped)}; give a folder of videos or frame folders")
     return VideoCache(videos=tuple(sorted(videos, key=lambda cached: cached.name)), skipped=tuple(skipped))
 
 
-def cache_video(path: Path, *, name: str, cache: Path, short_side_px: int, watch: Watch = ignore) -> CachedVideo:
+def cache_video(video: FoundVideo, *, cache: Path, short_side_px: int, watch: Watch = ignore) -> CachedVideo:
     """Return a video or a photograph from the cache, decoding it if it is not there or not whole.
+
+    Args:
+        video: Where it lies and what it is called.
+        cache: Folder of the cache.
+        short_side_px: See `build_video_cache`.
+        watch: Asked between frames.
 
     Raises:
         BrokenVideo: No frame can be read.
         OutOfSpace: The disk is full.
         Stopped: The watch asked.
     """
-    target = cache / f"{_fingerprint(path, short_side_px)}.pack"
+    target = cache / f"{_fingerprint(video, short_side_px)}.pack"
     try:
-        return _open(target, name)
+        return _open(target, video.name)
     except FileNotFoundError:
         pass
     except (OSError, ValueError, KeyError, TypeError) as error:
-        log.warning("%s: cache file %s is damaged (%s); made anew", name, target, error)
+        log.warning("%s: cache file %s is damaged (%s); made anew", video.name, target, error)
     with atomic_path(target) as temporary:
-        _write(temporary, path, short_side_px, watch)
-    return _open(target, name)
+        _write(temporary, _frames(video), short_side_px, watch)
+    return _open(target, video.name)
 
 
 def _decode_all(
@@ -206,9 +205,9 @@ def _decode_all(
 
     def one(entry: FoundVideo) -> CachedVideo | str:
         try:
-            return cache_video(entry.path, name=entry.name, cache=cache, short_side_px=short_side_px, watch=watch)
+            return cache_video(entry, cache=cache, short_side_px=short_side_px, watch=watch)
         except (DataError, UsageError, OSError) as error:
-            return str(error)
+            return _short(error, entry.path)
 
     pool = ThreadPoolExecutor(max_workers=os.cpu_count())
     try:
@@ -219,11 +218,11 @@ def _decode_all(
         pool.shutdown(cancel_futures=True)
 
 
-def _write(target: Path, path: Path, short_side_px: int, watch: Watch) -> None:
+def _write(target: Path, pictures: Iterable[Frame], short_side_px: int, watch: Watch) -> None:
     """Write frames, an index, the digest of both, and the length of the index."""
     offsets, frames, size, total = [0], [], (0, 0), hashlib.sha256()
     with open(target, "wb") as file:
-        for frame in _frames(path):
+        for frame in pictures:
             go_on(watch)
             picture = _reduce(Image.fromarray(frame.rgb), short_side_px)
             jpeg = io.BytesIO()
@@ -272,11 +271,17 @@ def _hash(file: io.BufferedReader, length: int) -> bytes:
     return total.digest()
 
 
-def _fingerprint(path: Path, short_side_px: int) -> str:
+def _fingerprint(video: FoundVideo, short_side_px: int) -> str:
     """Return what a cache file is found by: all that decides its content."""
-    files = sorted(path.iterdir()) if path.is_dir() else [path]
-    facts = [str(path.resolve()), [_facts(file) for file in files], short_side_px, _FORMAT, _READING, _QUALITY]
-    return hashlib.sha256(repr(facts).encode()).hexdigest()[:32]
+    path = video.path
+    files = list_pictures(path) if path.is_dir() else [path]
+    facts = [str(path.resolve()), [_facts(file) for file in files], video.photo, short_side_px]
+    return hashlib.sha256(repr([*facts, _FORMAT, _READING, _QUALITY]).encode()).hexdigest()[:32]
+
+
+def _short(error: Exception, path: Path) -> str:
+    """Return a message without the path that it begins with, so that equal reasons are equal."""
+    return str(error).removeprefix(str(path)).lstrip(": ")
 
 
 def _facts(file: Path) -> tuple[str, int, int]:
@@ -296,12 +301,10 @@ def _require_writable(cache: Path) -> None:
         raise UsageError(f"cannot write {cache}: it is read-only; choose another folder with --cache")
 
 
-def _is_picture(path: Path) -> bool:
-    return path.suffix.lower() in PICTURES and path.is_file()
-
-
-def _frames(path: Path) -> Iterable[Frame]:
-    return [Frame(read_image(path), 0, path.stem, 0.0)] if _is_picture(path) else open_source(path)
+def _frames(video: FoundVideo) -> Iterable[Frame]:
+    if video.photo:
+        return [Frame(read_image(video.path), 0, video.path.stem, 0.0)]
+    return open_source(video.path)
 
 
 def _reduce(picture: Image.Image, short_side_px: int) -> Image.Image:

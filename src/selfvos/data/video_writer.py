@@ -13,9 +13,13 @@ from av.video.reformatter import Colorspace
 from av.video.stream import VideoStream
 from jaxtyping import UInt8
 
+from selfvos.data.sound import Sound
 from selfvos.data.video import DEFAULT_FPS
 from selfvos.errors import DataError, UsageError
 from selfvos.storage import atomic_path
+
+SQUARE = Fraction(1)
+"""Width by height of the pixels of nearly all videos."""
 
 _LOWEST_FPS, _HIGHEST_FPS = 0.001, 1000
 
@@ -27,19 +31,28 @@ class VideoWriter:
     single frame there is no file. Odd sides grow by one repeated row or column, which 4:2:0 colour needs.
     """
 
-    def __init__(self, path: Path | str, *, fps: float = DEFAULT_FPS, crf: int = 20) -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        fps: float = DEFAULT_FPS,
+        crf: int = 20,
+        pixel_aspect: Fraction = SQUARE,
+        sound: Sound | None = None,
+    ) -> None:
         """Remember where and how to write.
 
         Args:
             path: The mp4 to write; missing folders are made.
             fps: Frames per second, 0.001 to 1000.
             crf: Constant rate factor, 1 (best) to 51 (smallest); 18 can hardly be told from the original.
+            pixel_aspect: Width of a pixel by its height.
+            sound: What is heard beside the frames, as long as they last; it must be one that is `carried`.
 
         Raises:
             UsageError: A rate or a factor out of range.
         """
-        if not _LOWEST_FPS <= fps <= _HIGHEST_FPS:
-            raise UsageError(f"fps must be between {_LOWEST_FPS} and {_HIGHEST_FPS}, got {fps}")
+        check_fps(fps)
         if not 1 <= crf <= 51:
             raise UsageError(f"crf must be between 1 and 51, got {crf}")
         self.path = Path(path)
@@ -50,7 +63,8 @@ class VideoWriter:
         # The finest clock of 16 bits that the even rate falls on, so that uneven times fit in as well.
         self._clock = Fraction(1, self._rate.numerator * max(1, 65535 // self._rate.numerator))
         self._last = -1
-        self._crf = crf
+        self._crf, self._pixel_aspect = crf, pixel_aspect
+        self._sound = sound
         self._stack = ExitStack()
         self._shape: tuple[int, ...] = ()
 
@@ -81,6 +95,7 @@ class VideoWriter:
         picture = picture.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709, threads=1)
         shown = self.frames / self._rate if seconds is None else seconds
         self._last = max(self._last + 1, round(shown / self._clock))
+        self._hear(float(self._last * self._clock))
         picture.pts, picture.time_base = self._last, self._clock
         self._container.mux(self._stream.encode(picture))
         self.frames += 1
@@ -99,11 +114,27 @@ class VideoWriter:
         # Say how colours are stored; players guess differently for small and large videos.
         context.colorspace = context.color_primaries = context.color_trc = 1  # BT.709
         context.color_range = 1  # 16 ... 235
+        context.sample_aspect_ratio = self._pixel_aspect
+        self._heard = None if self._sound is None else self._sound.add_to(self._container)
         self._stack.push(self._drain)
 
     def _drain(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
+            self._hear(float(self._last * self._clock + 1 / self._rate))
             self._container.mux(self._stream.encode(None))
+
+    def _hear(self, seconds: float) -> None:
+        if self._sound is None:
+            return
+        for packet in self._sound.until(seconds):
+            packet.stream = self._heard
+            self._container.mux(packet)
+
+
+def check_fps(fps: float) -> None:
+    """Raise `UsageError` where a rate is out of range."""
+    if not _LOWEST_FPS <= fps <= _HIGHEST_FPS:
+        raise UsageError(f"fps must be between {_LOWEST_FPS} and {_HIGHEST_FPS}, got {fps}")
 
 
 def _encoder(crf: int) -> tuple[str, dict[str, str]]:

@@ -72,7 +72,7 @@ class _Forecast:
     def __init__(self, asked: Plan, benchmark: Benchmark) -> None:
         self._asked = asked
         self._trials = Trials(asked.budget, benchmark)
-        self._count = sum(1 for root in asked.budget.videos for _ in find_videos(root))
+        self._count = sum(len(find_videos(root).videos) for root in asked.budget.videos)
         self._planned: set[Path] = set()
         self.frames = sum(len(video.tracked) for video in benchmark.videos)
         """Frames to be tracked for each row."""

@@ -48,6 +48,8 @@ class Segmenter(nn.Module):
         self.config = config
         self.notes = WeightsNotes()
         """How the weights were made, and how to track with them."""
+        self.name = ""
+        """What whoever loaded the weights called them."""
         backbone = BACKBONES.get(config.backbone)(stride=config.stride, last_stage=config.last_stage)
         self.encoder = FrameEncoder(backbone, config.key_channels)
         self.mask_path: MaskPath | None = None

@@ -34,8 +34,9 @@ class Framing:
             stride: Both sides become multiples of it.
         """
         resized = config.size_px or _scaled(native, config.short_side_px, config.long_side_multiple)
-        padded = (-(-resized[0] // stride) * stride, -(-resized[1] // stride) * stride)
-        return cls(native=native, resized=padded if config.fit == "stretch" else resized, padded=padded)
+        cells = [side // stride if config.fit == "shrink" else -(-side // stride) for side in resized]
+        padded = (max(1, cells[0]) * stride, max(1, cells[1]) * stride)
+        return cls(native=native, resized=resized if config.fit == "pad" else padded, padded=padded)
 
     def frame(self, rgb: UInt8[np.ndarray, "y x 3"], device: torch.device) -> Float[Tensor, "1 3 y2 x2"]:
         """Return a frame as RGB in [0, 1], resized (bicubic) and padded by repeating the border.

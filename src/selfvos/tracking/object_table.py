@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from selfvos.errors import MaskMismatch
 from selfvos.ops.label_map import LabelMap, label_map, native_maps
 from selfvos.tracking.framing import Framing
-from selfvos.tracking.labels import draw_cells, stretch_shown
+from selfvos.tracking.labels import draw_cells, few, stretch_shown
 from selfvos.tracking.settings import TrackConfig
 from selfvos.types import ObjectState
 
@@ -70,7 +70,14 @@ class ObjectTable:
 
     def draw(self, mask: Ids, device: torch.device) -> Float[Tensor, "1 o1 y x"]:
         """Return a drawn mask as maps of the padded frame, background first."""
-        return _with_background(self.framing.objects(mask, self.ids, device))
+        maps = torch.empty(1, 1 + len(self.ids), *self.framing.padded, device=device)
+        for part in few(len(self.ids)):
+            # Masks at native size are the largest thing there is: never one for each object.
+            maps[:, 1 + part.start : 1 + part.stop] = self.framing.objects(
+                mask, self.ids[part.start : part.stop], device
+            )
+        maps[:, :1] = _background(maps[:, 1:])
+        return maps
 
     def draw_cells(self, mask: Ids, stride: int, device: torch.device) -> Float[Tensor, "1 o1 h w"] | None:
         """Return the labels of cells, each of a single place of a drawn mask, background first.
@@ -82,8 +89,11 @@ class ObjectTable:
             how = "nearest"  # hard labels are those of single pixels
         if how == "area":
             return None
-        drawn = self.framing.drawn(mask, self.ids, device)
-        return _with_background(draw_cells(drawn, self.framing, stride, how))
+        cells = [
+            draw_cells(self.framing.drawn(mask, self.ids[part.start : part.stop], device), self.framing, stride, how)
+            for part in few(len(self.ids))
+        ]
+        return _with_background(torch.cat(cells, dim=1))
 
     def insert(self, soft: Float[Tensor, "1 o1 y x"], mask: Ids) -> Float[Tensor, "1 p1 y x"]:
         """Enrol what a mask shows and put it into what was tracked; see `over`."""
@@ -163,7 +173,11 @@ class ObjectTable:
 
 
 def _with_background(objects: Float[Tensor, "1 o y x"]) -> Float[Tensor, "1 o1 y x"]:
-    return torch.cat([(1 - objects.sum(dim=1, keepdim=True)).clamp(0, 1), objects], dim=1)
+    return torch.cat([_background(objects), objects], dim=1)
+
+
+def _background(objects: Float[Tensor, "1 o y x"]) -> Float[Tensor, "1 1 y x"]:
+    return (1 - objects.sum(dim=1, keepdim=True)).clamp(0, 1)
 
 
 def _size(shape: np.ndarray | tuple[int, ...]) -> str:

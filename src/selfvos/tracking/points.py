@@ -140,7 +140,8 @@ def draw_points(points: Points, size: tuple[int, int], sigma: float) -> Float[Te
 
     Source:
         Public code of CRW and Spa-then-Temp: the peak is on a whole place (the nearest for sigma 0.5, the one below
-        for sigma 4) in a square of 6 sigma + 1 places.
+        for sigma 4) in a square of 6 sigma + 1 places. Departure: near the top and left edge their code rounds
+        towards 0, which moves the peak there.
     """
     maps = torch.zeros(len(points), *size, dtype=torch.float64)
     for j, (x, y) in enumerate(points.tolist()):

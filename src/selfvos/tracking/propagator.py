@@ -32,6 +32,11 @@ class SoftMasks:
         """Return them in pixels of the padded frame."""
         return mask_ops.to_pixels(self.cells, self.stride) if self.pixels is None else self.pixels
 
+    def part(self, channels: slice) -> "SoftMasks":
+        """Return some of them."""
+        pixels = None if self.pixels is None else self.pixels[:, channels]
+        return SoftMasks(self.cells[:, channels], self.stride, pixels)
+
     def finest(self) -> tuple[Float[Tensor, "1 o1 h w"], int]:
         """Return the finest maps there are, and their stride."""
         return (self.cells, self.stride) if self.pixels is None else (self.pixels, 1)

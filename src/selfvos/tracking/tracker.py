@@ -13,6 +13,7 @@ from selfvos.models.segmenter import Segmenter
 from selfvos.ops.guided_filter import guided_filter
 from selfvos.ops.label_map import LabelMap
 from selfvos.tracking.encoding import EncodedFrame, FeatureCache, FrameEncoding
+from selfvos.tracking.labels import few
 from selfvos.tracking.object_table import Ids, ObjectTable
 from selfvos.tracking.propagator import SYSTEMS, GivenMasks, SoftMasks, system_name
 from selfvos.tracking.recommendation import recommended
@@ -184,9 +185,8 @@ class Tracker:
         Raises:
             UsageError: `start` has not been called.
         """
-        table, shown = self._started(), self._shown
-        assert shown is not None, "a video that has begun shows something"
-        return Snapshot(table.copy(), shown, self.propagator.snapshot())
+        table = self._started()
+        return Snapshot(table.copy(), self._decided(), self.propagator.snapshot())
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go back to the frame at which a snapshot of this tracker, or of one with the same settings, was made.
@@ -209,14 +209,18 @@ class Tracker:
         Raises:
             UsageError: `start` has not been called.
         """
-        table, shown = self._started(), self._shown
-        assert shown is not None, "a video that has begun shows something"
+        table, shown = self._started(), self._decided()
         return table.soft(shown.maps[0], shown.stride)
 
     def _started(self) -> ObjectTable:
         if self._table is None:
             raise UsageError("the tracker has no first mask yet; call start(frame, mask) before")
         return self._table
+
+    def _decided(self) -> Shown:
+        if self._shown is None:
+            raise UsageError("the latest frame has no mask, since an error broke it off: start, or restore a snapshot")
+        return self._shown
 
     def _encode(self, frame: UInt8[np.ndarray, "y x 3"], table: ObjectTable) -> EncodedFrame:
         return self._encoding.encode(frame, table.framing)
@@ -234,11 +238,21 @@ class Tracker:
 
     def _show(self, table: ObjectTable, soft: SoftMasks, tracked: EncodedFrame | None = None) -> LabelMap:
         """Decide every pixel; in a frame that was tracked alone, outlines may move to edges of the picture."""
+        self._shown = None  # as large as a picture for each object: not one of two frames at a time
         maps, stride = soft.finest()
         if tracked is not None and (edge_px := self.config.show.edge_px):
             # Not remembered: small mistakes along edges would add up from frame to frame.
-            maps, stride = guided_filter(tracked.image, soft.in_pixels(), radius_px=edge_px).clamp(0, 1), 1
+            maps, stride = _at_edges(tracked.image, soft, edge_px), 1
         self._shown = Shown(maps, stride)
         found = table.decide(maps[0], stride)
         self.propagator.decided(found)
         return found
+
+
+def _at_edges(image: Float[Tensor, "1 3 y x"], soft: SoftMasks, edge_px: int) -> Float[Tensor, "1 o1 y x"]:
+    """Return masks in pixels whose outlines have moved to edges of the picture."""
+    maps = torch.empty(1, soft.cells.shape[1], *image.shape[2:], device=image.device)
+    for part in few(maps.shape[1]):
+        some = soft.part(part).in_pixels()
+        maps[:, part] = guided_filter(image, some, radius_px=edge_px).clamp(0, 1)
+    return maps

@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Int32
 
 from selfvos.data.clips import ClipPlan, FrameRange
+from selfvos.data.kinds import in_order, is_kind, natural
 from selfvos.data.mask_png import read_mask
-from selfvos.data.source import natural
 from selfvos.data.video_cache import CachedVideo, VideoCache
 from selfvos.errors import DataError
 
@@ -51,8 +51,7 @@ def find_true_masks(folder: Path, video_cache: VideoCache, usable: Sequence[Fram
 def _masks_of(cached: CachedVideo, folder: Path) -> tuple[Path, ...]:
     place = folder / cached.name
     place = place if place.is_dir() else place.with_suffix("")
-    found = [p for p in place.glob("*") if p.suffix.lower() == ".png" and not p.name.startswith(".")]
-    masks = sorted(found, key=lambda path: natural(path.stem))
+    masks = in_order(path for path in place.glob("*") if is_kind(path.name, frozenset({".png"})))
     frames = sorted(cached.frames, key=natural)
     for frame, mask in zip_longest(frames, masks):
         if frame is None or mask is None or natural(frame)[0] != natural(mask.stem)[0]:
