@@ -36,7 +36,7 @@ def done(root, budget, tmp_path_factory):
         root=root,
         out=out,
         budget=budget,
-        watch=Watching(lambda *a: seen.append(a)),
+        watch=Watching(lambda *told, **_: seen.append(told)),
     )
     return out, outcome, seen
 
