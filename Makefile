@@ -7,7 +7,7 @@ DEV := $(VENV)/.dev-installed
 DOCS := $(VENV)/.docs-installed
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
-.PHONY: demo test check docs bench clean help
+.PHONY: demo test check readers docs bench clean help
 .DEFAULT_GOAL := help
 
 demo: $(DEV)  ## track a bird through a real clip; the result lies in selfvos-demo/
@@ -21,6 +21,9 @@ check: $(DEV)  ## format, lint, types and floors, in under a minute
 	$(BIN)/ruff check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
+
+readers: $(DEV)  ## install the programs of others that the tests of the formats read with
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement tests/formats/readers.txt
 
 docs: $(DOCS)  ## build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

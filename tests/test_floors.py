@@ -37,6 +37,7 @@ def test_imports_only_go_down(copy):
         ("data/__init__.py", "selfvos.models"),
         ("objectives/base.py", "selfvos.models"),
         ("training/__init__.py", "selfvos.evaluation"),
+        ("formats/__init__.py", "selfvos.tracking"),
         ("ops/__init__.py", "selfvos.data"),
         ("storage.py", "selfvos.settings"),
         ("registry.py", "selfvos.types"),

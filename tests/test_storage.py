@@ -224,6 +224,23 @@ def test_a_folder_that_fails_leaves_the_old_one_as_it_was(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+def test_a_folder_comes_back_where_the_new_one_cannot_take_its_name(tmp_path, monkeypatch):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a").write_text("old")
+    rename = os.rename
+
+    def refuse(source, target):
+        if str(source).endswith(".tmp"):
+            raise OSError(errno.EIO, "broken disk")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", refuse)
+    with pytest.raises(OSError, match="broken disk"), atomic_folder(tmp_path / "out", replace=True):
+        pass
+    assert (tmp_path / "out" / "a").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
 def test_a_folder_is_replaced_only_when_told(tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "a").write_text("old")

@@ -81,9 +81,7 @@ def atomic_folder(final: Path | str, *, replace: bool = False) -> Iterator[Path]
     try:
         temporary.mkdir(parents=True)
         yield temporary
-        if os.path.lexists(final):
-            os.rename(final, old)
-        os.rename(temporary, final)
+        _exchange(temporary, final, old)
     except SelfvosError:
         raise
     except Exception as error:
@@ -140,6 +138,19 @@ def sha256(path: Path | str) -> str:
     """Return the SHA-256 of a file's bytes as 64 hexadecimal digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _exchange(new: Path, final: Path, old: Path) -> None:
+    """Give `new` the name `final`; what was there goes to `old`, and comes back where that fails."""
+    replaced = os.path.lexists(final)
+    if replaced:
+        os.rename(final, old)
+    try:
+        os.rename(new, final)
+    except OSError:
+        if replaced:
+            os.rename(old, final)
+        raise
 
 
 def _refuse_special(final: Path) -> None:

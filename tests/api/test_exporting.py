@@ -110,6 +110,8 @@ def test_an_export_replaces_only_an_export_and_only_when_told(folder, tmp_path):
         with pytest.raises(UsageError, match="is there already"):
             api.export(folder, name, out)
         api.export(folder, name, out, overwrite=True)
+    with pytest.raises(UsageError, match="is there already and is no folder"):
+        api.export(folder, "png", tmp_path / "out.json", overwrite=True)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("dear")
     with pytest.raises(UsageError, match="holds what no export wrote"):

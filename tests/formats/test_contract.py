@@ -1,11 +1,15 @@
 """What every registered format keeps to."""
 
+import weakref
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from selfvos.data.source import FrameArrays
 from selfvos.errors import DataError, MissingExtra, Stopped, UsageError
 from selfvos.formats.base import FORMATS
-from selfvos.formats.memory import measured
+from selfvos.formats.memory import Known, measured, track_of
 from selfvos.types import TrackReader, Watching
 
 NAMES = FORMATS.names()
@@ -105,6 +109,27 @@ def test_every_frame_is_told(name, scene, tmp_path):
     write(form, scene, place(form, tmp_path), watch=Watching(lambda *facts: told.append(facts)))
     count = len(scene.track.frames)
     assert told == [(f"writing {name}", i, count) for i in range(1, count + 1)]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_masks_are_read_once_in_order_and_let_go(name, tmp_path):
+    form, asked, alive, most = make(name), [], set(), []
+    masks = [np.full((9, 9), t % 3, np.uint8) for t in range(20)]
+    about = track_of(masks.__getitem__, 20, Known(name="long"))
+
+    def read(place):
+        ids = masks[place].copy()
+        asked.append(place)
+        alive.add(place)
+        weakref.finalize(ids, alive.discard, place)
+        most.append(len(alive))
+        return ids
+
+    video = FrameArrays([np.zeros((9, 9, 3), np.uint8)] * 20)
+    form.write(replace(about, read_mask=read), place(form, tmp_path), video=video)
+    assert asked == list(range(20))
+    # The overlay is drawn in a thread, two frames behind.
+    assert max(most) <= 4
 
 
 @pytest.mark.parametrize("name", NAMES)

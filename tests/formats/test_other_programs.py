@@ -1,7 +1,7 @@
 """Files read by programs that we did not write: what they find is what was tracked.
 
 Datumaro and Label Studio's SDK demand other versions of Pillow and OpenCV than are tested with here. They work all the
-same, but cannot be among the development dependencies: `readers.txt` beside this file installs them.
+same, but cannot be among the development dependencies: `make readers` installs them.
 """
 
 import json
@@ -19,7 +19,7 @@ from selfvos.data.source import open_source
 from selfvos.formats.base import FORMATS
 from selfvos.formats.opacity import opacity, smoothed
 
-HOW = "not installed: pip install --no-deps -r tests/formats/readers.txt"
+HOW = "not installed: make readers"
 
 
 def write(name, scene, out):

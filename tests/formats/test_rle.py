@@ -65,7 +65,7 @@ def test_every_object_comes_back_from_columns_and_rows(ids):
     found = rle.counts_of_each(ids)
     assert sorted(found) == sorted(set(np.unique(ids).tolist()) - {0})
     for number, runs in found.items():
-        assert np.array_equal(rle.fill_columns(runs, ids.shape), ids == number)
+        assert np.array_equal(rle.places_down_columns(runs, ids.shape), np.flatnonzero((ids == number).T))
         assert np.array_equal(rle.fill_rows(rle.counts_of_rows(ids == number), ids.shape), ids == number)
 
 
@@ -80,7 +80,9 @@ def test_a_damaged_text_is_refused(text, says):
 @pytest.mark.parametrize("numbers", [[3, 2], [0, 7], [-1, 7], [2**40, 5]])
 def test_run_lengths_of_another_frame_are_refused(numbers):
     with pytest.raises(DataError, match="2x3"):
-        rle.fill_columns(numbers, (2, 3))
+        rle.places_down_columns(numbers, (2, 3))
+    with pytest.raises(DataError, match="2x3"):
+        rle.fill_rows(numbers, (2, 3))
 
 
 @few

@@ -105,7 +105,9 @@ def export_place(format: str, folder: Path) -> Path:
 
     Raises:
         UnknownName: No such format.
+        MissingExtra: An optional dependency of it is missing.
     """
+    FORMATS.get(format)().require_extra()
     return folder / f"{format}{FORMATS.get(format).suffix}"
 
 

@@ -91,7 +91,7 @@ class Format(ABC):
         self.check(out, has_video=video is not None)
         self._require_fit(track)
         job = Job(stage=f"writing {self.name}", watch=watch, video=None if self.pictures == "unused" else video)
-        _refuse_existing(out, overwrite=overwrite)
+        _refuse_existing(out, "file" if self.suffix else "folder", overwrite=overwrite)
         with atomic_path(out) if self.suffix else atomic_folder(out, replace=overwrite) as temporary:
             self._write(track, temporary, job)
             if not self.suffix:
@@ -175,11 +175,13 @@ class Format(ABC):
             )
 
 
-def _refuse_existing(out: Path, *, overwrite: bool) -> None:
+def _refuse_existing(out: Path, kind: Literal["file", "folder"], *, overwrite: bool) -> None:
     if not os.path.lexists(out):
         return
     if not overwrite:
         raise UsageError(f"{out} is there already; choose another name, or replace it with --overwrite")
+    if out.is_dir() == (kind == "file"):
+        raise UsageError(f"{out} is there already and is no {kind}; choose another name")
     if out.is_dir() and not (out / _MARK).is_file() and any(out.iterdir()):
         raise UsageError(f"{out} holds what no export wrote; move it away, or choose another name")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Integer
 
 from selfvos.data.mask_png import IdMap
 from selfvos.data.source import natural
@@ -17,7 +17,7 @@ from selfvos.errors import DataError
 from selfvos.formats.base import FORMATS, Format, Job, Part, each_mask
 from selfvos.formats.memory import Known, Moment, Track, blank, measured, moments_at, track_of
 from selfvos.formats.polygons import fill
-from selfvos.formats.rle import compress, counts_of_each, decompress, fill_columns
+from selfvos.formats.rle import compress, counts_of_each, decompress, places_down_columns
 from selfvos.formats.text import head, parse_json, write_json, write_list
 from selfvos.types import TrackedObject, TrackReader
 
@@ -138,10 +138,11 @@ def _read_track(data: Any, path: Path) -> Track:
 
     def read(place: int) -> IdMap:
         annotations = found[images[place]["id"]]
-        ids = blank(size, max((one.track_id for one in annotations), default=0))
+        # Down the columns, as COCO counts pixels.
+        ids = blank(size, max((one.track_id for one in annotations), default=0)).ravel()
         for one in annotations:
-            ids[_mask(one.segmentation, size)] = one.track_id
-        return ids
+            _paint(ids, one, size)
+        return ids.reshape(size[1], size[0]).T
 
     return track_of(read, len(images), known)
 
@@ -193,11 +194,14 @@ def _objects(data: Any, kinds: dict[int, int]) -> dict[int, TrackedObject]:
     return objects
 
 
-def _mask(segmentation: Any, size: tuple[int, int]) -> Bool[np.ndarray, "y x"]:
-    """Return the mask of a segmentation: polygons, run lengths, or run lengths as text."""
-    if isinstance(segmentation, list):
-        return fill([np.array(polygon, np.float64).reshape(-1, 2) for polygon in segmentation], size)
-    if tuple(segmentation["size"]) != size:
-        raise DataError(f"a segmentation is of size {segmentation['size']}, its image of {list(size)}; export it again")
-    counts = segmentation["counts"]
-    return fill_columns(decompress(counts) if isinstance(counts, str) else counts, size)
+def _paint(ids: Integer[np.ndarray, " n"], one: _Annotation, size: tuple[int, int]) -> None:
+    """Put an object into a frame, whose pixels lie down the columns: polygons, run lengths, or run lengths as text."""
+    if isinstance(one.segmentation, list):
+        mask = fill([np.array(polygon, np.float64).reshape(-1, 2) for polygon in one.segmentation], size)
+        ids[mask.T.ravel()] = one.track_id
+        return
+    if tuple(one.segmentation["size"]) != size:
+        said = one.segmentation["size"]
+        raise DataError(f"a segmentation is of size {said}, its image of {list(size)}; export it again")
+    counts = one.segmentation["counts"]
+    ids[places_down_columns(decompress(counts) if isinstance(counts, str) else counts, size)] = one.track_id

@@ -84,19 +84,6 @@ def decompress(text: str) -> Int64[np.ndarray, " _"]:
     return numbers
 
 
-def fill_columns(counts: Integer[np.ndarray, " n"] | Sequence[int], size: tuple[int, int]) -> Bool[np.ndarray, "y x"]:
-    """Return the mask of COCO run lengths.
-
-    Args:
-        counts: As `counts_of_each` returns them.
-        size: Height and width of the frame.
-
-    Raises:
-        DataError: They do not add up to the frame.
-    """
-    return _filled(counts, size).reshape(size[1], size[0]).T
-
-
 def counts_of_rows(mask: Bool[np.ndarray, "y x"]) -> Int64[np.ndarray, " _"]:
     """Return the run lengths along the rows of a mask: CVAT's, where it is cut out of its box."""
     _, lengths = _runs(mask.ravel())
@@ -113,10 +100,28 @@ def fill_rows(counts: Integer[np.ndarray, " n"] | Sequence[int], size: tuple[int
     Raises:
         DataError: They do not add up to that.
     """
-    return _filled(counts, size).reshape(size)
+    lengths = _checked(counts, size)
+    return np.repeat(np.arange(lengths.size) % 2 == 1, lengths).reshape(size)
 
 
-def _filled(counts: Integer[np.ndarray, " n"] | Sequence[int], size: tuple[int, int]) -> Bool[np.ndarray, " _"]:
+def places_down_columns(
+    counts: Integer[np.ndarray, " n"] | Sequence[int], size: tuple[int, int]
+) -> Int64[np.ndarray, " _"]:
+    """Return where the pixels of COCO run lengths are, counted down the columns of the frame, in rising order.
+
+    Args:
+        counts: As `counts_of_each` returns them.
+        size: Height and width of the frame.
+
+    Raises:
+        DataError: They do not add up to the frame.
+    """
+    lengths = _checked(counts, size)
+    starts, runs = (np.cumsum(lengths) - lengths)[1::2], lengths[1::2]
+    return np.repeat(starts - (np.cumsum(runs) - runs), runs) + np.arange(runs.sum())
+
+
+def _checked(counts: Integer[np.ndarray, " n"] | Sequence[int], size: tuple[int, int]) -> Int64[np.ndarray, " _"]:
     lengths = np.asarray(counts, np.int64)
     # Compared before anything is made of them: a damaged file must not ask for more memory than there is.
     if lengths.size and (lengths.min() < 0 or lengths.max() > size[0] * size[1]):
@@ -125,7 +130,7 @@ def _filled(counts: Integer[np.ndarray, " n"] | Sequence[int], size: tuple[int, 
         raise DataError(
             f"run lengths add up to {lengths.sum()} pixels, the mask is {size[0]}x{size[1]}; export it again"
         )
-    return np.repeat(np.arange(lengths.size) % 2 == 1, lengths)
+    return lengths
 
 
 def _runs(flat: np.ndarray) -> tuple[Int64[np.ndarray, " n"], Int64[np.ndarray, " n"]]:
