@@ -8,8 +8,9 @@ from types import MappingProxyType
 from typing import Any, ClassVar
 
 from selfvos.data.ahead import ahead
+from selfvos.data.kinds import in_order, is_kind, natural
 from selfvos.data.mask_png import IdMap
-from selfvos.data.source import natural, open_source
+from selfvos.data.source import open_source
 from selfvos.errors import DataError
 from selfvos.registry import Registry
 from selfvos.types import Frame
@@ -129,8 +130,8 @@ def files_by_frame(folder: Path, suffixes: Collection[str]) -> dict[str, Path]:
     """Return the files of a folder that end so, by stem in natural order; none where there is no folder."""
     if not folder.is_dir():
         return {}
-    files = [path for path in folder.iterdir() if path.suffix.lower() in suffixes and not path.name.startswith(".")]
-    return {path.stem: path for path in sorted(files, key=lambda path: natural(path.stem))}
+    kinds = frozenset(suffixes)
+    return {path.stem: path for path in in_order(path for path in folder.iterdir() if is_kind(path.name, kinds))}
 
 
 def folders_in(folder: Path) -> tuple[str, ...]:
