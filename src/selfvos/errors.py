@@ -69,11 +69,3 @@ class Stopped(SelfvosError):
     """Whoever watches the work asked it to stop, and it did where nothing is lost."""
 
     exit_status = 130
-
-
-class Interrupted(SelfvosError):
-    """Stopped from outside, after everything was saved."""
-
-    def __init__(self, message: str, signal_number: int) -> None:
-        super().__init__(message)
-        self.exit_status = 128 + signal_number

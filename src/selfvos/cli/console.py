@@ -82,14 +82,3 @@ class Watcher:
     def stopped(self) -> bool:
         """Say whether a signal asked for a stop."""
         return self._flag.stopped()
-
-    def show(self, stage: str, done: int, total: int | None, loss: float | None = None) -> None:
-        """Tell, for work that knows no watch yet, and stop it from here.
-
-        Raises:
-            Stopped: A signal asked for it.
-        """
-        from selfvos.types import go_on
-
-        self.tell(stage, done, total, **({} if loss is None else {"loss": loss}))
-        go_on(self)

@@ -25,12 +25,10 @@ if TYPE_CHECKING:
     from selfvos.types.video import Tracked as Tracked
     from selfvos.types.video import TrackedObject as TrackedObject
     from selfvos.types.video import TrackReader as TrackReader
-    from selfvos.types.watch import Progress as Progress
     from selfvos.types.watch import Watch as Watch
     from selfvos.types.watch import Watching as Watching
     from selfvos.types.watch import go_on as go_on
     from selfvos.types.watch import ignore as ignore
-    from selfvos.types.watch import nobody as nobody
     from selfvos.types.watch import renamed as renamed
 
 _HOMES = {
@@ -49,12 +47,10 @@ _HOMES = {
     "Tracked": "video",
     "TrackedObject": "video",
     "TrackReader": "video",
-    "Progress": "watch",
     "Watch": "watch",
     "Watching": "watch",
     "go_on": "watch",
     "ignore": "watch",
-    "nobody": "watch",
     "renamed": "watch",
 }
 

@@ -63,11 +63,3 @@ def go_on(watch: Watch) -> None:
 def renamed(watch: Watch, stage: str) -> Watch:
     """Return a watch that hears of every stage under one name."""
     return Watching(lambda _, done, total, **facts: watch.tell(stage, done, total, **facts), watch.stopped)
-
-
-Progress = Callable[[int, int | None], None]
-"""Called with steps done and steps in all (None when unknown)."""
-
-
-def nobody(*facts: object) -> None:
-    """Watch without doing anything: where no one wants to see progress."""
