@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from selfvos import __version__
-from selfvos.api.demo import demo_clip
+from selfvos.api.demonstration import demo_clip
 from selfvos.api.weights import load
 from selfvos.data.source import DEFAULT_FPS
 from selfvos.data.video_cache import default_cache

@@ -12,13 +12,13 @@ from selfvos.api.span import Leg, Span, legs
 from selfvos.data.ahead import ahead
 from selfvos.data.source import DEFAULT_FPS, FrameArrays, Source, open_source
 from selfvos.data.track_folder import TrackFolder, TrackOrigin
-from selfvos.errors import MaskMismatch
+from selfvos.errors import MaskMismatch, UsageError
 from selfvos.models.segmenter import Segmenter
 from selfvos.models.weights import digest
 from selfvos.settings import to_dict
 from selfvos.tracking.presets import PRESETS
 from selfvos.tracking.settings import TrackConfig
-from selfvos.tracking.system import MaskTracker, make_tracker, recommended
+from selfvos.tracking.system import MaskTracker, make_tracker, quality_config, recommended
 from selfvos.types import Frame, Tracked, Watch, go_on, ignore
 
 Video = str | Path | Iterable[np.ndarray]
@@ -120,13 +120,18 @@ def track_to(
     return writing()
 
 
-def track_config(model: Segmenter, preset_name: str | None) -> TrackConfig:
-    """Return a named preset, or what the weights recommend.
+def track_config(model: Segmenter, preset_name: str | None, quality: str | None = None) -> TrackConfig:
+    """Return a named preset, or what the weights recommend, for a quality that they know where one is asked for.
 
     Raises:
         UnknownName: No such preset.
+        UsageError: The weights know no such quality, or a preset is named as well.
     """
-    return recommended(model) if preset_name is None else PRESETS.get(preset_name)
+    if quality is None:
+        return recommended(model) if preset_name is None else PRESETS.get(preset_name)
+    if preset_name is not None:
+        raise UsageError("a preset has its own settings: name it, or a quality of the weights, not both")
+    return quality_config(model, quality)
 
 
 def follow(tracker: MaskTracker, frames: Iterable[Frame], masks: Mapping[int, np.ndarray]) -> Iterator[Tracked]:

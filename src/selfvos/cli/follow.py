@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from selfvos.cli.console import Watcher, err, out
-from selfvos.cli.options import AsJson, Device, Preset, Rounds, Sets, Weights, track_settings
+from selfvos.cli.options import AsJson, Device, Preset, Quality, Rounds, Sets, Weights, track_settings
 from selfvos.errors import DataError, OutOfSpace, SelfvosError, Stopped, UsageError
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def demo(
     weights: Weights = "default",
     device: Device = "auto",
     preset: Preset = None,
+    quality: Quality = None,
     rounds: Rounds = None,
     sets: Sets = None,
     threads: Threads = None,
@@ -43,7 +44,7 @@ def demo(
 
     used = api.use_threads(threads)
     model = api.load(weights, device=device)
-    config = track_settings(model, preset, rounds, sets)
+    config = track_settings(model, preset, rounds, sets, quality)
     with Watcher() as watcher:
         facts = _follow(api.demo(model, folder, config=config, overwrite=overwrite, watch=watcher), folder)
     _report([facts | {"threads": used}], as_json)
@@ -69,6 +70,7 @@ def track(
     weights: Weights = "default",
     device: Device = "auto",
     preset: Preset = None,
+    quality: Quality = None,
     rounds: Rounds = None,
     sets: Sets = None,
     as_json: AsJson = False,
@@ -83,7 +85,7 @@ def track(
     shots = _shots(videos, _masks(mask or [], span), mask_dir, span, fps)
     used = api.use_threads(threads)
     model = api.load(weights, device=device)
-    config = track_settings(model, preset, rounds, sets)
+    config = track_settings(model, preset, rounds, sets, quality)
     with Watcher() as watcher:
         # All of them are looked at before the first is tracked.
         walks = {
