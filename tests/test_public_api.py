@@ -13,16 +13,18 @@ from selfvos import api
 
 ROOT = Path(__file__).parents[1]
 HEAVY = ("torch", "numba", "scipy", "av", "matplotlib", "tensorboard", "sklearn")
-HELP = ("", "track", "train", "score", "compare", "ablate")
+HELP = ("", "track", "train", "score", "compare", "ablate", "export", "import")
 PUBLIC = {
     *("Report", "TrackConfig", "Tracker", "evaluate", "load", "make_tracker", "open_benchmark", "open_source"),
     *("override", "read_mask", "recipes", "score", "track", "train"),
+    *("Choice", "export", "import_track", "read_track"),
 }
 API = {
     *("adapt", "check_dataset", "cluster", "convert", "demo", "evaluate", "flat_settings", "load", "make_tracker"),
     *("names", "open_benchmark", "open_video_cache", "pack_results", "pick_device", "protocol_config", "recipe"),
     *("score", "score_together", "tint", "track", "track_config", "track_to", "track_together", "train"),
     "validate_archive",
+    *("Choice", "check_export", "estimate", "export", "export_place", "import_track", "read_track"),
 }
 PROGRAM = f"""
     import contextlib, io, json, sys

@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from selfvos import recipes as recipes
+    from selfvos.api import Choice as Choice
     from selfvos.api import evaluate as evaluate
+    from selfvos.api import export as export
+    from selfvos.api import import_track as import_track
     from selfvos.api import load as load
     from selfvos.api import open_benchmark as open_benchmark
+    from selfvos.api import read_track as read_track
     from selfvos.api import score as score
     from selfvos.api import track as track
     from selfvos.api import train as train
@@ -30,6 +34,10 @@ _HOMES = {
     "train": "selfvos.api",
     "evaluate": "selfvos.api",
     "score": "selfvos.api",
+    "Choice": "selfvos.api",
+    "export": "selfvos.api",
+    "import_track": "selfvos.api",
+    "read_track": "selfvos.api",
     "open_benchmark": "selfvos.api",
     "open_source": "selfvos.data.source",
     "read_mask": "selfvos.data.mask_png",
@@ -40,16 +48,20 @@ _HOMES = {
     "Report": "selfvos.evaluation.report",
 }
 __all__ = [
+    "Choice",
     "Report",
     "TrackConfig",
     "Tracker",
     "evaluate",
+    "export",
+    "import_track",
     "load",
     "make_tracker",
     "open_benchmark",
     "open_source",
     "override",
     "read_mask",
+    "read_track",
     "recipes",
     "score",
     "track",
