@@ -3,7 +3,7 @@ import torch
 
 from selfvos.errors import UsageError
 from selfvos.ops.matching import MatchConfig, match
-from selfvos.ops.propagation import dense_affinity, propagate
+from selfvos.ops.propagation import dense_affinity, propagate, readout
 
 CONFIG = MatchConfig(top_k=4, radius_cells=2.5)
 
