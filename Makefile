@@ -14,7 +14,7 @@ demo: $(DEV)  ## track a bird through a real clip; the result lies in selfvos-de
 	$(BIN)/selfvos demo
 
 test: $(DEV)  ## run the tests (ARGS="tests/ops -k matching" narrows them)
-	$(BIN)/pytest -q -n 2 --dist loadscope $(ARGS)
+	$(BIN)/pytest -q -n 2 --dist loadscope --no-loadscope-reorder $(ARGS)
 
 check: $(DEV)  ## format, lint, types and floors, in under a minute
 	$(BIN)/ruff format --check .

@@ -14,6 +14,18 @@ torch.set_num_threads(1)
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+LONG = (
+    *("tests/training/test_fit.py", "tests/recipes/", "tests/test_readme.py", "tests/test_cli.py"),
+    *("tests/experiments/test_ablate.py", "tests/training/test_checkpoint.py", "tests/test_story.py"),
+)
+"""Modules that take longest: begun first, so that no process is left with one of them when the others are done."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put long modules first; `make test` hands out modules in this order."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
+
+
 @pytest.fixture(scope="module")
 def tiny_resnet():
     """Name of a ResNet so narrow that it learns within a test; it is listed nowhere else."""

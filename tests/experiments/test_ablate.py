@@ -19,7 +19,13 @@ from selfvos.training.settings import TrainConfig
 from selfvos.types import Watching
 
 TRAIN = (
-    *("model.last_stage=3", "model.mask_path=slim", "model.key_channels=16", "clips.crop_px=64"),
+    *(
+        "model.backbone=resnet-tiny",
+        "model.last_stage=3",
+        "model.mask_path=slim",
+        "model.key_channels=16",
+        "clips.crop_px=64",
+    ),
     *("clips.crop.max_short_side=1.0", "clips.offsets=[0, 1, 2]", "clips.frame_step=1", "precision=float32"),
     *("warmup.batch_clips=2", "joint.batch_clips=2", "pseudo_masks.short_side_px=64", "pseudo_masks.max_frames=6"),
 )
@@ -37,13 +43,13 @@ TABLE = Table(
 )
 
 
-@pytest.fixture(scope="session")
-def budget(videos, tmp_path_factory):
+@pytest.fixture(scope="module")
+def budget(videos, tmp_path_factory, tiny_resnet):
     track = ("frame.short_side_px=64", "refine.rounds=1")
     return Budget(videos=(videos,), steps=STEPS, train=TRAIN, track=track, cache=tmp_path_factory.mktemp("cache"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def done(root, budget, tmp_path_factory):
     """The table above, broken off while training and again while tracking: where it lies, what was found and told."""
     out, cuts, seen = tmp_path_factory.mktemp("ablation"), [("M=3: joint", 1), ("M=3: square3", 3)], []

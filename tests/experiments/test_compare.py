@@ -14,19 +14,25 @@ from selfvos.experiments.systems import parse
 from selfvos.types import Watching
 
 TRAIN = (
-    *("model.last_stage=3", "model.mask_path=slim", "model.key_channels=16", "clips.crop_px=64"),
+    *(
+        "model.backbone=resnet-tiny",
+        "model.last_stage=3",
+        "model.mask_path=slim",
+        "model.key_channels=16",
+        "clips.crop_px=64",
+    ),
     *("clips.crop.max_short_side=1.0", "warmup.batch_clips=2", "precision=float32", "checkpoint_steps=2"),
 )
 ROWS = ("lab=lab-patches", "untrained=random-resnet18@crw", "short=mask_vos_resnet18+joint.epochs=0@crw")
 
 
-@pytest.fixture(scope="session")
-def budget(videos, tmp_path_factory):
+@pytest.fixture(scope="module")
+def budget(videos, tmp_path_factory, tiny_resnet):
     cache = tmp_path_factory.mktemp("cache")
     return experiment.Budget(videos=(videos,), steps=3, train=TRAIN, track=("frame.short_side_px=64",), cache=cache)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def done(root, budget, tmp_path_factory):
     out = tmp_path_factory.mktemp("comparison")
     seen = []

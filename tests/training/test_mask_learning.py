@@ -38,10 +38,10 @@ def region_similarities(model, clip):
 
 
 @pytest.fixture(scope="module")
-def trained(squares):
+def trained(squares, tiny_resnet):
     torch.manual_seed(0)
     clip = squares(side=64, square=20, places=((8, 8, 4), (36, 32, -4)))
-    model = Segmenter(SegmenterConfig(backbone="resnet18", last_stage=3, mask_path="slim"))
+    model = Segmenter(SegmenterConfig(backbone=tiny_resnet, last_stage=3, mask_path="slim"))
     # One clip seen again and again: running statistics shall be those of this clip.
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
