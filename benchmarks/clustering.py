@@ -24,4 +24,4 @@ def clustering(repeats: int) -> Entry:
 
     gap = ours() / reference() - 1
     assert gap < 0.002, gap
-    return compare("clustering", ours, reference, 2 * repeats + 1, f"inertia {100 * gap:+.3f} %")
+    return compare("clustering", (ours, reference), 2 * repeats + 1, f"inertia {100 * gap:+.3f} %")

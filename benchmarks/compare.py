@@ -10,19 +10,19 @@ Entry = dict[str, str | float]
 
 def compare(
     name: str,
-    ours: Callable[[], object],
-    reference: Callable[[], object],
+    sides: tuple[Callable[[], object], Callable[[], object]],
     repeats: int,
     agreement: str,
     *,
     inner: int = 1,
     heavy: bool = False,
 ) -> Entry:
-    """Time both sides in turn and take medians; the ratio is how many times the reference takes longer.
+    """Time both sides, ours and the reference, in turn and take medians; the ratio is how many times the reference takes longer.
 
     `inner` calls of ours are timed together where one is too short for the clock; a `heavy` reference, which takes
     many seconds, runs at most three times.
     """
+    ours, reference = sides
     times: dict[str, list[float]] = {"ours": [], "reference": []}
     for turn in range(repeats):
         times["ours"].append(_seconds(ours, inner))

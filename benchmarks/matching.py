@@ -56,7 +56,7 @@ def _against_dense(name: str, find: Match, repeats: int) -> Entry:
     assert difference < 1e-5, difference
     share = float(same.float().mean())
     text = f"top-10 sets equal in {share:.3%} of cells, else scores tie (within {gap:.0e}); read-out {difference:.0e}"
-    return compare(name, ours, reference, repeats, text, heavy=True)
+    return compare(name, (ours, reference), repeats, text, heavy=True)
 
 
 def _scores(query: torch.Tensor, memory: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:

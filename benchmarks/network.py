@@ -35,7 +35,7 @@ def encoder_bf16(repeats: int) -> Entry:
     cosine = F.cosine_similarity(ours(), reference(), dim=1)
     assert cosine.mean() > 0.999, cosine.mean()
     text = f"{precision}; cosine mean {cosine.mean():.5f}, least {cosine.min():.5f}"
-    return compare("encoder_bf16", ours, reference, 2 * repeats + 3, text)
+    return compare("encoder_bf16", (ours, reference), 2 * repeats + 3, text)
 
 
 def train_step_bf16(repeats: int) -> Entry:
@@ -62,7 +62,7 @@ def train_step_bf16(repeats: int) -> Entry:
     losses = step("ours"), step("reference")
     assert abs(losses[0] / losses[1] - 1) < 0.02, losses
     text = f"{precision}; first loss {losses[0]:.4f} and {losses[1]:.4f}"
-    return compare("train_step_bf16", lambda: step("ours"), lambda: step("reference"), repeats + 1, text)
+    return compare("train_step_bf16", (lambda: step("ours"), lambda: step("reference")), repeats + 1, text)
 
 
 def _clips() -> torch.Tensor:

@@ -40,7 +40,7 @@ def scorer(repeats: int) -> Entry:
     difference = float(np.abs(ours() - reference()).max())
     assert difference < 1e-6, difference
     text = f"largest difference {difference:.0e} on {len(pairs)} frames of 12 sequences, reading included"
-    return compare("scorer", ours, reference, repeats, text)
+    return compare("scorer", (ours, reference), repeats, text)
 
 
 def _drawn(repeats: int) -> Entry:
@@ -58,7 +58,7 @@ def _drawn(repeats: int) -> Entry:
 
     difference = float(np.abs(ours() - reference()).max())
     assert difference < 1e-6, difference
-    return compare("scorer", ours, reference, repeats, f"largest difference {difference:.0e}, drawn masks", inner=20)
+    return compare("scorer", (ours, reference), repeats, f"largest difference {difference:.0e}, drawn masks", inner=20)
 
 
 def _files(step: int) -> list[tuple[Path, Path]]:

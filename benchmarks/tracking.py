@@ -77,7 +77,7 @@ def track_end_to_end(repeats: int) -> Entry:
         def reference() -> None:
             results["reference"].append(naive.step(next(rest), Path(folder) / "reference.png"))
 
-        entry = compare("track_end_to_end", ours, reference, min(repeats, 3), "")
+        entry = compare("track_end_to_end", (ours, reference), min(repeats, 3), "")
     pairs = zip(results["ours"], results["reference"], strict=True)
     overlap = [((a > 0) & (b > 0)).sum() / ((a > 0) | (b > 0)).sum() for a, b in pairs]
     assert min(overlap) > 0.999, overlap
@@ -135,6 +135,6 @@ def _against(name: str, repeats: int, ours: tuple[int, int], reference: tuple[in
     ]
     for side in sides:
         next(side)
-    entry = compare(name, lambda: next(sides[0]), lambda: next(sides[1]), 2 * repeats + 1, "")
+    entry = compare(name, (lambda: next(sides[0]), lambda: next(sides[1])), 2 * repeats + 1, "")
     ratio = float(entry["ours"]) / float(entry["reference"])
     return {**entry, "ratio": ratio, "agreement": "ratio is ours / reference"}

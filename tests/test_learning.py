@@ -80,4 +80,4 @@ def test_a_run_goes_on_with_its_own_videos_alone(videos, cached, config, tmp_pat
     with pytest.raises(UsageError, match=r"run learned from other videos: b has changed; give the same --videos"):
         api.train(config, videos=changed, out=tmp_path / "run", device="cpu", resume=True)
     path = api.train(config, videos=cached, out=tmp_path / "run", device="cpu", resume=True)
-    assert load_weights(path)[1].notes["steps"] == 4
+    assert load_weights(path)[1].notes.steps == 4

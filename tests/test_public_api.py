@@ -15,16 +15,17 @@ ROOT = Path(__file__).parents[1]
 HEAVY = ("torch", "numba", "scipy", "av", "matplotlib", "tensorboard", "sklearn")
 HELP = ("", "track", "train", "score", "compare", "ablate", "export", "import")
 PUBLIC = {
-    *("Report", "TrackConfig", "Tracker", "evaluate", "load", "make_tracker", "open_benchmark", "open_source"),
-    *("override", "read_mask", "recipes", "score", "track", "train"),
-    *("Choice", "export", "import_track", "read_track"),
+    *("Choice", "MaskFile", "Report", "Shot", "Span", "StopFlag", "TrackConfig", "Tracker", "Watching", "evaluate"),
+    *("export", "import_track", "load", "make_tracker", "open_benchmark", "open_source", "open_track", "override"),
+    *("read_mask", "read_track", "recipes", "score", "track", "track_to", "train"),
 }
 API = {
-    *("adapt", "check_dataset", "cluster", "convert", "demo", "evaluate", "flat_settings", "load", "make_tracker"),
-    *("names", "open_benchmark", "open_video_cache", "pack_results", "pick_device", "protocol_config", "recipe"),
-    *("score", "score_together", "tint", "track", "track_config", "track_to", "track_together", "train"),
+    *("Choice", "MaskFile", "Shot", "Span", "adapt", "adaptation", "check_dataset", "check_export", "cluster"),
+    *("clustering", "convert", "demo", "draw_overlays", "estimate", "evaluate", "export", "export_place"),
+    *("flat_settings", "import_track", "load", "make_tracker", "names", "open_benchmark", "open_track"),
+    *("open_video_cache", "pack_results", "pick_device", "protocol_config", "read_track", "recipe", "score"),
+    *("score_together", "tint", "track", "track_config", "track_to", "track_together", "train", "use_threads"),
     "validate_archive",
-    *("Choice", "check_export", "estimate", "export", "export_place", "import_track", "read_track"),
 }
 PROGRAM = f"""
     import contextlib, io, json, sys

@@ -19,12 +19,12 @@ out = Console()
 err = Console(stderr=True)
 
 
-def print_report(report: Any, as_json: bool) -> None:
+def print_report(report: Any, *, as_json: bool) -> None:
     """Print a report, or whatever else has a table and plain values."""
     print(json.dumps(report.to_dict(), indent=1) if as_json else report.table())
 
 
-def print_place(page: Path, as_json: bool) -> None:
+def print_place(page: Path, *, as_json: bool) -> None:
     """Say where a page lies, if it was written."""
     if page.is_file() and not as_json:
         out.print(f"\npage: {page}", highlight=False, markup=False, soft_wrap=True)

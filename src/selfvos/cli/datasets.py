@@ -21,7 +21,7 @@ def data_check(benchmark: Protocol, root: Root, *, as_json: AsJson = False) -> N
 
     with Watcher() as watcher:
         found = api.check_dataset(benchmark, root=root, watch=watcher)
-    print_report(found, as_json)
+    print_report(found, as_json=as_json)
     if found.faults:
         raise typer.Exit(3)
 
@@ -43,7 +43,7 @@ def data_pack(
 
     with Watcher() as watcher:
         packed = api.pack_results(results, benchmark, root=root, out=archive, watch=watcher)
-    print_report(packed, as_json)
+    print_report(packed, as_json=as_json)
 
 
 @data.command("validate")
@@ -62,4 +62,4 @@ def data_validate(
 
     with Watcher() as watcher:
         checked = api.validate_archive(archive, benchmark, root=root, watch=watcher)
-    print_report(checked, as_json)
+    print_report(checked, as_json=as_json)

@@ -53,7 +53,7 @@ def compare(
         print(json.dumps(outcome.to_dict(), indent=1))
         return
     typer.echo(outcome.table())
-    print_place(folder / "comparison.html", as_json)
+    print_place(folder / "comparison.html", as_json=as_json)
     out.print(f"figure: {folder / 'compare.png'}", highlight=False, markup=False, soft_wrap=True)
 
 
@@ -104,7 +104,7 @@ def ablate(
         print(json.dumps(found.to_dict(), indent=1))
         return
     typer.echo(found.text())
-    print_place(folder / "report.html", as_json)
+    print_place(folder / "report.html", as_json=as_json)
 
 
 def _budget(

@@ -47,7 +47,7 @@ def demo(
     config = track_settings(model, preset, rounds, sets, quality)
     with Watcher() as watcher:
         facts = _follow(api.demo(model, folder, config=config, overwrite=overwrite, watch=watcher), folder)
-    _report([facts | {"threads": used}], as_json)
+    _report([facts | {"threads": used}], as_json=as_json)
 
 
 def track(
@@ -81,7 +81,7 @@ def track(
     """
     from selfvos import api
 
-    span = _span(start, end, backward, both)
+    span = _span(start, end, backward=backward, both=both)
     shots = _shots(videos, _masks(mask or [], span), mask_dir, span, fps)
     used = api.use_threads(threads)
     model = api.load(weights, device=device)
@@ -93,12 +93,12 @@ def track(
             for place, shot in ((folder / name, shot) for name, shot in shots.items())
         }
         found, failed = _follow_each(walks)
-    _report([facts | {"threads": used} for facts in found], as_json)
+    _report([facts | {"threads": used} for facts in found], as_json=as_json)
     if failed:
         raise DataError(f"{len(failed)} of {len(walks)} videos not tracked to the end: {', '.join(failed[:5])}")
 
 
-def _span(start: int | None, end: int | None, backward: bool, both: bool) -> "Span":
+def _span(start: int | None, end: int | None, *, backward: bool, both: bool) -> "Span":
     from selfvos.api import Span
 
     if backward and both:
@@ -184,7 +184,7 @@ def _follow(results: "Iterator[Tracked]", folder: Path) -> dict[str, Any]:
     }
 
 
-def _report(found: list[dict[str, Any]], as_json: bool) -> None:
+def _report(found: list[dict[str, Any]], *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(found[0] if len(found) == 1 else {"videos": found}))
         return

@@ -35,7 +35,7 @@ def train(
             path = api.adapt(model, videos=cached, out=folder, config=config, resume=resume, watch=watcher)
         else:
             path = api.train(config, videos=cached, out=folder, resume=resume, device=device, watch=watcher)
-    _print_weights(path, folder, as_json)
+    _print_weights(path, folder, as_json=as_json)
 
 
 def adapt(
@@ -59,7 +59,7 @@ def adapt(
     with Watcher() as watcher:
         cached = _open_videos(videos, config, cache, watcher)
         path = api.adapt(model, videos=cached, out=folder, config=config, resume=resume, watch=watcher)
-    _print_weights(path, folder, as_json)
+    _print_weights(path, folder, as_json=as_json)
 
 
 def convert(
@@ -116,7 +116,7 @@ def _open_videos(videos: list[Path], config: Any, cache: Path | None, watcher: W
     return cached
 
 
-def _print_weights(path: Path, folder: Path, as_json: bool) -> None:
+def _print_weights(path: Path, folder: Path, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps({"weights": str(path), "metrics": str(folder / "metrics.jsonl")}))
     else:

@@ -41,8 +41,8 @@ def evaluate(
         report = api.evaluate(model, benchmark, root=root, out=folder, config=config, watch=watcher)
         if overlays:
             api.draw_overlays(folder / "masks", benchmark, root=root, out=folder / "overlays", watch=watcher)
-    print_report(report, as_json)
-    print_place(folder / "report.html", as_json)
+    print_report(report, as_json=as_json)
+    print_place(folder / "report.html", as_json=as_json)
 
 
 def score(
@@ -64,9 +64,9 @@ def score(
         return
     with Watcher() as watcher:
         report = api.score(results[0], benchmark, root=root, out=folder, watch=watcher)
-    print_report(report, as_json)
+    print_report(report, as_json=as_json)
     if folder:
-        print_place(folder / "report.html", as_json)
+        print_place(folder / "report.html", as_json=as_json)
 
 
 def _score_together(results: list[Path], benchmark: str, root: Path, folder: Path | None, *, as_json: bool) -> None:
@@ -79,4 +79,4 @@ def _score_together(results: list[Path], benchmark: str, root: Path, folder: Pat
     else:
         typer.echo(comparison.table(strong=lambda text: typer.style(text, bold=True)))
     if folder:
-        print_place(folder / "comparison.html", as_json)
+        print_place(folder / "comparison.html", as_json=as_json)

@@ -3,7 +3,7 @@
 import queue
 import threading
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 _WAIT_SECONDS = 0.1
@@ -17,27 +17,7 @@ def ahead(items: Iterable[T], count: int = 2) -> Iterator[T]:
     """
     waiting: queue.Queue[tuple[T | None, BaseException | None]] = queue.Queue(count)
     left = threading.Event()
-
-    def hand_over(item: T | None, error: BaseException | None) -> bool:
-        while not left.is_set():
-            try:
-                waiting.put((item, error), timeout=_WAIT_SECONDS)
-                return True
-            except queue.Full:
-                continue
-        return False
-
-    def fetch() -> None:
-        try:
-            for item in items:
-                if not hand_over(item, None):
-                    return
-            hand_over(None, StopIteration())
-        except BaseException as error:
-            hand_over(None, error)
-
-    thread = threading.Thread(target=fetch, name="selfvos-ahead", daemon=True)
-    thread.start()
+    threading.Thread(target=_fetch, args=(items, waiting, left), name="selfvos-ahead", daemon=True).start()
     try:
         while True:
             item, error = waiting.get()
@@ -48,3 +28,24 @@ def ahead(items: Iterable[T], count: int = 2) -> Iterator[T]:
             yield item  # pyright: ignore[reportReturnType]
     finally:
         left.set()
+
+
+def _fetch(items: Iterable[T], waiting: queue.Queue[Any], left: threading.Event) -> None:
+    try:
+        for item in items:
+            if not _hand_over((item, None), waiting, left):
+                return
+        _hand_over((None, StopIteration()), waiting, left)
+    except BaseException as error:
+        _hand_over((None, error), waiting, left)
+
+
+def _hand_over(one: tuple[Any, BaseException | None], waiting: queue.Queue[Any], left: threading.Event) -> bool:
+    """Wait for room and put one thing in; return whether anyone is still there to take it."""
+    while not left.is_set():
+        try:
+            waiting.put(one, timeout=_WAIT_SECONDS)
+            return True
+        except queue.Full:
+            continue
+    return False

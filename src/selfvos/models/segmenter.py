@@ -77,7 +77,7 @@ class Segmenter(nn.Module):
         """Where the weights are."""
         return next(iter(self.state_dict(keep_vars=True).values()), torch.empty(0)).device
 
-    def train(self, mode: bool = True) -> "Segmenter":
+    def train(self, mode: bool = True) -> "Segmenter":  # noqa: FBT001, FBT002 - as torch has it
         """Switch to training; an encoder that is frozen goes on normalising as it does in use."""
         super().train(mode)
         if not any(parameter.requires_grad for parameter in self.encoder.parameters()):
