@@ -7,14 +7,17 @@ DEV := $(VENV)/.dev-installed
 DOCS := $(VENV)/.docs-installed
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
-.PHONY: demo test check readers docs bench clean help
+.PHONY: demo test slow check readers docs bench clean help
 .DEFAULT_GOAL := help
 
 demo: $(DEV)  ## track a bird through a real clip; the result lies in selfvos-demo/
 	$(BIN)/selfvos demo
 
 test: $(DEV)  ## run the tests (ARGS="tests/ops -k matching" narrows them)
-	$(BIN)/pytest -q -n 2 --dist loadscope --no-loadscope-reorder $(ARGS)
+	$(BIN)/pytest -q -n 2 --dist loadscope --no-loadscope-reorder -m "not slow" $(ARGS)
+
+slow: $(DEV)  ## run the long forms of tests, which take minutes each
+	$(BIN)/pytest -q -n 2 -m slow $(ARGS)
 
 check: $(DEV)  ## format, lint, types and floors, in under a minute
 	$(BIN)/ruff format --check .

@@ -58,22 +58,9 @@ def test_a_signal_asks_to_stop_and_sets_the_exit_status(number):
     assert signal.getsignal(number) == before
 
 
-def interrupted_while_it_shows(times):
-    with Watcher() as watcher:
-        watcher.show("checking", 1, 9)
-        for _ in range(times):
-            os.kill(os.getpid(), signal.SIGINT)
-        watcher.show("checking", 2, 9)
-
-
-def test_work_that_knows_no_watch_is_stopped_where_it_shows():
-    with pytest.raises(Stopped):
-        interrupted_while_it_shows(1)
-
-
 def test_a_second_signal_ends_the_work_at_once():
     with pytest.raises(KeyboardInterrupt):
-        interrupted_while_it_shows(2)
+        interrupted([signal.SIGINT, signal.SIGINT])
 
 
 def test_a_watcher_works_off_the_main_thread():
