@@ -17,7 +17,7 @@ def compare(
     inner: int = 1,
     heavy: bool = False,
 ) -> Entry:
-    """Time both sides, ours and the reference, in turn and take medians; the ratio is how often ours fits the reference.
+    """Time both sides, ours and the reference, in turn and take medians; the ratio is theirs over ours.
 
     `inner` calls of ours are timed together where one is too short for the clock; a `heavy` reference, which takes
     many seconds, runs at most three times.

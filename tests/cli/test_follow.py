@@ -196,3 +196,17 @@ def test_the_summary_of_200_objects_fits_a_screen(capsys):
     assert max(map(len, lines)) < 160
     assert _missing(facts) == "; 200 objects not found in some frames, most of all 6 (7), 13 (7), 20 (7)"
     assert _missing({"lost_frames": {"3": 2}}) == "; object 3 not found in 2 frames"
+
+
+def test_a_track_is_exported_as_well(video, run, out, tmp_path):
+    mask = drawn(tmp_path / "m.png", 0)
+    status, _, text = run(video, "--mask", mask, "--out", out, "--export", "csv,nothing")
+    assert status == 2
+    assert "nothing" in text
+    assert not out.exists()
+    status, _, text = run(video, "--mask", mask, "--out", out, "--export", "csv, coco")
+    assert status == 0, text
+    assert {path.name for path in (tmp_path / "out-exports").iterdir()} == {"csv.csv", "coco.json"}
+    assert sorted(path.name for path in out.iterdir()) == sorted(
+        ["done", "given", "masks", "overlay.mp4", "states.jsonl", "track.json"]
+    )

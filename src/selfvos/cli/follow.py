@@ -65,6 +65,9 @@ def track(
     backward: Annotated[bool, typer.Option("--backward", help="Track towards the beginning.")] = False,
     both: Annotated[bool, typer.Option("--both", help="Track to the end, then back to frame 0.")] = False,
     fps: Annotated[float, typer.Option(help="Frames per second of a folder of pictures.")] = 25.0,
+    formats: Annotated[
+        str, typer.Option("--export", help="Write the track in other formats as well, for instance coco,cvat-video.")
+    ] = "",
     threads: Threads = None,
     overwrite: Overwrite = False,
     weights: Weights = "default",
@@ -83,6 +86,8 @@ def track(
 
     span = _span(start, end, backward=backward, both=both)
     shots = _shots(videos, _masks(mask or [], span), mask_dir, span, fps)
+    exports = [name.strip() for name in formats.split(",") if name.strip()]
+    _places(folder, exports)  # a name that does not exist is told now, not after hours
     used = api.use_threads(threads)
     model = api.load(weights, device=device)
     config = track_settings(model, preset, rounds, sets, quality)
@@ -93,6 +98,9 @@ def track(
             for place, shot in ((folder / name, shot) for name, shot in shots.items())
         }
         found, failed = _follow_each(walks)
+        for place in (place for place in walks if place.name not in failed):
+            for name, beside in _places(place, exports).items():
+                api.export(place, name, beside, overwrite=overwrite, watch=watcher)
     _report([facts | {"threads": used} for facts in found], as_json=as_json)
     if failed:
         raise DataError(f"{len(failed)} of {len(walks)} videos not tracked to the end: {', '.join(failed[:5])}")
@@ -104,6 +112,13 @@ def _span(start: int | None, end: int | None, *, backward: bool, both: bool) -> 
     if backward and both:
         raise UsageError("--backward and --both exclude each other; --both goes backward as well")
     return Span(start=start, end=end, direction="backward" if backward else "both" if both else "forward")
+
+
+def _places(track: Path, formats: list[str]) -> dict[str, Path]:
+    """Return where a track goes in other formats: into a folder beside its own, which holds nothing but the track."""
+    from selfvos import api
+
+    return {name: api.export_place(name, track.with_name(f"{track.name}-exports")) for name in formats}
 
 
 def _masks(given: list[str], span: "Span") -> "dict[int, str | MaskFile]":
