@@ -5,6 +5,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Iterator
+from glob import glob
 from itertools import pairwise
 from pathlib import Path
 
@@ -29,8 +30,11 @@ NOT_RUN = {
 WRITTEN_OUT = {
     "...": "--videos videos/ --benchmark davis-2016-val --root DAVIS --out comparison",
     "torchrun --nproc-per-node 4 --no-python": "",
+    "@120": "@1",
 }
-"""What a page leaves to the reader, and what starts the command several times."""
+"""What a page leaves to the reader, what starts the command several times, and frames that a tiny video lacks."""
+EARLIER = {"120:": "1:", "180:": "2:"}
+"""The same frames in programs."""
 
 
 def fenced(page: str, language: str) -> list[str]:
@@ -40,17 +44,18 @@ def fenced(page: str, language: str) -> list[str]:
 
 
 def commands(page: str) -> list[str]:
-    """Return the commands of a page in order, each in one line."""
+    """Return the commands of a page in order, each in one line and without its comment."""
     blocks = "".join(fenced(page, "console")).replace("\\\n", " ")
-    return [line.removeprefix("$ ") for line in blocks.splitlines() if line.startswith("$ ")]
+    lines = [re.sub(r"\s#.*", "", line.removeprefix("$ ")) for line in blocks.splitlines() if line.startswith("$ ")]
+    return [command.strip() for line in lines for command in line.split(";")]
 
 
 def words(command: str) -> list[str]:
-    """Return a command as the shell would split it, with what the page left out."""
-    command = " ".join(shlex.split(command, comments=True))
+    """Return a command as the shell would split it, with what the page left out, and the files that a pattern names."""
+    command = " ".join(shlex.split(command))
     for short, full in WRITTEN_OUT.items():
         command = command.replace(short, full)
-    return command.split()
+    return [found for word in command.split() for found in (sorted(glob(word)) or [word])]
 
 
 def values(arguments: list[str], option: str) -> list[str]:
@@ -104,7 +109,12 @@ def inputs(tmp_path_factory) -> Path:
     """A folder with everything that the pages name."""
     root = tmp_path_factory.mktemp("inputs")
     tiny.write_video(root / "dance.mp4", map(tiny.picture, range(3)))
-    tiny.write_mask(root / "dance.png", tiny.truth(0))
+    (root / "shots").mkdir()
+    (root / "first").mkdir()
+    for name in ("one", "two"):
+        shutil.copy(root / "dance.mp4", root / "shots" / f"{name}.mp4")
+    for name in ("dance.png", "dancer.png", "car.png", "first/one.png", "first/two.png"):
+        tiny.write_mask(root / name, tiny.truth(0))
     for number in range(2):
         tiny.frame_folder(root / "videos" / f"video{number}", 6)
     tiny.davis(root / "DAVIS")
@@ -131,7 +141,7 @@ def desk(inputs, tmp_path, monkeypatch) -> Path:
 @pytest.mark.parametrize("page", PAGES)
 def test_commands_of_a_page_run_and_write_what_they_name(page, desk, tiny_resnet, monkeypatch, capsys):
     for command in commands(page):
-        if command.split("#")[0].strip() in NOT_RUN:
+        if command in NOT_RUN:
             continue
         program, *arguments = words(command)
         assert program == "selfvos", f"{page}: nothing tells how to try {command!r}"
@@ -147,7 +157,7 @@ def test_commands_of_a_page_run_and_write_what_they_name(page, desk, tiny_resnet
 
 
 def test_every_command_that_is_not_run_is_still_on_a_page():
-    known = {command.split("#")[0].strip() for page in PAGES for command in commands(page)}
+    known = {command for page in PAGES for command in commands(page)}
     assert NOT_RUN.keys() <= known
     assert all(any(short in command for command in known) for short in WRITTEN_OUT)
 
@@ -180,6 +190,8 @@ def test_programs_of_a_page_run(page, desk, tiny_resnet, monkeypatch):
         **{name: getattr(tables, name) for name in ("TABLES", "Table", "Variant")},
     }
     for program in fenced(page, "python"):
+        for late, early in EARLIER.items():
+            program = program.replace(late, early)
         exec(compile(program, page, "exec"), given)
     if "tracker" in given:
         assert given["mask"].shape == (tiny.SIDE, tiny.SIDE)
