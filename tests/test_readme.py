@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from tests import tiny
 
-from selfvos import cli
+from selfvos import api, cli
 from selfvos.data.benchmarks import youtube_vos
 from selfvos.experiments import tables
 from selfvos.recipes import RECIPES
@@ -35,6 +35,10 @@ WRITTEN_OUT = {
 """What a page leaves to the reader, what starts the command several times, and frames that a tiny video lacks."""
 EARLIER = {"120:": "1:", "180:": "2:"}
 """The same frames in programs."""
+
+
+BEGIN_WITH_A_TRACK = ("docs/tasks/export.md",)
+"""Pages about what is done with a finished track."""
 
 
 def fenced(page: str, language: str) -> list[str]:
@@ -127,10 +131,26 @@ def inputs(tmp_path_factory) -> Path:
     return root
 
 
+@pytest.fixture(scope="module")
+def finished(inputs, tmp_path_factory) -> Path:
+    """A track of two objects, and what other programs could have made of it: for pages that begin there."""
+    root, model = tmp_path_factory.mktemp("finished"), api.load("lab-patches")
+    mask = tiny.truth(0)
+    mask[44:60, 30:50] = 2
+    shot = api.Shot(video=inputs / "dance.mp4", masks={0: mask})
+    config = override(api.track_config(model, None), [f"{setting('short_side_px')}={tiny.SIDE}"])
+    assert len(list(api.track_to(model, shot, root / "result", config=config))) == 3
+    api.export(root / "result", "cvat-video", root / "annotations.xml")
+    api.export(root / "result", "tiff", root / "labels.tif")
+    return root
+
+
 @pytest.fixture
-def desk(inputs, tmp_path, monkeypatch) -> Path:
+def desk(inputs, tmp_path, monkeypatch, request) -> Path:
     """A copy of the inputs to work in, away from the caches and registries of everybody else."""
     folder = shutil.copytree(inputs, tmp_path / "desk")
+    if request.node.callspec.params["page"] in BEGIN_WITH_A_TRACK:
+        shutil.copytree(request.getfixturevalue("finished"), folder, dirs_exist_ok=True)
     monkeypatch.chdir(folder)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setitem(youtube_vos.OFFICIAL, 2019, (1, 1))
@@ -140,11 +160,15 @@ def desk(inputs, tmp_path, monkeypatch) -> Path:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_commands_of_a_page_run_and_write_what_they_name(page, desk, tiny_resnet, monkeypatch, capsys):
+    made: set[str] = set()
     for command in commands(page):
         if command in NOT_RUN:
             continue
         program, *arguments = words(command)
         assert program == "selfvos", f"{page}: nothing tells how to try {command!r}"
+        for out in {*values(arguments, "--out")} & made:
+            shutil.rmtree(out, ignore_errors=True)  # one command or the other, to the same place
+        made |= {*values(arguments, "--out")}
         monkeypatch.setattr(sys, "argv", [program, *arguments, *cut_short(arguments, tiny_resnet)])
         with pytest.raises(SystemExit) as end:
             cli.main()
