@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from selfvos import api
+from selfvos.tracking.settings import FrameConfig, RefineConfig, TrackConfig
 
 MEMORY = """
 import resource
@@ -65,7 +66,7 @@ def test_shipped_weights_beat_their_baselines_on_a_real_clip(shared_data, tmp_pa
     for weights in ("default", "random-resnet18", "lab-patches"):
         model = api.load(weights)
         config = api.track_config(model, None)
-        config = type(config)(
+        config = TrackConfig(
             refine=RefineConfig(rounds=0), feature=config.feature, frame=FrameConfig(short_side_px=320)
         )
         report = api.evaluate(model, "davis-2016-dev", root=root, out=tmp_path / weights, config=config)
