@@ -379,3 +379,15 @@ def test_weights_that_learned_from_true_masks_mark_their_results(colour_model):
         assert Tracker(colour_model, config()).supervision == "supervised: trained on true masks"
     finally:
         colour_model.notes = WeightsNotes()
+
+
+def test_a_new_object_leaves_the_outlines_of_the_others_where_they_are(colour_model):
+    """Whatever moves outlines to edges does so in a frame with a given mask, too: nothing jumps there."""
+    frame, mask = draw({1: (12, 13), 2: (60, 60)})
+    first = draw({1: (8, 8)})
+    alone, given = (Tracker(colour_model, config(show_edge_px=5)) for _ in range(2))
+    for tracker in (alone, given):
+        tracker.start(*first)
+    found, with_new = alone.step(frame), given.step(frame, np.where(mask == 2, mask, 0))
+    assert (with_new[60:84, 60:84] == 2).all()
+    np.testing.assert_array_equal(with_new[:48, :48], found[:48, :48])

@@ -128,9 +128,8 @@ class Tracker:
         encoded = self._encode(frame, table)
         soft = self.propagator.follow(encoded)
         if mask is not None and mask.any():
-            found = self._show(table, self.propagator.learn(self._put_in(table, soft, mask)))
-        else:
-            found = self._show(table, soft, encoded)
+            soft = self.propagator.learn(self._put_in(table, soft, mask))
+        found = self._show(table, soft, encoded)
         return table.read_out(found, mask)
 
     @torch.inference_mode()
@@ -237,7 +236,7 @@ class Tracker:
         return GivenMasks(pixels, None if cells is None else table.over(soft.cells, cells, mask), table.named(mask))
 
     def _show(self, table: ObjectTable, soft: SoftMasks, tracked: EncodedFrame | None = None) -> LabelMap:
-        """Decide every pixel; in a frame that was tracked alone, outlines may move to edges of the picture."""
+        """Decide every pixel; in a frame that was tracked, outlines may move to edges of the picture."""
         self._shown = None  # as large as a picture for each object: not one of two frames at a time
         maps, stride = soft.finest()
         if tracked is not None and (edge_px := self.config.show.edge_px):
