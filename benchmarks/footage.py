@@ -10,7 +10,7 @@ from PIL import Image
 from torch.nn import functional as F
 
 import selfvos
-from selfvos.api.demo import demo_clip, demo_mask
+from selfvos.api.demonstration import demo_clip, demo_mask
 from selfvos.data.mask_png import read_mask
 from selfvos.data.source import open_source
 from selfvos.models.segmenter import Segmenter

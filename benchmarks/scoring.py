@@ -8,7 +8,7 @@ from PIL import Image
 
 from benchmarks.compare import Entry, compare
 from benchmarks.reference.scorer import slow_accuracy, slow_region
-from selfvos.data.benchmarks.davis import read_ids
+from selfvos.data.benchmarks.stored_ids import read_ids
 from selfvos.evaluation.metrics import score_frame
 
 _DATA = Path(__file__).resolve().parents[2] / "shared" / "data"

@@ -6,20 +6,18 @@ Usage: python examples/correct_on_the_way.py VIDEO FIRST.png FRAME CORRECTED.png
 import sys
 
 import selfvos
-from selfvos.data.mask_png import read_mask
-from selfvos.data.source import open_source
 
 
 def main(video: str, first: str, wrong_frame: int, corrected: str) -> None:
     """Print the area of every object, before and after the correction."""
     tracker = selfvos.Tracker(selfvos.load())
-    for frame in open_source(video):
+    for frame in selfvos.open_source(video):
         if frame.index == 0:
-            mask = tracker.start(frame.rgb, read_mask(first))
+            mask = tracker.start(frame.rgb, selfvos.read_mask(first))
         else:
             mask = tracker.step(frame.rgb)
         if frame.index == wrong_frame:
-            mask = tracker.correct(read_mask(corrected))
+            mask = tracker.correct(selfvos.read_mask(corrected))
         print(frame.index, {state.id: int((mask == state.id).sum()) for state in tracker.objects})
 
 

@@ -1,6 +1,5 @@
 """Shape and dtype annotations of the whole package are checked while tests run."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -9,9 +8,8 @@ from jaxtyping import install_import_hook
 
 install_import_hook("selfvos", "beartype.beartype")
 
-if "PYTEST_XDIST_WORKER" in os.environ:
-    # One worker for each core: more threads than cores make every one of them wait.
-    torch.set_num_threads(1)
+# Inputs are tiny: a second thread costs more than it gives, and beside other processes many times more.
+torch.set_num_threads(1)
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -3,11 +3,10 @@ import pytest
 import torch
 from PIL import Image
 
-from selfvos import api, cli, recipes
+from selfvos import api, cli
 from selfvos.errors import UsageError
 from selfvos.models.segmenter import Segmenter, SegmenterConfig
-from selfvos.models.weights import load_weights, save_weights
-from selfvos.settings import override
+from selfvos.models.weights import WeightsNotes, load_weights, save_weights
 
 FEW = ("warmup.steps_per_epoch=2", "warmup.batch_clips=2", "clips.crop_px=64")
 
@@ -31,7 +30,7 @@ def weights(tmp_path):
     save_weights(
         tmp_path / "before.safetensors",
         model,
-        notes={"track": {"feature": {"stage": "layer3"}, "refine": {"rounds": 2}}},
+        notes=WeightsNotes(track={"feature": {"stage": "layer3"}, "refine": {"rounds": 2}}),
     )
     return tmp_path / "before.safetensors"
 
@@ -39,14 +38,15 @@ def weights(tmp_path):
 def test_the_encoder_learns_and_all_else_stays(video, weights, tmp_path):
     before = load_weights(weights)[0]
     start = load_weights(weights)[0]
-    config = override(recipes.adaptation(start), FEW)
-    path = api.adapt(start, videos=video, out=tmp_path / "run", config=config, cache=tmp_path / "cache")
+    config = api.adaptation(start, FEW)
+    cached = api.open_video_cache(video, config, cache=tmp_path / "cache")
+    path = api.adapt(start, videos=cached, out=tmp_path / "run", config=config)
     after, card = load_weights(path)
     changed = {name for name, old in before.state_dict().items() if not torch.equal(old, after.state_dict()[name])}
     assert "encoder.backbone.conv1.weight" in changed
     assert all(name.startswith("encoder.") for name in changed)
-    assert card.notes["track"] == {"feature": {"stage": "layer3"}, "refine": {"rounds": 2}}
-    assert card.notes["steps"] == 2
+    assert card.notes.track == {"feature": {"stage": "layer3"}, "refine": {"rounds": 2}}
+    assert card.notes.steps == 2
 
 
 def test_a_network_that_learns_nothing_is_refused(video, tmp_path):

@@ -1,11 +1,15 @@
+import shutil
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from selfvos import api
+from selfvos.api.clusters import file_names
 from selfvos.data.video import VideoFile
-from selfvos.errors import UsageError
+from selfvos.errors import Stopped, UsageError
 from selfvos.training.settings import PseudoMaskConfig
+from selfvos.types import Watching
 
 
 @pytest.fixture
@@ -23,7 +27,8 @@ def videos(tmp_path):
 def test_colours_are_told_apart_and_drawn(videos, tmp_path):
     model = api.load("lab-patches")
     config = PseudoMaskConfig(short_side_px=64)
-    (sheet,) = api.cluster(model, videos=videos, out=tmp_path / "out", config=config, cache=tmp_path / "cache")
+    cached = api.open_video_cache(videos, cache=tmp_path / "cache")
+    (sheet,) = api.cluster(model, videos=cached, out=tmp_path / "out", config=config)
     drawn = np.asarray(Image.open(sheet))
     assert drawn.shape[0] > 2 * 64
     assert drawn.shape[1] >= 4 * 96
@@ -41,3 +46,35 @@ def test_a_feature_that_is_not_there_is_refused(videos, tmp_path):
         api.cluster(
             api.load("lab-patches"), videos=videos, out=tmp_path / "out", config=PseudoMaskConfig(feature="layer3")
         )
+
+
+def test_every_video_has_a_sheet_of_its_own(videos, tmp_path):
+    """Videos of one name in two folders, and names that are alike once slashes are gone."""
+    (tmp_path / "more").mkdir()
+    for name in ("two_halves", "a__b", "a/b"):
+        shutil.copytree(videos / "two_halves", tmp_path / "more" / name)
+    model, out = api.load("lab-patches"), tmp_path / "out"
+    cached = api.open_video_cache([videos, tmp_path / "more"], cache=tmp_path / "cache")
+    sheets = api.cluster(model, videos=cached, out=out, config=PseudoMaskConfig(short_side_px=64))
+    assert len(set(sheets)) == len(sheets) == 4
+    assert all(sheet.is_file() and sheet.with_name(f"{sheet.name[:-4]}.mp4").is_file() for sheet in sheets)
+    assert {"more__two_halves.png", "videos__two_halves.png"} <= {sheet.name for sheet in sheets}
+
+
+def test_names_of_files_are_short_and_never_alike():
+    names = ["a/b", "a__b", "A/b", "c", "d" * 300, "d" * 299 + "/"]
+    files = file_names(names)
+    assert files[3] == "c"
+    assert len({file.casefold() for file in files}) == len(names)
+    assert max(map(len, files)) < 140
+
+
+def test_a_stop_is_heard_between_videos(videos, tmp_path):
+    shutil.copytree(videos / "two_halves", videos / "again")
+    told = []
+    watch = Watching(lambda *at: told.append(at), lambda: ("clustering", 1, 2) in told)
+    cached = api.open_video_cache(videos, cache=tmp_path / "cache")
+    with pytest.raises(Stopped):
+        api.cluster(api.load("lab-patches"), videos=cached, out=tmp_path / "out", watch=watch)
+    assert told == [("clustering", 1, 2)]
+    assert len(list((tmp_path / "out").rglob("*.maps"))) == 1

@@ -5,6 +5,7 @@ from selfvos.api.conversion import convert
 from selfvos.api.weights import load
 from selfvos.errors import UnknownName, UsageError, WeightsMismatch
 from selfvos.models.backbones.base import BACKBONES
+from selfvos.models.weights import WeightsNotes
 from selfvos.settings import to_dict
 from selfvos.tracking.presets import PRESETS
 from selfvos.tracking.system import recommended
@@ -27,11 +28,7 @@ def test_a_published_checkpoint_becomes_weights_that_load_and_say_how_to_track(c
     for name, tensor in model.encoder.backbone.state_dict().items():
         assert torch.equal(tensor, published[f"encoder.model.{name}"])
     assert recommended(model) == PRESETS.get("crw")
-    assert model.notes == {
-        "format": "crw",
-        "track": to_dict(PRESETS.get("crw")),
-        "untrained": ["encoder.key_head"],
-    }
+    assert model.notes == WeightsNotes(format="crw", track=to_dict(PRESETS.get("crw")), untrained=("encoder.key_head",))
 
 
 def test_what_cannot_be_done_is_refused_and_nothing_is_written(checkpoint, tmp_path):

@@ -11,11 +11,13 @@ from scipy.io import savemat
 from selfvos import api, cli
 from selfvos.data.benchmarks import davis, jhmdb, vip, youtube_vos
 from selfvos.data.benchmarks.base import BENCHMARKS
-from selfvos.data.benchmarks.davis import Size, read_ids
+from selfvos.data.benchmarks.davis import Size
+from selfvos.data.benchmarks.stored_ids import read_ids
 from selfvos.data.mask_png import write_mask
 from selfvos.errors import DataError, UsageError
 from selfvos.evaluation.report import Report
 from selfvos.settings import override
+from selfvos.types import Watching
 
 HEIGHT, WIDTH, STEPS = 48, 64, 6
 FIRST = {3: 1, 8: 3}
@@ -151,7 +153,7 @@ def test_all_frames_are_tracked_and_the_required_ones_written(evaluate, tmp_path
         root=root,
         out=tmp_path / "out",
         config=override(api.track_config(model, None), [f"frame.short_side_px={HEIGHT}"]),
-        watch=lambda what, done, total: seen.append((what, done, total)),
+        watch=Watching(lambda what, done, total: seen.append((what, done, total))),
     )
     assert ("vid", 25, 25) in seen  # from the first given frame, 00005, to 00029
     masks = tmp_path / "out" / "masks" / "vid"
@@ -256,7 +258,7 @@ def test_a_run_that_breaks_off_leaves_no_older_results(tracked, evaluate, monkey
     def broken(*arguments):
         raise DataError("broken")
 
-    monkeypatch.setattr("selfvos.api.benchmark_runs.follow", broken)
+    monkeypatch.setattr("selfvos.api.tasks.mask_following.read_tracked", broken)
     assert evaluate("youtube-vos-2018-valid", root, masks.parent)[0] == 3
     assert not archive.exists()
     assert not (masks.parent / "report.json").exists()
@@ -491,7 +493,7 @@ def test_joints_and_parts_are_checked(check, tmp_path, monkeypatch):
 
 def test_progress_counts_frames(tmp_path):
     told = []
-    api.check_dataset("folder", root=own(tmp_path), progress=lambda done, total: told.append((done, total)))
+    api.check_dataset("folder", root=own(tmp_path), watch=Watching(lambda _, done, total: told.append((done, total))))
     assert told == [(i, STEPS) for i in range(1, STEPS + 1)]
 
 
@@ -522,7 +524,7 @@ def test_missing_and_damaged_files_are_named(check, tmp_path):
     (root / "masks" / "clip" / "3.png").write_bytes(b"no picture")
     status, lines = check("folder", root)
     assert (status, len(lines)) == (3, 3)
-    assert f"cannot read mask {root / 'masks' / 'clip' / '3.png'}: it is no picture" in lines[0]
+    assert f"{root / 'masks' / 'clip' / '3.png'} cannot be read as a picture" in lines[0]
 
 
 def test_davis_is_compared_with_the_official_numbers(check, tmp_path, monkeypatch):
@@ -556,7 +558,7 @@ def test_ids_that_jump_or_come_late_are_told(check, tmp_path, monkeypatch):
     assert status == 3
     assert lines == [
         f"no mask {folder / '00002.png'} (1 of 4 missing): download the masks",
-        f"sequence ghost: no frame in {root / 'JPEGImages' / '480p' / 'ghost'} and no mask in "
+        f"ghost: no frame in {root / 'JPEGImages' / '480p' / 'ghost'} and no mask in "
         f"{root / 'Annotations' / '480p' / 'ghost'}",
         "incomplete: 2 faults in 2 videos, 4 frames, 3 objects",
     ]

@@ -1,58 +1,103 @@
+import ast
+import json
+import re
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
+import selfvos
+from selfvos import api
+
+ROOT = Path(__file__).parents[1]
 HEAVY = ("torch", "numba", "scipy", "av", "matplotlib", "tensorboard", "sklearn")
+HELP = ("", "track", "train", "score", "compare", "ablate")
+PUBLIC = {
+    *("Report", "TrackConfig", "Tracker", "evaluate", "load", "make_tracker", "open_benchmark", "open_source"),
+    *("override", "read_mask", "recipes", "score", "track", "train"),
+}
+API = {
+    *("adapt", "check_dataset", "cluster", "convert", "demo", "evaluate", "flat_settings", "load", "make_tracker"),
+    *("names", "open_benchmark", "open_video_cache", "pack_results", "pick_device", "protocol_config", "recipe"),
+    *("score", "score_together", "tint", "track", "track_config", "track_to", "track_together", "train"),
+    "validate_archive",
+}
+PROGRAM = f"""
+    import contextlib, io, json, sys
+
+    def heavy():
+        return sorted(set({HEAVY}) & set(sys.modules))
+
+    def help_of(*command):
+        sys.argv = ["selfvos", *command, "--help"]
+        with contextlib.redirect_stdout(io.StringIO()) as shown:
+            try:
+                main()
+            except SystemExit as end:
+                return {{"status": end.code, "text": shown.getvalue(), "heavy": heavy()}}
+
+    import selfvos
+    facts = {{"import": heavy(), "version": selfvos.__version__}}
+    from selfvos.cli import main
+    facts["help"] = {{command: help_of(*command.split()) for command in {HELP}}}
+    print(json.dumps(facts))
+"""
 
 
-def _python(program: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=60, check=False
-    )
-
-
-def test_importing_the_package_loads_nothing_heavy():
-    result = _python(
-        f"""
-        import sys
-        import selfvos
-        print(sorted(set({HEAVY}) & set(sys.modules)))
-        """
-    )
-    assert (result.returncode, result.stdout) == (0, "[]\n"), result.stderr
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["--help"],
-        ["track", "--help"],
-        ["train", "--help"],
-        ["score", "--help"],
-        ["compare", "--help"],
-        ["ablate", "--help"],
-    ],
-)
-def test_help_is_printed_without_loading_anything_heavy(arguments):
-    result = _python(
-        f"""
-        import sys
-        sys.argv = ["selfvos", *{arguments}]
-        from selfvos.cli import main
-        try:
-            main()
-        except SystemExit as end:
-            assert end.code in (0, None), end.code
-        print("HEAVY", sorted(set({HEAVY}) & set(sys.modules)))
-        """
+@pytest.fixture(scope="module")
+def fresh():
+    """What a process finds that has imported nothing yet."""
+    result = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(PROGRAM)], capture_output=True, text=True, timeout=120, check=False
     )
     assert result.returncode == 0, result.stderr
-    assert "Usage: selfvos" in result.stdout
-    assert result.stdout.splitlines()[-1] == "HEAVY []"
+    return json.loads(result.stdout)
 
 
-def test_the_package_knows_its_version():
-    result = _python("import selfvos; print(selfvos.__version__)")
-    assert result.stdout.strip().count(".") == 2
+def test_importing_the_package_loads_nothing_heavy(fresh):
+    assert fresh["import"] == []
+
+
+@pytest.mark.parametrize("command", HELP)
+def test_help_is_printed_without_loading_anything_heavy(fresh, command):
+    found = fresh["help"][command]
+    assert found["status"] in (0, None)
+    assert "Usage: selfvos" in found["text"]
+    assert found["heavy"] == []
+
+
+def test_the_package_knows_its_version(fresh):
+    assert fresh["version"].count(".") == 2
+
+
+@pytest.mark.parametrize(("room", "names"), [(selfvos, PUBLIC), (api, API)], ids=["selfvos", "selfvos.api"])
+def test_public_names_are_these(room, names):
+    """A name that is added or taken away is a promise made or broken: write it down in the change log as well."""
+    assert set(room.__all__) == names
+    assert len(room.__all__) == len(names)
+    assert room.__all__ == sorted(room.__all__)
+    for name in names:
+        assert getattr(room, name).__doc__, name
+    assert names <= set(dir(room))
+
+
+def programs():
+    """Every example, and every Python block of the README and the task pages."""
+    for path in sorted((ROOT / "examples").glob("*.py")):
+        yield pytest.param(path.read_text(), id=path.name)
+    for path in (ROOT / "README.md", *sorted((ROOT / "docs" / "tasks").glob("*.md"))):
+        for number, block in enumerate(re.findall(r"^```python\n(.*?)^```", path.read_text(), flags=re.M | re.S)):
+            yield pytest.param(block, id=f"{path.name}-{number}")
+
+
+@pytest.mark.parametrize("program", list(programs()))
+def test_examples_need_nothing_below_the_package(program):
+    for node in ast.walk(ast.parse(program)):
+        if isinstance(node, ast.ImportFrom):
+            assert (node.module or "").partition(".")[0] != "selfvos", ast.unparse(node)
+        if isinstance(node, ast.Import):
+            assert not [name.name for name in node.names if name.name.startswith("selfvos.")], ast.unparse(node)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "selfvos":
+            assert node.attr in PUBLIC

@@ -176,3 +176,15 @@ def test_override_refuses_a_value_of_the_wrong_kind():
 def test_override_reaches_into_free_form_settings_that_are_not_there_yet():
     config = override(Run(), ["signals.short.settings.transform.min_scale=0.3", "signals.short.settings.a=2"])
     assert config.signals[0].settings == {"transform": {"min_scale": 0.3}, "a": 2}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Groups:
+    inner: Optimizer = field(default_factory=Optimizer)
+    outer: Signal = field(default_factory=lambda: Signal(name="a"))
+
+
+def test_a_field_of_a_single_group_needs_no_group():
+    assert override(Groups(), ["lr=0.5", "weight=2"]) == override(Groups(), ["inner.lr=0.5", "outer.weight=2"])
+    with pytest.raises(UsageError, match="unknown setting 'lr'"):
+        override(Run(), ["lr=1"])  # `optimizer` and `second` both have one

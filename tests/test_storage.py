@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from selfvos.errors import DataError, OutOfSpace, UsageError
-from selfvos.storage import atomic_path, exclusive, sha256, write_bytes, write_text
+from selfvos.storage import atomic_folder, atomic_path, exclusive, sha256, write_bytes, write_text
 
 
 def _fail(error):
@@ -204,3 +204,32 @@ def test_a_folder_that_cannot_be_made_cannot_be_lent(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="cannot write"), exclusive(tmp_path / "file" / "run"):
         pass
+
+
+def test_a_folder_takes_its_name_when_it_is_whole(tmp_path):
+    with atomic_folder(tmp_path / "deep" / "out") as folder:
+        (folder / "a").write_text("new")
+        assert folder.parent == tmp_path / "deep"
+        assert not (tmp_path / "deep" / "out").exists()
+    assert (tmp_path / "deep" / "out" / "a").read_text() == "new"
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["out"]
+
+
+def test_a_folder_that_fails_leaves_the_old_one_as_it_was(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a").write_text("old")
+    with pytest.raises(KeyError), atomic_folder(tmp_path / "out", replace=True) as folder:
+        (folder / "a").write_text({}["nothing to write"])
+    assert (tmp_path / "out" / "a").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_folder_is_replaced_only_when_told(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a").write_text("old")
+    with pytest.raises(UsageError, match="is there already"), atomic_folder(tmp_path / "out"):
+        pass
+    with atomic_folder(tmp_path / "out", replace=True) as folder:
+        (folder / "b").write_text("new")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["b"]
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]

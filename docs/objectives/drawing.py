@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 import selfvos
-from selfvos.api.demo import demo_clip
+from selfvos.api.demonstration import demo_clip
 from selfvos.data.source import open_source, read_image
 from selfvos.models.segmenter import Segmenter
 from selfvos.ops import cycles, walks

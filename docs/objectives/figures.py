@@ -273,8 +273,8 @@ def vfs_(scene: Scene) -> Figure:
 
 def dino_(scene: Scene) -> Figure:
     """Cut global and local views out of one frame."""
-    config, frame = dino.DINOConfig(), scene.clip[:1]
-    kinds = [(config.global_view, 224, OTHER_MARK)] * 2 + [(config.local_view, 96, MARK)] * 3
+    frame = scene.clip[:1]
+    kinds = [(dino.GLOBAL_VIEW, 224, OTHER_MARK)] * 2 + [(dino.LOCAL_VIEW, 96, MARK)] * 3
     figure, ax = sheet("frame 0", "global: to the teacher", "and to the student", *["local: student only"] * 3)
     on, generator = next(ax), seeded(4)
     photo(on, frame[0])

@@ -10,10 +10,14 @@ if TYPE_CHECKING:
     from selfvos import recipes as recipes
     from selfvos.api import evaluate as evaluate
     from selfvos.api import load as load
+    from selfvos.api import open_benchmark as open_benchmark
     from selfvos.api import score as score
     from selfvos.api import track as track
     from selfvos.api import train as train
+    from selfvos.data.mask_png import read_mask as read_mask
+    from selfvos.data.source import open_source as open_source
     from selfvos.evaluation.report import Report as Report
+    from selfvos.settings import override as override
     from selfvos.tracking.settings import TrackConfig as TrackConfig
     from selfvos.tracking.system import make_tracker as make_tracker
     from selfvos.tracking.tracker import Tracker as Tracker
@@ -26,12 +30,31 @@ _HOMES = {
     "train": "selfvos.api",
     "evaluate": "selfvos.api",
     "score": "selfvos.api",
+    "open_benchmark": "selfvos.api",
+    "open_source": "selfvos.data.source",
+    "read_mask": "selfvos.data.mask_png",
+    "override": "selfvos.settings",
     "Tracker": "selfvos.tracking.tracker",
     "make_tracker": "selfvos.tracking.system",
     "TrackConfig": "selfvos.tracking.settings",
     "Report": "selfvos.evaluation.report",
 }
-__all__ = ["Report", "TrackConfig", "Tracker", "evaluate", "load", "make_tracker", "recipes", "score", "track", "train"]
+__all__ = [
+    "Report",
+    "TrackConfig",
+    "Tracker",
+    "evaluate",
+    "load",
+    "make_tracker",
+    "open_benchmark",
+    "open_source",
+    "override",
+    "read_mask",
+    "recipes",
+    "score",
+    "track",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -72,7 +72,8 @@ def override(config: Config, assignments: Iterable[str]) -> Config:
         config: Any of the settings dataclasses.
         assignments: Texts such as ``optimizer.lr=3e-4``; the value is read as JSON where it parses as
             JSON and its field is no text, and as plain text elsewhere. An element of a list is reached by
-            its position or its ``name``: ``objectives.0.weight=2``, ``objectives.l_seg.weight=2``.
+            its position or its ``name``: ``objectives.0.weight=2``, ``objectives.l_seg.weight=2``. A field that
+            stands in a single group can do without the group's name: ``short_side_px=240``.
 
     Raises:
         UsageError: Not of the form ``a.b=value``, an unknown field (the nearest is named), or a value
@@ -84,7 +85,7 @@ def override(config: Config, assignments: Iterable[str]) -> Config:
         path, equals, text = assignment.partition("=")
         if not equals:
             raise UsageError(f"{assignment!r} is not a setting; write field=value, for instance seed=1")
-        path = path.strip()
+        path = _with_group(kind, path.strip())
         *parents, leaf = path.split(".")
         hint, place = cast(Any, kind), cast(Any, data)
         for part in parents:
@@ -102,6 +103,15 @@ def merged(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str,
     """Return nested plain settings with single leaves replaced."""
     nested = {name: merged(settings.get(name) or {}, new) for name, new in changes.items() if isinstance(new, Mapping)}
     return {**settings, **changes, **nested}
+
+
+def _with_group(kind: Any, path: str) -> str:
+    """Return a path that leaves out its group with it, where only one group has such a field."""
+    fields, first = _fields(kind) or {}, path.partition(".")[0]
+    if first in fields:
+        return path
+    groups = [name for name, hint in fields.items() if first in (_fields(hint) or {})]
+    return f"{groups[0]}.{path}" if len(groups) == 1 else path
 
 
 def _child(hint: Any, place: Any, part: str, path: str) -> tuple[str | int, Any]:

@@ -1,10 +1,12 @@
-"""Ways to ask long work to stop: a flag for a button or another thread, and signals that set it."""
+"""Ways to ask long work to stop, a flag and signals that set it, and to say how it goes on after that."""
 
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+from selfvos.errors import Stopped
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -48,3 +50,18 @@ def stop_on_signals() -> Iterator[StopFlag]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def advising(hint: str) -> Iterator[None]:
+    """Have a stop say what is left of the work and how to go on.
+
+    Raises:
+        Stopped: As it came, in other words.
+    """
+    try:
+        yield
+    except Stopped as error:
+        stopped = Stopped(f"stopped; {hint}")
+        stopped.exit_status = error.exit_status
+        raise stopped from error

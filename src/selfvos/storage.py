@@ -59,6 +59,46 @@ def atomic_path(final: Path | str) -> Iterator[Path]:
 
 
 @contextmanager
+def atomic_folder(final: Path | str, *, replace: bool = False) -> Iterator[Path]:
+    """Lend an empty folder beside `final`; on success it takes `final`'s name in one step.
+
+    Args:
+        final: The folder to make; missing parent folders are made as well.
+        replace: Remove what is at `final` once the new folder has taken its name.
+
+    Yields:
+        A folder to fill in any way. Its name starts with a dot: a process killed half way can leave it behind.
+
+    Raises:
+        OutOfSpace: The disk filled up; nothing is left.
+        UsageError: The folder cannot be written to, or there is something at `final` that is not to be replaced.
+    """
+    final = Path(final)
+    temporary = final.with_name(f".{final.name[:32]}-{uuid.uuid4().hex[:8]}.tmp")
+    old = temporary.with_suffix(".old")
+    if os.path.lexists(final) and not replace:
+        raise UsageError(f"cannot write {final}: it is there already; choose another name")
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        if os.path.lexists(final):
+            os.rename(final, old)
+        os.rename(temporary, final)
+    except SelfvosError:
+        raise
+    except Exception as error:
+        if _is_full(error, final.parent):
+            raise OutOfSpace(f"disk full while writing {final}: free some space and run again") from error
+        if isinstance(error, OSError) and _is_refused(error, temporary):
+            raise UsageError(f"cannot write {final}: {error.strerror}; choose another folder") from error
+        raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
+    _flush_folder(final.parent)
+
+
+@contextmanager
 def exclusive(folder: Path) -> Iterator[None]:
     """Keep a folder, which is made if missing, from other processes that ask for it in the same way.
 

@@ -1,4 +1,5 @@
 import errno
+import io
 import os
 import zlib
 from pathlib import Path
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from PIL import Image, ImageDraw, ImageFilter
 
-from selfvos.data.mask_png import palette, read_first_mask, read_mask, write_mask
+from selfvos.data.mask_png import is_white, palette, read_drawn, read_first_mask, read_mask, write_mask
 from selfvos.errors import DataError, MaskMismatch, OutOfSpace, UsageError
 
 
@@ -33,7 +34,9 @@ def as_palette(mask):
 
 def as_other_palette(mask):
     image = Image.fromarray(mask.astype(np.uint8))
-    image.putpalette(np.random.default_rng(0).integers(0, 255, 768, dtype=np.uint8).tobytes())
+    colours = np.random.default_rng(0).integers(1, 255, (256, 3), dtype=np.uint8)
+    colours[0] = 0
+    image.putpalette(colours.tobytes())
     return image
 
 
@@ -316,3 +319,195 @@ def test_a_full_disk_leaves_the_old_mask(tmp_path, monkeypatch):
         write_mask(tmp_path / "mask.png", 1 - old)
     np.testing.assert_array_equal(read_mask(tmp_path / "mask.png"), old)
     assert os.listdir(tmp_path) == ["mask.png"]
+
+
+def interlaced_png(image: Image.Image) -> bytes:
+    """Write a PNG in Adam7 order, which Pillow reads but does not write."""
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG")
+    content = buffer.getvalue()
+    chunks, place = [], 8
+    while place < len(content):
+        length = int.from_bytes(content[place : place + 4], "big")
+        chunks.append((content[place + 4 : place + 8], content[place + 8 : place + 8 + length]))
+        place += 12 + length
+    pixels = np.array(image)
+    pixels = pixels.astype(">u2").view(np.uint8).reshape(*pixels.shape, 2) if pixels.dtype == np.uint16 else pixels
+    passes = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
+    parts = (pixels[top::down, left::right] for top, left, down, right in passes)
+    rows = b"".join(b"\0" + row.tobytes() for part in parts if part.size for row in part)
+    head = bytearray(chunks[0][1])
+    head[12] = 1
+    kept = [(kind, data) for kind, data in chunks[1:] if kind not in {b"IDAT", b"IEND"}]
+    out = b"\x89PNG\r\n\x1a\n"
+    for kind, data in [(b"IHDR", bytes(head)), *kept, (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]:
+        out += len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big")
+    return out
+
+
+TURNED = {
+    1: lambda mask: mask,
+    2: lambda mask: mask[:, ::-1],
+    3: lambda mask: mask[::-1, ::-1],
+    4: lambda mask: mask[::-1],
+    5: lambda mask: mask.T,
+    6: lambda mask: np.rot90(mask),
+    7: lambda mask: mask.T[::-1, ::-1],
+    8: lambda mask: np.rot90(mask, -1),
+}
+"""How a mask is stored so that EXIF says with this number how it stands."""
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@settings(max_examples=12, deadline=None)
+@given(
+    mask=drawn(st.integers(0, 254)),
+    orientation=st.sampled_from(sorted(TURNED)),
+    wrapping=st.sampled_from(["plain", "interlaced", "transparent", "tiff"]),
+)
+def test_the_same_ids_however_the_file_is_written(scratch, encoding, mask, orientation, wrapping):
+    image = ENCODINGS[encoding](np.ascontiguousarray(TURNED[orientation](mask)))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    file = scratch / ("mask.tif" if wrapping == "tiff" else "mask.png")
+    if wrapping == "interlaced":
+        expected = mask if orientation == 1 else TURNED[orientation](mask)  # an EXIF chunk is not written here
+        file.write_bytes(interlaced_png(image))
+    else:
+        none = {"P": 0, "L": 0, "RGB": (0, 0, 0)}.get(image.mode)
+        more = {"transparency": none} if wrapping == "transparent" and none is not None else {}
+        more |= {"compression": "tiff_lzw"} if wrapping == "tiff" else {}
+        image.save(file, exif=exif, **more)
+        expected = mask
+    np.testing.assert_array_equal(read_mask(file, expected.shape), expected)
+
+
+@settings(max_examples=10, deadline=None)
+@given(mask=drawn(st.integers(0, 1)))
+def test_one_object_in_white_is_the_same_object_in_every_encoding(scratch, mask):
+    white = Image.fromarray((mask * 255).astype(np.uint8))
+    two = Image.fromarray(mask.astype(np.uint8))
+    two.putpalette(bytes([0, 0, 0, 255, 255, 255]))
+    greys = white.copy()
+    greys.putpalette(np.arange(256, dtype=np.uint8).repeat(3).tobytes())
+    deep = Image.fromarray((mask * 65535).astype(np.uint16))
+    for image in (white, two, greys, deep, *(white.convert(mode) for mode in ("1", "LA", "RGB", "RGBA"))):
+        image.save(scratch / "white.png")
+        found = read_drawn(scratch / "white.png")
+        np.testing.assert_array_equal(found.ids, mask)
+        assert found.white == is_white(scratch / "white.png") == bool(mask.any())
+        assert not (found.numbered and mask.any())
+
+
+def test_numbered_masks_say_so(tmp_path):
+    mask = np.kron([[0, 1], [2, 0]], np.ones((4, 4), int))
+    for encoding in ENCODINGS.values():
+        encoding(mask).save(tmp_path / "mask.png")
+        assert read_drawn(tmp_path / "mask.png").numbered
+        assert not is_white(tmp_path / "mask.png")
+    assert read_drawn(tmp_path / "mask.png").objects == (1, 2)
+    Image.fromarray(np.kron([[0, 1]], np.ones((4, 4), int))[..., None].astype(np.uint8) * np.uint8([9, 8, 250])).save(
+        tmp_path / "free.png"
+    )
+    assert is_white(tmp_path / "free.png"), "one free colour does not say which object it is either"
+
+
+def test_a_mask_of_one_object_can_be_given_an_id(tmp_path):
+    Image.fromarray(disc()).save(tmp_path / "white.png")
+    write_mask(tmp_path / "numbered.png", disc() // 255)
+    for name in ("white.png", "numbered.png"):
+        for id, kind in ((2, np.uint8), (300, np.uint16)):
+            read = read_mask(tmp_path / name, as_id=id)
+            assert read.dtype == kind
+            np.testing.assert_array_equal(read, (disc() > 0) * id)
+    np.testing.assert_array_equal(read_first_mask(tmp_path / "white.png", (64, 64), as_id=2), (disc() > 0) * 2)
+    write_mask(tmp_path / "two.png", np.kron([[1, 2]], np.ones((3, 3), int)))
+    with pytest.raises(MaskMismatch, match="objects 1, 2; it cannot be object 7"):
+        read_mask(tmp_path / "two.png", as_id=7)
+    for wrong in (0, 65536):
+        with pytest.raises(UsageError, match="1 to 65535"):
+            read_mask(tmp_path / "white.png", as_id=wrong)
+
+
+def with_palette(mask: np.ndarray, *colours: tuple[int, int, int], **options) -> Image.Image:
+    image = Image.fromarray(mask.astype(np.uint8))
+    image.putpalette(bytes(np.array(colours, np.uint8)))
+    image.info.update(options)
+    return image
+
+
+def test_a_palette_whose_background_is_not_the_darkest_is_refused(tmp_path):
+    mask = disc() // 255
+    with_palette(1 - mask, (255, 255, 255), (0, 0, 0)).save(tmp_path / "mask.png")  # as a quantiser puts it
+    with pytest.raises(MaskMismatch, match=r"index 0 .* is lighter \(255, 255, 255\) than index 1 \(0, 0, 0\).*grey"):
+        read_mask(tmp_path / "mask.png")
+    with_palette(mask * 0 + 1, (128, 0, 0), (0, 0, 0)).save(tmp_path / "mask.png")  # the object is not in this frame
+    with pytest.raises(MaskMismatch, match="swapped"):
+        read_mask(tmp_path / "mask.png")
+    with_palette(mask, (20, 20, 20), (200, 0, 0), (0, 0, 0)).save(tmp_path / "mask.png")  # the darkest does not occur
+    np.testing.assert_array_equal(read_mask(tmp_path / "mask.png"), mask)
+
+
+def test_a_transparent_index_is_background(tmp_path):
+    mask = disc() // 255
+    light = with_palette(mask, (255, 255, 255), (200, 0, 0))
+    light.save(tmp_path / "mask.png", transparency=0)
+    np.testing.assert_array_equal(read_mask(tmp_path / "mask.png"), mask)
+    with_palette(mask + 1, (0, 0, 0), (90, 90, 90), (200, 0, 0)).save(tmp_path / "mask.png", transparency=b"\xff\0\xff")
+    np.testing.assert_array_equal(read_mask(tmp_path / "mask.png"), mask * 2)
+
+
+def ringed() -> tuple[np.ndarray, np.ndarray]:
+    """Return ids of two objects, the first with a rim of 255 around it, and where the rim is."""
+    y, x = np.mgrid[:64, :64] - 24
+    radius = np.hypot(y, x)
+    rim = (radius >= 12) & (radius < 16)
+    mask = np.where(radius < 12, 1, np.where(rim, 255, 0))
+    mask[50:60, 50:60] = 20
+    return mask, rim
+
+
+@pytest.mark.parametrize("encoding", [name for name in ENCODINGS if name != "any palette"])
+def test_a_void_rim_is_no_object(tmp_path, caplog, encoding):
+    mask, rim = ringed()
+    ENCODINGS[encoding](mask).save(tmp_path / "mask.png")
+    drawn = read_drawn(tmp_path / "mask.png")
+    assert drawn.objects == (1, 20)
+    np.testing.assert_array_equal(drawn.ids, np.where(rim, 0, mask))
+    np.testing.assert_array_equal(drawn.void, rim)
+    assert f"{rim.sum()} pixels of 255 are void" in caplog.text
+
+
+def test_255_is_an_object_where_its_colour_or_its_neighbours_say_so(tmp_path):
+    mask, _ = ringed()
+    other = as_other_palette(mask)
+    assert min(np.array(other.getpalette()).reshape(-1, 3)[255]) < 192
+    other.save(tmp_path / "mask.png")
+    assert read_drawn(tmp_path / "mask.png").objects == (1, 20, 255)
+    write_mask(tmp_path / "mask.png", np.where(mask == 20, 200, mask))
+    assert read_drawn(tmp_path / "mask.png").objects == (1, 200, 255)
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "mask.png")
+    with pytest.raises(DataError, match="not a regular file"):
+        read_mask(tmp_path / "mask.png")
+
+
+def test_a_mask_in_a_folder_s_place_and_an_empty_one_are_told_apart(tmp_path):
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "empty.png").write_bytes(b"")
+    for name, says in (("folder.png", "it is a folder"), ("empty.png", "empty")):
+        with pytest.raises(DataError, match=says):
+            read_mask(tmp_path / name)
+    os.symlink(tmp_path / "gone.png", tmp_path / "link.png")
+    with pytest.raises(UsageError, match=r"link\.png \(a link to .*gone\.png, which is not there"):
+        read_mask(tmp_path / "link.png")
+
+
+def test_a_tiff_that_would_be_read_wrong_is_refused(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(np.kron([[0, 1, 2]], np.ones((4, 4), int)).astype(np.uint8)).save(tmp_path / "mask.tif", exif=exif)
+    with pytest.raises(DataError, match="on its side and not compressed"):
+        read_mask(tmp_path / "mask.tif")

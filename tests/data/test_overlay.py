@@ -1,12 +1,14 @@
 import errno
 import os
 
+import av
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
-from PIL import Image
+from PIL import Image, ImageFilter
+from tests import tiny
 
 from selfvos.data.mask_png import palette
 from selfvos.data.overlay import colours, contact_sheet, overlay, save_image
@@ -28,6 +30,29 @@ def test_a_square_is_tinted_with_a_rim_of_two_pixels():
     assert (picture[rim] == colours()[1]).all()
     inner = picture[7:13, 10:18].reshape(-1, 3)
     assert np.abs(inner - (0.5 * 100 + 0.5 * colours()[1])).max() <= 1
+
+
+def test_the_colours_are_still_there_once_the_video_is_decoded(tmp_path):
+    """Read by PyAV alone: background, tint and the place of two objects, frame by frame."""
+    rgb = np.full((64, 96, 3), (90, 120, 150), np.uint8)
+    masks = []
+    for t in range(4):
+        mask = np.zeros((64, 96), np.uint8)
+        mask[8:40, 4 + 8 * t : 36 + 8 * t], mask[44:60, 60:92] = 1, 4
+        masks.append(mask)
+    path = tiny.write_video(tmp_path / "overlay.mp4", [overlay(rgb, mask) for mask in masks])
+    with av.open(str(path)) as container:
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    assert len(frames) == 4
+    for frame, mask in zip(frames, masks, strict=True):
+        for id in (0, 1, 4):
+            colour = (rgb[0, 0] + colours()[id].astype(float)) / 2 if id else rgb[0, 0].astype(float)
+            # Colour comes at half the size, and blocks blur edges: what lies 5 pixels away from them counts.
+            core = Image.fromarray(np.pad(mask == id, 1, constant_values=id == 0)).filter(ImageFilter.MinFilter(11))
+            shown = frame[np.asarray(core)[1:-1, 1:-1]].astype(float)
+            assert len(shown) > 50
+            assert np.abs(shown.mean(axis=0) - colour).max() < 4
+            assert np.abs(shown - colour).mean() < 4
 
 
 @settings(max_examples=60, deadline=None)

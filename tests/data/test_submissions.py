@@ -7,10 +7,11 @@ import pytest
 from PIL import Image
 
 from selfvos.data.benchmarks.base import Benchmark, LabelledVideo
-from selfvos.data.benchmarks.davis import read_ids
+from selfvos.data.benchmarks.stored_ids import read_ids
 from selfvos.data.mask_png import write_mask
 from selfvos.data.submissions import pack, validate_archive
 from selfvos.errors import DataError, UsageError
+from selfvos.types import Watching
 
 NAMES = ("00000", "00005", "00010")
 SIZE = (4, 6)
@@ -125,7 +126,7 @@ def test_grey_masks_become_palette_ones_of_the_same_ids(tmp_path, results):
 
 def test_progress_runs_through_packing_and_validating(tmp_path, results):
     told = []
-    pack(results, OnServer(), tmp_path / "good.zip", progress=lambda done, total: told.append((done, total)))
+    pack(results, OnServer(), tmp_path / "good.zip", watch=Watching(lambda _, done, total: told.append((done, total))))
     assert told == [(i, 8) for i in range(1, 9)]
 
 

@@ -4,7 +4,8 @@ import logging
 import os
 import struct
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -12,12 +13,11 @@ import numpy as np
 import pytest
 from av.container import InputContainer
 from av.stream import Disposition
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from av.video.reformatter import Colorspace
 
-from selfvos.data import video
-from selfvos.data.video import VideoFile, VideoWriter
-from selfvos.errors import BrokenVideo, DataError, OutOfSpace, UsageError
+from selfvos.data import containers, spans
+from selfvos.data.video import VideoFile
+from selfvos.errors import BrokenVideo, UsageError
 
 QUARTER_TURN_CLOCKWISE = [0, 65536, 0, -65536, 0, 0, 0, 0, 1 << 30]  # as a phone held upright writes it
 HALF_TURN = [-65536, 0, 0, 0, -65536, 0, 0, 0, 1 << 30]
@@ -187,7 +187,7 @@ def test_a_change_of_size_on_the_way_is_scaled_back(tmp_path):
 
 
 def test_frames_that_grow_beyond_the_limit_are_left_out(tmp_path, monkeypatch):
-    monkeypatch.setattr(video, "MOST_PIXELS", 48 * 64)
+    monkeypatch.setattr(containers, "MOST_PIXELS", 48 * 64)
     file = VideoFile(growing(tmp_path))
     assert len(list(file)) <= 3
     assert file.skipped >= 2
@@ -316,7 +316,8 @@ def test_a_script_called_mp4_opens_no_other_file(tmp_path):
 
 def test_a_name_like_a_protocol_is_still_a_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    write(Path("http:clips/clip%03d.mp4"), scenery(2))
+    Path("http:clips").mkdir()
+    encode(tmp_path / "clip.mp4", scenery(2)).rename("http:clips/clip%03d.mp4")
     assert len(list(VideoFile("http:clips/clip%03d.mp4"))) == 2
 
 
@@ -367,9 +368,23 @@ def test_a_container_that_cannot_be_read_on_ends_the_video(tmp_path, monkeypatch
 
 def test_giant_frames_are_refused_before_decoding(tmp_path, monkeypatch):
     path = encode(tmp_path / "clip.mp4", scenery(2))
-    monkeypatch.setattr(video, "MOST_PIXELS", 48 * 64 - 1)
+    monkeypatch.setattr(containers, "MOST_PIXELS", 48 * 64 - 1)
     with pytest.raises(BrokenVideo, match="3072 pixels a frame"):
         VideoFile(path)
+
+
+def test_a_bomb_is_refused_before_decoding_and_a_long_giant_video_is_not(tmp_path, monkeypatch):
+    black = encode(tmp_path / "bomb.mp4", [np.zeros((480, 640, 3), np.uint8)] * 250)
+    busy = encode(tmp_path / "busy.mp4", scenery(30, 480, 640))
+    monkeypatch.setattr(containers, "_GIANT", 480 * 640 - 1)
+    assert len(list(VideoFile(busy))) == 30
+    assert len(list(VideoFile(black))) == 250, "too short to exhaust anything"
+    monkeypatch.setattr(containers, "_MOST_IN_ALL", 480 * 640 * 25)
+    assert containers._MOST_PER_BYTE * busy.stat().st_size > 480 * 640 * 30
+    assert VideoFile(busy).count == 30
+    monkeypatch.setattr(containers, "_MOST_PER_BYTE", 2**11)
+    with pytest.raises(BrokenVideo, match="76800000 pixels in [0-9]+ bytes, as a decompression bomb"):
+        VideoFile(black)
 
 
 def test_a_head_of_random_damage_never_breaks_out(tmp_path):
@@ -389,135 +404,207 @@ def test_a_head_of_random_damage_never_breaks_out(tmp_path):
     assert outcomes == {True, "refused"}
 
 
-def write(path: Path, frames: Iterable[np.ndarray], **settings: float) -> VideoFile:
-    with VideoWriter(path, **settings) as writer:
-        for rgb in frames:
-            writer.write(rgb)
-    return VideoFile(path)
+def stored(path: Path, codec: str, *, pix_fmt: str = "yuv420p", times: Sequence[int] = (), **options: str) -> Path:
+    """Write 50 frames in any codec and container; `times` in milliseconds."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=25, options=options)
+        stream.height, stream.width, stream.pix_fmt = 48, 64, pix_fmt
+        if times:
+            stream.codec_context.time_base = Fraction(1, 1000)
+        for i, rgb in enumerate(scenery(50)):
+            picture = av.VideoFrame.from_ndarray(rgb, format="rgb24").reformat(format=pix_fmt)
+            if times:
+                picture.pts, picture.time_base = times[i], Fraction(1, 1000)
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode(None))
+    return path
 
 
-@pytest.mark.parametrize("fps", [0.5, 10.0, 12.5, 24000 / 1001, 25.0, 30000 / 1001, 60.0, 240.0])
-def test_a_written_video_has_the_rate_and_every_frame(tmp_path, fps):
-    file = write(tmp_path / "out.mp4", scenery(7), fps=fps)
-    frames = list(file)
-    assert len(frames) == file.count == 7
-    assert file.fps == pytest.approx(fps, rel=1e-9)
-    np.testing.assert_allclose([frame.seconds for frame in frames], np.arange(7) / fps, rtol=1e-9)
+UNEVEN = np.cumsum(np.random.default_rng(0).choice([5, 40, 90, 300], 50)).tolist()
+OPEN_GOP = {"x264-params": "keyint=10:open-gop=1:bframes=3"}
+STORED = {
+    "one group.mp4": ("libx264", {}),
+    "groups.mp4": ("libx264", {"g": "12", "bf": "3"}),
+    "open.mkv": ("libx264", OPEN_GOP),
+    "open.ts": ("libx264", OPEN_GOP),
+    "refresh.mp4": ("libx264", {"x264-params": "keyint=10:intra-refresh=1:bframes=0"}),
+    "uneven.mp4": ("libx264", {"g": "12", "times": UNEVEN}),
+    "uneven.mkv": ("libx264", {"g": "12", "times": UNEVEN}),
+    "mpeg2.mpg": ("mpeg2video", {"g": "10", "bf": "2"}),
+    "mpeg2.ts": ("mpeg2video", {"g": "10", "bf": "2"}),
+    "mpeg4.avi": ("mpeg4", {"g": "10"}),
+    "nut.nut": ("libx264", {"g": "12"}),
+    "intra.mkv": ("ffv1", {}),
+    "reordered.avi": ("libx264", {"g": "12"}),
+    "bare.h264": ("libx264", {"g": "12"}),
+    "moving.gif": ("gif", {"pix_fmt": "rgb8"}),
+}
+NOT_SOUGHT = {"reordered.avi", "bare.h264", "moving.gif"}
 
 
-@settings(max_examples=12, deadline=None)
-@given(height=st.integers(1, 70), width=st.integers(1, 70))
-def test_odd_sizes_grow_to_even(tmp_path_factory, height, width):
-    folder = tmp_path_factory.mktemp("odd")
-    rgb = np.full((height, width, 3), 90, np.uint8)
-    file = write(folder / "out.mp4", [rgb] * 2)
-    assert file.size == (height + height % 2, width + width % 2)
-    assert all(difference(frame.rgb, np.full((*file.size, 3), 90)) < 4 for frame in file)
-
-
-def test_colours_survive(tmp_path):
-    file = write(tmp_path / "out.mp4", [quadrants()] * 2, crf=10)
-    corners = next(iter(file)).rgb[4::24, 8::48].astype(int)
-    expected = quadrants()[4::24, 8::48]
-    assert np.abs(corners - expected).max() <= 6
-
-
-def test_uneven_times_survive(tmp_path):
-    times = [0.0, 0.04, 0.5, 0.51, 2.0]
-    with VideoWriter(tmp_path / "out.mp4") as writer:
-        for rgb, seconds in zip(scenery(5), times, strict=True):
-            writer.write(rgb, seconds)
-    file = VideoFile(tmp_path / "out.mp4")
-    np.testing.assert_allclose([frame.seconds for frame in file], times, atol=1e-4)
-    assert file.fps == pytest.approx(5 / 2.04, rel=0.01), "the last frame lasts as long as the first"
+@pytest.mark.parametrize("name", STORED)
+def test_any_frame_is_that_of_reading_all(tmp_path, monkeypatch, caplog, name):
+    codec, options = STORED[name]
+    file = VideoFile(stored(tmp_path / name, codec, **options))
+    whole = list(file)
+    assert [frame.index for frame in whole] == list(range(50))
+    assert file.seekable == (name not in NOT_SOUGHT)
+    assert file.exact_count() == 50
+    monkeypatch.setattr(spans, "_HELD_BYTES", 48 * 64 * 3 * 9)
+    for start, stop, step in ((None, None, -1), (1, 4, 1), (11, 14, 1), (49, None, 1), (5, 45, 7), (33, 2, -5)):
+        expected, got = whole[start:stop:step], list(file.frames(start, stop, step))
+        assert [frame.index for frame in got] == [frame.index for frame in expected]
+        assert [frame.seconds for frame in got] == [frame.seconds for frame in expected]
+        for a, b in zip(got, expected, strict=True):
+            np.testing.assert_array_equal(a.rgb, b.rgb)
     assert not file.partial
+    assert ("cannot be sought" in caplog.text) == (name in NOT_SOUGHT)
 
 
-def test_times_that_do_not_rise_still_give_every_frame(tmp_path):
-    with VideoWriter(tmp_path / "out.mp4") as writer:
-        for rgb in scenery(4):
-            writer.write(rgb, 0.0)
-    assert len(list(VideoFile(tmp_path / "out.mp4"))) == 4
+def test_a_turned_video_is_read_backwards_upright(tmp_path):
+    file = VideoFile(set_matrix(encode(tmp_path / "phone.mp4", scenery(30)), QUARTER_TURN_CLOCKWISE))
+    whole = [frame.rgb for frame in file]
+    np.testing.assert_array_equal([frame.rgb for frame in file.frames(step=-1)], whole[::-1])
+    assert whole[0].shape == (64, 48, 3)
 
 
-def test_a_smaller_factor_gives_a_better_and_larger_file(tmp_path):
-    frames = scenery(5)
-    fine, coarse = write(tmp_path / "fine.mp4", frames, crf=5), write(tmp_path / "coarse.mp4", frames, crf=45)
-    assert fine.path.stat().st_size > 3 * coarse.path.stat().st_size
-    assert difference(next(iter(fine)).rgb, frames[0]) < difference(next(iter(coarse)).rgb, frames[0])
+def test_few_frames_are_held_while_reading_backwards(tmp_path, monkeypatch):
+    monkeypatch.setattr(spans, "_HELD_BYTES", 48 * 64 * 3 * 10)
+    file = VideoFile(encode(tmp_path / "clip.mp4", scenery(120)))
+    living: weakref.WeakValueDictionary[int, np.ndarray] = weakref.WeakValueDictionary()
+    most = 0
+    for frame in file.frames(step=-1):
+        living[frame.index] = frame.rgb
+        del frame
+        gc.collect()
+        most = max(most, len(living))
+    assert most <= 10
 
 
-def test_without_x264_the_video_is_mpeg4(tmp_path, monkeypatch):
-    monkeypatch.setattr(av, "codecs_available", {"mpeg4"})
-    file = write(tmp_path / "out.mp4", scenery(5), fps=30000 / 1001)
-    with av.open(str(file.path)) as container:
-        assert container.streams.video[0].codec_context.name == "mpeg4"
-    assert len(list(file)) == 5
-    assert file.fps == pytest.approx(30000 / 1001)
+def test_a_start_beyond_the_end_is_told(tmp_path):
+    file = VideoFile(encode(tmp_path / "clip.mp4", scenery(5)))
+    with pytest.raises(UsageError, match=r"clip\.mp4 has no frame 5: it has 5, numbered from 0"):
+        file.frames(5)
+    bare = VideoFile(stored(tmp_path / "bare.h264", "libx264"))
+    with pytest.raises(UsageError, match="no frame 70"):
+        list(bare.frames(70))
 
 
-def test_an_exception_leaves_the_old_file_and_nothing_beside_it(tmp_path):
-    old = tmp_path / "out.mp4"
-    old.write_bytes(b"old")
-
-    def one_frame():
-        yield scenery(1)[0]
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        write(old, one_frame())
-    assert old.read_bytes() == b"old"
-    assert os.listdir(tmp_path) == ["out.mp4"]
-
-
-def test_the_name_is_taken_only_at_the_end(tmp_path):
-    with VideoWriter(tmp_path / "out.mp4") as writer:
-        writer.write(scenery(1)[0])
-        assert not (tmp_path / "out.mp4").exists()
-    assert os.listdir(tmp_path) == ["out.mp4"]
+def test_a_damaged_frame_keeps_its_number(tmp_path):
+    path = stored(tmp_path / "clip.mkv", "ffv1", g="1")
+    with av.open(str(path)) as container:
+        packet = [p for p in container.demux(video=0) if p.size][20]
+    content = bytearray(path.read_bytes())
+    assert content.count(bytes(packet)) == 1
+    place = content.index(bytes(packet))
+    content[place : place + packet.size] = b"\xff" * packet.size
+    path.write_bytes(content)
+    file = VideoFile(path)
+    expected = [i for i in range(50) if i != 20]
+    assert [frame.index for frame in file] == expected
+    assert file.skipped == 1
+    assert [frame.index for frame in file.frames(step=-1)] == expected[::-1]
+    whole = {frame.index: frame.rgb for frame in file}
+    for frame in file.frames(19, 23):
+        np.testing.assert_array_equal(frame.rgb, whole[frame.index])
 
 
-def test_no_frame_no_file(tmp_path):
-    with VideoWriter(tmp_path / "out.mp4") as writer:
-        pass
-    assert writer.frames == 0
-    assert os.listdir(tmp_path) == []
+def test_half_a_file_is_read_backwards_as_far_as_it_goes(tmp_path):
+    whole = encode(tmp_path / "whole.mp4", scenery(60), movflags="faststart").read_bytes()
+    (tmp_path / "half.mp4").write_bytes(whole[: len(whole) * 6 // 10])
+    file = VideoFile(tmp_path / "half.mp4")
+    forwards = {frame.index: frame.rgb for frame in file}
+    backwards = list(file.frames(step=-1))
+    assert file.partial
+    assert [frame.index for frame in backwards] == sorted(forwards, reverse=True)
+    assert all(np.array_equal(frame.rgb, forwards[frame.index]) for frame in backwards)
 
 
-def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
-    old = tmp_path / "out.mp4"
-    old.write_bytes(b"old")
-
-    def full(*_):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr("selfvos.storage.os.fsync", full)
-    with pytest.raises(OutOfSpace, match="disk full"), VideoWriter(old) as writer:
-        writer.write(scenery(1)[0])
-    assert old.read_bytes() == b"old"
-    assert os.listdir(tmp_path) == ["out.mp4"]
+def retimed(path: Path, shift: Callable[[int], int]) -> Path:
+    """Write a stream of 30 frames whose times are shifted by so many ticks of 1/90000 s from each number on."""
+    part = encode(path.with_name("part.ts"), scenery(30), codec="mpeg2video")
+    with av.open(str(part)) as source, av.open(str(path), "w", format="mpegts") as container:
+        stream = container.add_stream_from_template(source.streams.video[0])
+        for number, packet in enumerate(p for p in source.demux(video=0) if p.size):
+            packet.stream = stream
+            packet.pts, packet.dts = (packet.pts or 0) + shift(number), (packet.dts or 0) + shift(number)
+            container.mux(packet)
+    return path
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
-def test_a_disk_that_fills_while_encoding_is_told_as_such(tmp_path, monkeypatch):
-    really_open = av.open
-    monkeypatch.setattr(av, "open", lambda _, *args, **kw: really_open("/dev/full", *args, **kw))
-    with pytest.raises(OutOfSpace, match=r"out\.mp4"):
-        write(tmp_path / "out.mp4", scenery(40, 144, 192))
-    assert os.listdir(tmp_path) == []
+def test_a_clock_that_jumps_by_hours_is_not_believed(tmp_path):
+    file = VideoFile(retimed(tmp_path / "jump.ts", lambda number: 5 * 3600 * 90_000 * (number >= 12)))
+    times = [frame.seconds for frame in file]
+    assert len(times) >= 28
+    np.testing.assert_allclose(np.diff(times), 1 / 25, atol=1e-6)
+    assert [frame.seconds for frame in file.frames(step=-1)] == times[::-1]
 
 
-def test_frames_of_another_size_are_refused(tmp_path):
-    with pytest.raises(DataError, match="32x32, the video is 48x64"):
-        write(tmp_path / "out.mp4", [scenery(1)[0], np.zeros((32, 32, 3), np.uint8)])
+def test_a_preview_picture_before_the_video_is_not_the_video(tmp_path):
+    with av.open(str(tmp_path / "camera.mp4"), "w") as container:
+        preview, stream = container.add_stream("mjpeg", rate=25), container.add_stream("libx264", rate=25)
+        preview.height, preview.width, preview.pix_fmt = 16, 16, "yuvj420p"
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
+        small = av.VideoFrame.from_ndarray(np.zeros((16, 16, 3), np.uint8), format="rgb24")
+        container.mux([*preview.encode(small.reformat(format="yuvj420p")), *preview.encode(None)])
+        for rgb in scenery(6):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(rgb, format="rgb24")))
+        container.mux(stream.encode(None))
+    file = VideoFile(tmp_path / "camera.mp4")
+    assert file.size == (48, 64)
+    assert len(list(file)) == file.exact_count() == 6
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"fps": 0.0}, {"fps": -1.0}, {"fps": float("nan")}, {"fps": 1e9}, {"crf": 0}, {"crf": 52}]
-)
-def test_settings_out_of_range_are_refused(tmp_path, wrong):
-    with pytest.raises(UsageError, match=next(iter(wrong))):
-        VideoWriter(tmp_path / "out.mp4", **wrong)
+def test_the_shape_of_pixels_and_sound_are_told(tmp_path):
+    with av.open(str(tmp_path / "tv.mp4"), "w") as container:
+        stream, sound = container.add_stream("libx264", rate=25), container.add_stream("aac", rate=44100)
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = Fraction(64, 45)
+        silence = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        silence.sample_rate = 44100
+        for rgb in scenery(3):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(rgb, format="rgb24")))
+        container.mux([*stream.encode(None), *sound.encode(silence), *sound.encode(None)])
+    file = VideoFile(tmp_path / "tv.mp4")
+    assert file.pixel_aspect == Fraction(64, 45)
+    assert file.sound == tmp_path / "tv.mp4"
+    assert VideoFile(set_matrix(tmp_path / "tv.mp4", QUARTER_TURN_CLOCKWISE)).pixel_aspect == Fraction(45, 64)
+    plain = VideoFile(encode(tmp_path / "plain.mp4", scenery(2)))
+    assert (plain.pixel_aspect, plain.sound) == (1, None)
+
+
+@pytest.mark.parametrize("curve", [16, 18], ids=["pq", "hlg"])
+def test_high_dynamic_range_is_shown_as_ordinary_rgb(tmp_path, curve):
+    # What is stored: grey steps from black to full range, of which most lies beyond paper-white.
+    steps = np.kron(np.linspace(0, 65535, 8), np.ones(8))
+    grey = np.repeat(np.tile(steps, (32, 1))[..., None], 3, axis=2).astype(np.uint16)
+    with av.open(str(tmp_path / "hdr.mkv"), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 32, 64, "yuv420p10le"
+        context = stream.codec_context
+        context.color_trc, context.color_primaries, context.colorspace, context.color_range = curve, 9, 9, 1
+        picture = av.VideoFrame.from_ndarray(grey, format="rgb48le")
+        picture = picture.reformat(format="yuv420p10le", dst_colorspace=Colorspace.BT2020)
+        picture.color_trc, picture.color_primaries = curve, 9
+        container.mux([*stream.encode(picture), *stream.encode(None)])
+    shown = next(iter(VideoFile(tmp_path / "hdr.mkv"))).rgb[16, 4::8].astype(int)
+    assert np.abs(shown - shown[:, :1]).max() <= 6, "grey stays grey"
+    levels = shown[:, 1]
+    assert levels[0] <= 2
+    assert (np.diff(levels) > 0).all()
+    assert levels[-1] <= 255
+    # Half the range is 92 nits in PQ, and a fourth of the light in HLG: a middle grey either way.
+    assert 120 < np.interp(3.5, np.arange(8), levels) < 215
+
+
+def test_transparency_is_dropped(tmp_path):
+    rgba = np.dstack([quadrants(), np.full((32, 64), 255, np.uint8)])
+    with av.open(str(tmp_path / "alpha.mov"), "w") as container:
+        stream = container.add_stream("qtrle", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 32, 64, "argb"
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(rgba, format="rgba").reformat(format="argb")))
+        container.mux(stream.encode(None))
+    np.testing.assert_array_equal(next(iter(VideoFile(tmp_path / "alpha.mov"))).rgb, quadrants())
 
 
 def test_no_false_alarm_on_real_videos(shared_data):

@@ -99,9 +99,3 @@ def test_without_frames_masks_are_drawn_on_grey(benchmark, root):
     truth = root / "Annotations" / "480p"
     (picture,) = take_pictures(benchmark, {"mine": truth}, {"mine": scores}, [(1, 2)])
     np.testing.assert_allclose(pixels(picture.views[0])[5, 5], (96, 96, 96), atol=6)
-
-
-def test_points_have_no_masks_to_draw(benchmark, root, monkeypatch):
-    monkeypatch.setattr(benchmark, "task", "points", raising=False)
-    scores = report(benchmark, [0.5] * 4)
-    assert take_pictures(benchmark, {"mine": root}, {"mine": scores}, [(0, 0)]) == ()

@@ -11,6 +11,7 @@ from selfvos.errors import DataError, MaskMismatch
 from selfvos.evaluation.metrics import boundary_accuracy, region_similarity
 from selfvos.evaluation.protocols import score_results
 from selfvos.evaluation.report import summarise
+from selfvos.types import Watching
 
 VIDEOS = ("one", "two")
 FRAMES = 5
@@ -93,7 +94,7 @@ def test_2016_merges_the_ids_of_results(root, results):
 
 def test_progress_is_told(benchmark, results):
     told = []
-    score_results(benchmark, results, workers=2, progress=lambda done, total: told.append((done, total)))
+    score_results(benchmark, results, workers=2, watch=Watching(lambda _, done, total: told.append((done, total))))
     assert told == [(i, 6) for i in range(1, 7)]
 
 

@@ -2,20 +2,21 @@ import csv
 import json
 import re
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 from PIL import Image
 
 from selfvos import api, cli
+from selfvos.data.benchmarks.base import Benchmark
 from selfvos.data.mask_png import read_mask
-from selfvos.errors import Interrupted, UsageError
+from selfvos.errors import Stopped, UsageError
 from selfvos.experiments import planning, runs
 from selfvos.experiments.ablate import ablate
 from selfvos.experiments.compare import Budget
 from selfvos.experiments.tables import TABLES, Table, Variant
 from selfvos.settings import from_dict, override
 from selfvos.training.settings import TrainConfig
+from selfvos.types import Watching
 
 TRAIN = (
     *("model.last_stage=3", "model.mask_path=slim", "model.key_channels=16", "clips.crop_px=64"),
@@ -47,14 +48,13 @@ def done(root, budget, tmp_path_factory):
     """The table above, broken off while training and again while tracking: where it lies, what was found and told."""
     out, cuts, seen = tmp_path_factory.mktemp("ablation"), [("M=3: joint", 1), ("M=3: square3", 3)], []
 
-    def watch(what, amount, _):
-        if cuts and (what, amount) == cuts[0]:
-            raise Interrupted("no more", 15)
+    def told(what, amount, _, **facts):
         seen.append((what, amount))
 
+    watch = Watching(told, lambda: bool(cuts) and seen[-1] == cuts[0])
     asked = planning.plan(TABLE, out, budget)
     while cuts:
-        with pytest.raises(Interrupted, match="call the same command again"):
+        with pytest.raises(Stopped, match=r"M=3 is not finished; call the same command again"):
             ablate(asked, "folder", root=root, out=out, watch=watch)
         cuts.pop(0)
     return out, ablate(asked, "folder", root=root, out=out, watch=watch), seen
@@ -72,7 +72,8 @@ def test_rows_share_a_warmup_and_nothing_is_done_twice(done):
 
 def test_a_row_learns_what_it_would_alone(done, budget, tmp_path):
     config = json.loads((done[0] / "runs" / "M=3" / "settings.json").read_text())
-    api.train(from_dict(TrainConfig, config), videos=budget.videos, out=tmp_path, cache=budget.cache)
+    training = from_dict(TrainConfig, config)
+    api.train(training, videos=api.open_video_cache(budget.videos, training, cache=budget.cache), out=tmp_path)
     weights = [folder / "weights.safetensors" for folder in (tmp_path, done[0] / "runs" / "M=3")]
     assert weights[0].read_bytes() == weights[1].read_bytes()
 
@@ -156,13 +157,22 @@ def test_a_benchmark_without_scores_is_refused_before_anything_is_trained(asked_
         asked_nothing("jhmdb-crw")
 
 
+class Bare(Benchmark):
+    """A benchmark without any video."""
+
+    videos = ()
+
+    def read_result(self, path):
+        raise AssertionError(path)
+
+
 @pytest.fixture
 def asked_nothing(budget, tmp_path, monkeypatch):
     """Ask for the table on a benchmark of some kind, without any data."""
 
     def ask(name):
-        kind = {"davis-2017-test-dev": (False, "objects"), "jhmdb-crw": (True, "points")}[name]
-        bare = SimpleNamespace(scored_here=kind[0], task=kind[1])
+        bare = Bare()
+        bare.archive_prefix, bare.task = {"davis-2017-test-dev": ("", "masks"), "jhmdb-crw": (None, "points")}[name]
         monkeypatch.setattr(runs.BENCHMARKS, "get", lambda _: lambda _: bare)
         ablate(planning.plan(TABLE, tmp_path, budget), name, root=tmp_path, out=tmp_path)
 
@@ -188,7 +198,8 @@ def test_a_dry_run_says_what_would_be_done_and_how_long(root, budget, tmp_path, 
     assert re.match(
         r"M=2: train 2 steps and 2 rounds of pseudo masks from warmup-\w+, track 14 frames, about", lines[1]
     )
-    assert lines[-1].startswith("in all about")
+    assert lines[-2].startswith("in all about")
+    assert lines[-1].startswith("Times are rough: scaled by pixels and clips from trials on pictures of 64 pixels")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -11,6 +11,7 @@ from selfvos.errors import Diverged, UsageError
 from selfvos.experiments import compare as experiment
 from selfvos.experiments import runs
 from selfvos.experiments.systems import parse
+from selfvos.types import Watching
 
 TRAIN = (
     *("model.last_stage=3", "model.mask_path=slim", "model.key_channels=16", "clips.crop_px=64"),
@@ -30,7 +31,12 @@ def done(root, budget, tmp_path_factory):
     out = tmp_path_factory.mktemp("comparison")
     seen = []
     outcome = experiment.compare(
-        [parse(text) for text in ROWS], "folder", root=root, out=out, budget=budget, watch=lambda *a: seen.append(a)
+        [parse(text) for text in ROWS],
+        "folder",
+        root=root,
+        out=out,
+        budget=budget,
+        watch=Watching(lambda *a: seen.append(a)),
     )
     return out, outcome, seen
 

@@ -1,4 +1,53 @@
-from selfvos.models.old_notes import nested_track
+import importlib.resources
+import json
+from pathlib import Path
+
+from safetensors.torch import load_file, save_file
+
+from selfvos.models.old_notes import nested_track, read_version_1
+from selfvos.models.segmenter import Segmenter, SegmenterConfig
+from selfvos.models.weights import WeightsNotes, digest, load_weights, save_weights
+
+SHIPPED = {
+    "recipe": {"true_masks": "", "seed": 32, "track": {"feature": "layer2+layer3", "rounds": 1}},
+    "steps": 3553,
+    "track": {
+        "feature": "layer2+layer3",
+        "whiten": {"shrinkage": 0.03, "channels": 192},
+        "rounds": 1,
+        "stretch": True,
+        "snap_px": 12,
+        "label_scale": 4,
+        "remember": "changes",
+        "match": {"radius_cells": 18.0, "top_k": 6, "temperature": 0.14},
+    },
+    "pieces": ["1500 steps of dul at 192 px"],
+}
+"""Notes of the weights that shipped with version 1; of their recipe, some."""
+
+
+def test_the_weights_that_shipped_say_the_same_in_new_words():
+    found = read_version_1(SHIPPED)
+    now = load_weights(Path(str(importlib.resources.files("selfvos.models") / "assets" / "default.safetensors")))[1]
+    assert found.track == now.notes.track == now.notes.quality["best"].track | {"match": now.notes.track["match"]}
+    assert (found.steps, found.supervision, found.pieces[0]) == (now.notes.steps, "none", now.notes.pieces[0])
+    assert now.digest == "744f310ff5358d9485e5d35f3f30c68b2a174a9cac15f3d80620c54902e73ade"
+
+
+def test_a_folder_of_true_masks_in_the_recipe_meant_supervision():
+    assert read_version_1({"recipe": {"true_masks": "DAVIS/Annotations"}}).supervision == "true masks"
+    assert read_version_1({"format": "crw", "untrained": ["key"]}) == WeightsNotes(format="crw", untrained=("key",))
+
+
+def test_a_file_of_version_1_is_read(tmp_path):
+    model = Segmenter(SegmenterConfig(backbone="lab-patches", mask_path="none"))
+    path = tmp_path / "old.safetensors"
+    save_weights(path, model)
+    tensors = load_file(path)
+    header = {"format": 1, "digest": digest(tensors), "segmenter": {"backbone": "lab-patches", "mask_path": "none"}}
+    notes = {"track": {"feature": "patch", "rounds": 0}}
+    save_file(tensors, path, metadata={"selfvos": json.dumps({**header, "notes": notes})})
+    assert load_weights(path)[0].notes == WeightsNotes(track={"feature": {"stage": "patch"}, "refine": {"rounds": 0}})
 
 
 def test_every_flat_setting_has_its_place():

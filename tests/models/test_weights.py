@@ -2,12 +2,11 @@ import json
 
 import pytest
 import torch
-from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from selfvos.errors import UsageError, WeightsMismatch
 from selfvos.models.segmenter import Segmenter, SegmenterConfig
-from selfvos.models.weights import digest, load_into, load_weights, save_weights
+from selfvos.models.weights import WeightsNotes, digest, load_into, load_weights, save_weights
 
 TINY = SegmenterConfig(backbone="resnet18", last_stage=3, mask_path="none", key_channels=8)
 
@@ -19,11 +18,11 @@ def model():
 
 
 def test_round_trip_keeps_every_bit_and_the_notes(model, tmp_path):
-    mark = save_weights(tmp_path / "w.safetensors", model, notes={"track": {"refine": {"rounds": 0}}})
+    mark = save_weights(tmp_path / "w.safetensors", model, notes=WeightsNotes(track={"refine": {"rounds": 0}}))
     loaded, card = load_weights(tmp_path / "w.safetensors")
     assert card.digest == mark == digest(loaded.state_dict())
     assert card.settings == TINY
-    assert loaded.notes == {"track": {"refine": {"rounds": 0}}}
+    assert loaded.notes == WeightsNotes(track={"refine": {"rounds": 0}})
     assert not loaded.training
 
 
@@ -87,12 +86,3 @@ def test_settings_in_the_file_that_do_not_fit_its_tensors_are_refused(model, tmp
     save_file(load_file(path), path, metadata={"selfvos": json.dumps(header)})
     with pytest.raises(WeightsMismatch, match="another architecture"):
         load_weights(path)
-
-
-def test_weights_of_version_1_say_how_to_track_in_the_words_of_this_one(model, tmp_path):
-    path = tmp_path / "old.safetensors"
-    save_weights(path, model, notes={"track": {"feature": "layer3", "rounds": 0}})
-    with safe_open(path, framework="pt") as file:
-        header = {**json.loads(file.metadata()["selfvos"]), "format": 1}
-    save_file(load_file(path), path, metadata={"selfvos": json.dumps(header)})
-    assert load_weights(path)[0].notes == {"track": {"feature": {"stage": "layer3"}, "refine": {"rounds": 0}}}

@@ -21,6 +21,16 @@ def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
+def test_what_all_clips_give_is_that_of_the_authors_public_code():
+    """What the authors' public code gives for two clips: sparsity, and the code rebuilt from both."""
+    generator = seeded()
+    reference, target = (torch.randn(2, 6, 8, 8, generator=generator) for _ in range(2))
+    code = torch.randn(2, 5, 8, 8, generator=generator)
+    affinity = batch_affinity(target, reference, temperature=1.0)
+    assert sparsity_loss(affinity, 2).item() == pytest.approx(0.500058, rel=2e-6)
+    assert rebuild_from_all(affinity, code).square().sum().item() == pytest.approx(148.8985, rel=2e-6)
+
+
 def test_one_or_two_channels_are_dropped_as_often_as_asked():
     generator = seeded()
     drawn = [tuple(draw_kept_channels(generator, drop_probability=0.7).tolist()) for _ in range(3000)]

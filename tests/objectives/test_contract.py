@@ -54,8 +54,7 @@ def test_the_generator_alone_decides(name, segmenter, clip):
     first = score(objective, segmenter, clip, seed=1).total
     torch.rand(1)  # the global generator must not matter
     assert torch.equal(first, score(objective, segmenter, clip, seed=1).total)
-    others = {score(objective, segmenter, clip, seed=seed).total.item() for seed in range(2, 8)}
-    assert len(others | {first.item()}) > 1
+    assert any(score(objective, segmenter, clip, seed=seed).total != first for seed in range(2, 8))
 
 
 @pytest.mark.parametrize("name", WITHOUT_MASKS)

@@ -21,6 +21,17 @@ def build(**settings) -> CRW:
         return CRW(CRWConfig(**settings))
 
 
+@pytest.mark.parametrize(
+    ("frames", "temperature", "published"),
+    [(4, 0.05, 2.618700), (4, 0.07, 2.238912), (3, 0.05, 2.503961), (6, 0.05, 3.632299)],
+)
+def test_the_loss_is_that_of_the_authors_public_code(frames, temperature, published):
+    """What the authors' public code gives for these nodes, without edge dropout."""
+    nodes = functional.normalize(torch.randn(2, frames, 9, 8, generator=seeded()), dim=-1)
+    loss = cycle_loss(nodes, temperature=temperature, edge_dropout=0.0, generator=seeded())
+    assert loss.item() == pytest.approx(published, rel=2e-6)
+
+
 def test_walkers_come_home_through_permuted_nodes():
     orders = torch.stack([torch.randperm(9, generator=seeded(t)) for t in range(4)])
     nodes = torch.eye(9)[orders][None]

@@ -48,6 +48,22 @@ def train(objective: DINO, segmenter, clip: Clip, steps: range) -> None:
         objective.after_step(segmenter)
 
 
+def test_loss_and_centre_are_those_of_the_authors_public_code(segmenter):
+    """What the authors' public code gives for five views of three images, two of which the teacher sees."""
+    generator = seeded()
+    student, teacher = torch.randn(15, 16, generator=generator), torch.randn(6, 16, generator=generator)
+    centre = 0.3 * torch.randn(1, 16, generator=generator)
+    loss = distillation_loss(
+        student.view(5, 3, 16), teacher.view(2, 3, 16), centre[0], student_temperature=0.1, teacher_temperature=0.05
+    )
+    assert loss.item() == pytest.approx(13.867256, rel=2e-6)
+    objective = build(segmenter, centre_momentum=0.9)
+    objective.centre.copy_(centre[0])
+    objective._answer = teacher.mean(dim=0)
+    objective.after_step(segmenter)
+    assert objective.centre.sum().item() == pytest.approx(0.587296, rel=2e-6)
+
+
 def test_the_loss_by_hand():
     student = torch.tensor([[[1.0, 0.0]], [[0.0, 2.0]], [[0.0, 0.0]]])
     teacher = torch.tensor([[[1.0, 0.0]], [[0.0, 0.0]]])

@@ -7,7 +7,8 @@ from torch.nn import functional
 from selfvos.errors import UsageError
 from selfvos.objectives.base import EncodedClip
 from selfvos.objectives.dul import DUL, DULConfig, pseudo_labels, temporal_loss
-from selfvos.ops.warp import Transform, TransformConfig, sample_transform, warp
+from selfvos.ops.contrast import gather_points, info_nce
+from selfvos.ops.warp import Transform, TransformConfig, sample_transform, warp, warp_unit
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -16,6 +17,28 @@ def seeded(seed: int = 0) -> torch.Generator:
 
 def unit(*shape: int, dim: int) -> torch.Tensor:
     return functional.normalize(torch.randn(*shape, generator=seeded(7)), dim=dim)
+
+
+def lattice(rows: tuple[int, ...], columns: tuple[int, ...]) -> torch.Tensor:
+    return torch.cartesian_prod(torch.tensor(rows), torch.tensor(columns)).expand(2, -1, -1)
+
+
+def test_both_terms_are_those_of_the_authors_public_code():
+    """What the authors' public code gives for two views of two clips, flipped, scaled and moved by nearest cells."""
+    views = functional.normalize(torch.randn(2, 6, 8, 8, 8, generator=seeded()), dim=2)
+    first, second = views[:, :3], views[:, 3:]
+    moves = [[1.0, -1.0], [0.7, 0.55], [0.2, -0.3], [-0.25, 0.4]]
+    transform = Transform(*(torch.tensor(move) for move in moves))
+    anchors = gather_points(first[:, 0], lattice((1, 3, 5, 7), (0, 2, 4, 6)))
+    later = warp(first[:, 1:].flatten(1, 2), transform, mode="nearest").unflatten(1, (2, -1))
+    temporal = temporal_loss(anchors, later, pseudo_labels(anchors, second[:, 1:]), temperature=0.05)
+    points = lattice((2, 6), (1, 5))
+    seen = warp_unit(first[:, 0], transform, mode="nearest")
+    reference = info_nce(gather_points(seen, points), gather_points(second[:, 0], points), temperature=0.05)
+    assert temporal.item() == pytest.approx(14.403369, rel=2e-6)
+    assert reference.item() == pytest.approx(7.389486, rel=2e-6)
+    total = temporal + DULConfig().reference_weight * reference
+    assert total.item() == pytest.approx(15.142318, rel=2e-6)
 
 
 def test_labels_are_the_nearest_anchors_of_the_own_clip():

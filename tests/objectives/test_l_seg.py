@@ -1,5 +1,6 @@
 import math
 from copy import deepcopy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -31,6 +32,19 @@ def squares(b=1, t=3):
 def model():
     torch.manual_seed(0)
     return Segmenter(SegmenterConfig(backbone="resnet18", last_stage=3, mask_path="slim", key_channels=16))
+
+
+def test_the_loss_is_that_of_the_authors_public_code_but_for_its_clamp():
+    """The authors' public code keeps probabilities within 1e-7 of 0 and 1, which gives 3.461093; ours needs none."""
+    generator = torch.Generator().manual_seed(0)
+    logits = 3 * torch.randn(2, 2, 6, 6, generator=generator)
+    labels = torch.randint(3, (2, 6, 6), generator=generator)
+    loss = segmentation_loss(logits, labels, torch.ones(2, 2, dtype=torch.bool))
+    assert loss.item() == pytest.approx(3.461081, rel=2e-6)
+    objects = logits.sigmoid()
+    clamped = torch.cat([(1 - objects).prod(dim=1, keepdim=True), objects], dim=1).clamp(1e-7, 1 - 1e-7)
+    as_published = torch.nn.functional.cross_entropy(clamped.logit(), labels)
+    assert as_published.item() == pytest.approx(3.461093, rel=2e-6)
 
 
 def test_sure_and_right_costs_nothing_and_sure_and_wrong_a_lot():
@@ -73,22 +87,52 @@ def test_gradient_reaches_encoder_v_and_d(model):
     assert "encoder.key_head.3.weight" in reached
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {},
-        {"rounds": 2},
-        {"frames": 2},
-        {"objects": 1},
-        {"top_k": 3},
-        {"feature": "layer3"},
-        {"feature": "layer2+layer3", "whiten": WhitenConfig(channels=12)},
-    ],
-)
-def test_settings(model, settings):
-    terms = LSeg(LSegConfig(**settings))(EncodedClip(one_clip(squares(b=2)), model), NONE)
-    assert torch.isfinite(terms.total)
-    torch.testing.assert_close(terms.total.detach(), terms.parts["l_seg"])
+def test_what_is_left_out_does_not_count(model):
+    """Fewer frames are a shorter clip, fewer objects a clip without the others, and k that reaches all is all."""
+    still = deepcopy(model).eval()
+
+    def loss(masks, **settings):
+        terms = LSeg(LSegConfig(**settings))(EncodedClip(one_clip(masks), still), NONE)
+        torch.testing.assert_close(terms.total.detach(), terms.parts["l_seg"])
+        return terms.total.item()
+
+    whole, alone = squares(b=2), squares(b=2).where(squares(b=2) == 1, 0)
+    assert loss(whole, objects=1) == pytest.approx(loss(alone, objects=1), rel=1e-6)
+    assert loss(alone) == pytest.approx(loss(alone, objects=1), rel=1e-4)
+    assert loss(whole) != pytest.approx(loss(alone), rel=1e-3)
+    late = whole.clone()
+    late[:, 2] = late[:, 2].flip(-1)
+    assert loss(late, frames=2) == loss(whole, frames=2)
+    assert loss(late) != pytest.approx(loss(whole), rel=1e-3)
+    assert loss(whole, top_k=2 * 4 * 4) == pytest.approx(loss(whole), rel=1e-5)
+    assert loss(whole, top_k=1) != pytest.approx(loss(whole), rel=1e-3)
+
+
+@pytest.mark.parametrize("feature", ["layer3", "layer2+layer3"])
+def test_stages_are_matched_and_whitened(model, feature):
+    """Each choice of what is matched is another read-out, and so another loss that learns."""
+    config = LSegConfig(feature=feature)
+    losses = [
+        LSeg(each)(EncodedClip(one_clip(squares(b=2)), model), NONE).total
+        for each in (config, replace(config, whiten=WhitenConfig(channels=12)), LSegConfig())
+    ]
+    assert len({loss.item() for loss in losses}) == 3
+    assert all(loss.isfinite() and loss.requires_grad for loss in losses)
+
+
+@pytest.mark.parametrize("rounds", [1, 2])
+def test_every_round_is_scored(model, rounds, monkeypatch):
+    """The total is the mean of what `segmentation_loss` says after each round of both predicted frames."""
+    said = []
+
+    def spy(*arguments):
+        said.append(segmentation_loss(*arguments))
+        return said[-1]
+
+    monkeypatch.setattr("selfvos.objectives.l_seg.segmentation_loss", spy)
+    total = LSeg(LSegConfig(rounds=rounds))(EncodedClip(one_clip(squares()), model), NONE).total
+    assert len(said) == 2 * rounds
+    torch.testing.assert_close(total, torch.stack(said).mean())
 
 
 def test_a_batch_without_any_object_gives_zero_and_still_a_gradient(model):

@@ -2,12 +2,13 @@ import math
 
 import pytest
 import torch
+from torch.nn import functional
 
 from selfvos.errors import UsageError
 from selfvos.objectives.base import EncodedClip
 from selfvos.objectives.mug import MuG, MuGConfig, border_saliency, fit_affine, frame_loss, long_loss, short_loss
 from selfvos.ops.contrast import grid_points
-from selfvos.ops.cycles import affine_matrix, cell_positions, move
+from selfvos.ops.cycles import affine_matrix, cell_positions, frame_affinity, move
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -117,7 +118,13 @@ def test_three_plain_frames_are_encoded_and_both_heads_learn(segmenter, clip):
 
 def test_two_frames_are_enough(segmenter, clip):
     pair = type(clip)(frames=clip.frames[:, :2], index=clip.index[:, :2])
-    assert MuG(MuGConfig())(EncodedClip(pair, segmenter), seeded()).total.isfinite()
+    terms = MuG(MuGConfig())(EncodedClip(pair, segmenter), seeded())
+    first, second = (functional.normalize(segmenter.encode_frame(pair.frames[:, t]).base, dim=1) for t in range(2))
+    either_way = [
+        long_loss(frame_affinity(*both, temperature=0.05), (16, 16)).item()
+        for both in ((first, second), (second, first))
+    ]
+    assert any(terms.parts["long"].item() == pytest.approx(loss, rel=1e-5) for loss in either_way)
 
 
 def test_another_width_is_refused_or_set(segmenter, clip):

@@ -47,6 +47,12 @@ def start(frames: list[torch.Tensor], truth: torch.Tensor) -> torch.Tensor:
     return functional.normalize(cut(frames[-1], truth, (3, 3)), dim=1)
 
 
+def test_alignment_is_that_of_the_authors_public_code():
+    """What the authors' public code gives for two turned boxes against the same in reverse order."""
+    boxes = affine_matrix(torch.tensor([[0.2, -0.3], [-0.5, 0.1]]), torch.tensor([0.4, -0.2]), 1 / 3)
+    assert alignment_loss(boxes, boxes.flip(0)).item() == pytest.approx(0.678600, rel=2e-6)
+
+
 def test_alignment_is_the_squared_distance_of_the_boxes():
     assert alignment_loss(box(0.2, -0.1, 20.0), box(0.2, -0.1, 20.0)).item() == 0
     assert alignment_loss(box(0.3, 0.4), box(0.0, 0.0)).item() == pytest.approx(0.25, abs=1e-6)
@@ -163,8 +169,13 @@ def test_plain_frames_are_shared_and_the_patch_is_encoded_on_its_own(segmenter, 
 
 @pytest.mark.parametrize("feature", ["key", "layer1"])
 def test_any_feature_can_be_learned(segmenter, clip, feature):
+    """What lies above the feature learns nothing, the feature's own layer does."""
     objective = TimeCycle(TimeCycleConfig(feature=feature, frame_cells=21))
-    assert objective(EncodedClip(clip, segmenter), seeded()).total.isfinite()
+    objective(EncodedClip(clip, segmenter), seeded()).total.backward()
+    own = {"key": segmenter.head, "layer1": segmenter.layer1}[feature].weight
+    assert own.grad.isfinite().all()
+    assert own.grad.abs().sum() > 0
+    assert (segmenter.layer2.weight.grad is None) == (feature == "layer1")
 
 
 def test_an_unknown_feature_is_refused(segmenter, clip):

@@ -19,7 +19,7 @@ from selfvos.objectives.uvc import (
     scaled_lab,
 )
 from selfvos.ops.colour import grey
-from selfvos.ops.cycles import affine_matrix, cell_positions, cut
+from selfvos.ops.cycles import affine_matrix, cell_positions, cut, expected_positions, frame_affinity
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -33,6 +33,33 @@ def all_different(batch: int, side: int) -> torch.Tensor:
 
 def positions(side: int) -> torch.Tensor:
     return cell_positions(side, side, like=torch.empty(0)).mT.unflatten(-1, (side, side))[None]
+
+
+def test_colours_cost_what_they_cost_in_the_authors_public_code():
+    """What the authors' public code gives for four pairs of pictures; two are too far off to count."""
+    generator = seeded()
+    a, b, c, d = (0.3 * torch.randn(4, 3, 8, 8, generator=generator) for _ in range(4))
+    a[0] *= 0.2
+    b[0] *= 0.2
+    a[1] = b[1] + 0.01
+    colour, reverse = colour_error(a, b), colour_error(c, d)
+    weight = UVCConfig().reverse_weight
+    judged = colour + weight * reverse
+    kept = [kept_mean(errors, judged, drop_above=2.5) for errors in (colour, reverse)]
+    assert (kept[0] + weight * kept[1]).item() == pytest.approx(0.770963, rel=2e-6)
+    assert (judged <= 2.5).tolist() == [True, True, False, False]
+
+
+def test_concentration_is_that_of_the_authors_public_code():
+    """What the authors' public code gives for both directions between two random maps, in blocks of 4x4 cells."""
+    generator = seeded()
+    reference, target = (torch.randn(2, 6, 8, 8, generator=generator) for _ in range(2))
+    loss = 0.0
+    for query, memory in ((target, reference), (reference, target)):
+        affinity = frame_affinity(query, memory, temperature=1.0)
+        expected = expected_positions(affinity, cell_positions(8, 8, like=affinity)).mT.unflatten(-1, (8, 8))
+        loss += concentration_loss(expected, window_cells=4).item()
+    assert loss == pytest.approx(0.123391, rel=5e-6)
 
 
 def test_colours_are_scaled_to_about_one():

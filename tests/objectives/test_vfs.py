@@ -24,6 +24,14 @@ def build(**settings) -> VFS:
         return VFS(VFSConfig(**settings))
 
 
+@pytest.mark.parametrize(("frames", "published"), [(4, 1.822028), (1, 2.216109)])
+def test_the_loss_is_that_of_the_authors_public_code(frames, published):
+    """What the authors' public code gives for two groups of so many frames; it minimises 2 + 2 times ours."""
+    generator = seeded()
+    z1, p1, z2, p2 = (torch.randn(3, frames, 6, generator=generator) for _ in range(4))
+    assert (2 + view_loss(p1, z2) + view_loss(p2, z1)).item() == pytest.approx(published, rel=2e-6)
+
+
 def test_the_loss_is_the_mean_negative_cosine_of_all_pairs():
     predictions = torch.tensor([[[2.0, 0.0], [0.0, 1.0]]])
     targets = torch.tensor([[[3.0, 4.0], [-1.0, 0.0]]])
@@ -74,6 +82,13 @@ def test_views_are_no_larger_than_the_frame():
     images = torch.rand(3, 3, 64, 96, generator=seeded())
     assert make_views(images, 224, WHOLE, seeded()).shape == (3, 3, 64, 64)
     assert make_views(images, 48, WHOLE, seeded()).shape == (3, 3, 48, 48)
+
+
+def test_a_whole_view_shows_the_whole_image():
+    square = torch.rand(2, 3, 32, 32, generator=seeded())
+    torch.testing.assert_close(make_views(square, 224, WHOLE, seeded()), square, atol=1e-5, rtol=0)
+    half = functional.avg_pool2d(square, 2)
+    torch.testing.assert_close(make_views(square, 16, WHOLE, seeded()), half, atol=1e-5, rtol=0)
 
 
 def test_every_frame_is_cropped_on_its_own():

@@ -1,8 +1,9 @@
 import pytest
 import torch
+from torch.nn import functional
 
 from selfvos.errors import UsageError
-from selfvos.ops.guided_filter import filter_labels
+from selfvos.ops.guided_filter import filter_labels, guided_filter
 
 
 def disc(side: int = 64) -> torch.Tensor:
@@ -36,6 +37,36 @@ def test_it_keeps_labels_and_odd_sizes():
     found = filter_labels(torch.rand(2, 3, 33, 47), given, radius_px=3)
     assert found.shape == given.shape
     assert set(found.unique().tolist()) <= {0, 1, 2}
+
+
+def test_it_is_the_filter_that_its_authors_define():
+    """In every window the plane over colours that fits the mask best, and in every pixel the mean of its planes."""
+    generator = torch.Generator().manual_seed(0)
+    frames, masks = torch.rand(1, 3, 14, 18, generator=generator), torch.rand(1, 1, 14, 18, generator=generator)
+    radius, epsilon = 2, 0.01
+    small = [functional.avg_pool2d(x, 2)[0].double() for x in (frames, masks)]
+    height, width = small[0].shape[-2:]
+    planes = torch.zeros(height, width, 4, dtype=torch.double)
+    for y in range(height):
+        for x in range(width):
+            window = (slice(max(0, y - radius), y + radius + 1), slice(max(0, x - radius), x + radius + 1))
+            colours, mask = (one[:, *window].flatten(1) for one in small)
+            centred = colours - colours.mean(dim=1, keepdim=True)
+            variance = centred @ centred.T / colours.shape[1] + epsilon * torch.eye(3, dtype=torch.double)
+            covariance = centred @ (mask[0] - mask.mean()) / colours.shape[1]
+            slope = torch.linalg.solve(variance, covariance)
+            planes[y, x] = torch.cat([slope, (mask.mean() - slope @ colours.mean(dim=1))[None]])
+    mean = torch.stack(
+        [
+            planes[max(0, y - radius) : y + radius + 1, max(0, x - radius) : x + radius + 1].mean(dim=(0, 1))
+            for y in range(height)
+            for x in range(width)
+        ]
+    )
+    grown = functional.interpolate(mean.T.view(1, 4, height, width), size=(14, 18), mode="bilinear")[0]
+    expected = (grown[:3] * frames[0]).sum(dim=0) + grown[3]
+    found = guided_filter(frames, masks, radius_px=2 * radius, epsilon=epsilon)[0, 0]
+    torch.testing.assert_close(found.double(), expected, atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("settings", [{"radius_px": 0}, {"radius_px": 3, "epsilon": 0.0}])

@@ -40,4 +40,10 @@ def test_one_hot_and_sizes():
     assert spread.shape == (1, 3, 2, 2)
     assert torch.equal(spread.argmax(dim=1), labels)
     torch.testing.assert_close(to_cells(spread, 2).flatten(), torch.tensor([0.25, 0.5, 0.25]))
-    assert to_pixels(spread, 4).shape == (1, 3, 8, 8)
+
+
+def test_cells_become_pixels_along_straight_lines():
+    """Pixels lie an eighth, three eighths ... of the way from one cell's centre to the next, and level off outside."""
+    row = [0.0, 0.0, 0.125, 0.375, 0.625, 0.875, 1.0, 1.0]
+    pixels = to_pixels(torch.tensor([[0.0, 1.0], [0.0, 1.0]]).view(1, 1, 2, 2), 4)
+    torch.testing.assert_close(pixels, torch.tensor(row).expand(1, 1, 8, 8))

@@ -1,3 +1,6 @@
+import math
+from itertools import pairwise
+
 import pytest
 import torch
 
@@ -33,10 +36,25 @@ def test_a_pasted_object_brings_the_pixels_of_the_other_clip_where_its_label_is(
         assert changed[far].max() <= 0.4 + 1e-3
 
 
-def test_it_moves_from_frame_to_frame():
+def test_it_moves_in_a_straight_line_as_drawn():
+    """Its centre, counted over its pixels, goes as far in each frame as the generator says."""
     frames, masks = two_clips()
-    _, labels = paste_objects(frames, masks, ALWAYS, seeded(1), label=2)
-    assert (labels[0, 0] != labels[0, 2]).any()
+    rows, columns = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")
+    whole = 0
+    for seed in range(12):
+        _, labels = paste_objects(frames, masks, PasteConfig(probability=1.0, max_scale=0.6), seeded(seed), label=2)
+        unit = torch.rand(7, 2, generator=seeded(seed))
+        for clip in range(2):
+            shown = labels[clip] == 2
+            if shown[:, [0, -1]].any() or shown[:, :, [0, -1]].any():
+                continue  # a part is beyond the picture
+            centres = [((columns[one].mean().item()), rows[one].mean().item()) for one in shown]
+            towards, far = math.pi * (2 * unit[3, clip].item() - 1), 0.12 * unit[2, clip].item() * 32
+            for (x, y), (next_x, next_y) in pairwise(centres):
+                assert next_x - x == pytest.approx(far * math.cos(towards), abs=0.4)
+                assert next_y - y == pytest.approx(far * math.sin(towards), abs=0.4)
+            whole += 1
+    assert whole >= 5
 
 
 def test_nothing_changes_at_probability_0_nor_alone_nor_without_an_object_to_take():

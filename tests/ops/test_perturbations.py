@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -51,16 +53,59 @@ def test_objects_beyond_the_number_stay(labels):
     assert (perturb(labels, 1, 1.0, draws()) == 2).equal(labels == 2)
 
 
+def drawn(count, seed=0):
+    """The flaws of the first object as the generator draws them: whether it loses, towards where, and how much."""
+    _, losing, turn, much = torch.rand(4, count, generator=draws(seed)).tolist()
+    return [(one < 0.5, 2 * math.pi * t, m) for one, t, m in zip(losing, turn, much, strict=True)]
+
+
+def places(shape):
+    """Centres of a shape's pixels in half sides of the picture, (x, y), counted one by one."""
+    rows, columns = shape.shape
+    return {
+        (y, x): ((2 * x + 1) / columns - 1, (2 * y + 1) / rows - 1)
+        for y in range(rows)
+        for x in range(columns)
+        if shape[y, x]
+    }
+
+
 def test_what_is_lost_lies_beyond_a_straight_line(labels):
-    """The kept part and the lost one of a square are both convex, so their centres are apart."""
+    """Counted pixel by pixel: of a square's extent in the drawn direction, 0.35 to 0.9 is kept and no more."""
+    square = places(labels[0] == 1)
     flawed = perturb(labels, 1, 1.0, draws())
-    for given, left in zip(labels, flawed, strict=True):
-        lost = ((given == 1) & (left != 1)).nonzero().float()
-        kept = ((given == 1) & (left == 1)).nonzero().float()
-        if len(lost):
-            normal = lost.mean(dim=0) - kept.mean(dim=0)
-            # The line is crossed by no more than the corners that the centres' direction misses.
-            assert ((lost @ normal).median() > (kept @ normal).median()).item()
+    lost_anything = 0
+    for left, (losing, towards, much) in zip(flawed, drawn(len(labels)), strict=True):
+        if not losing:
+            continue
+        along = {p: x * math.cos(towards) + y * math.sin(towards) for p, (x, y) in square.items()}
+        end = min(along.values()) + (0.35 + 0.55 * much) * (max(along.values()) - min(along.values()))
+        sure = {p for p, place in along.items() if abs(place - end) > 1e-4}  # not on the line itself
+        kept = set(places(left == 1))
+        assert kept & sure == {p for p in sure if along[p] < end}
+        lost_anything += kept != square.keys()
+    assert lost_anything > 20
+
+
+def test_what_is_gained_is_the_shape_moved_on(labels):
+    """Counted pixel by pixel: where the square would lie, 0.15 to 0.6 of its extent farther, it is as well."""
+    square = places(labels[0] == 1)
+    flawed = perturb(labels, 1, 1.0, draws())
+    gained = 0
+    for found, (losing, towards, much) in zip(flawed, drawn(len(labels)), strict=True):
+        if losing:
+            continue
+        along = [x * math.cos(towards) + y * math.sin(towards) for x, y in square.values()]
+        pixels = (0.15 + 0.45 * much) * (max(along) - min(along)) * 20  # of the 40, half are one half side
+        down, right = pixels * math.sin(towards), pixels * math.cos(towards)
+        moved = {(round(y + down), round(x + right)) for y, x in square}
+        free = {(y, x) for y, x in moved if not (labels[0][y, x] if 0 <= min(y, x) <= max(y, x) < 40 else True)}
+        new = places(found == 1).keys() - square.keys()
+        assert len(new ^ free) <= 2 * 17  # half-way places fall to either side along two edges
+        gained += len(new)
+        centres = [[sum(axis) / len(one) for axis in zip(*one, strict=True)] for one in (new, free)]
+        assert math.dist(*centres) < 0.75
+    assert gained > 500
 
 
 def test_nothing_happens_without_objects():

@@ -33,8 +33,13 @@ def test_a_paper_sized_frame_has_49_overlapping_patches():
     [((128, 128), (3, 3), 64), ((64, 64), (3, 3), 32), ((96, 192), (3, 7), 48), ((40, 40), (4, 4), 16)],
 )
 def test_small_frames_have_smaller_patches(sides, grid, side):
-    patches = cut_patches(torch.rand(1, 1, 3, *sides), patch_px=64, step_px=32)
+    frames = torch.rand(1, 1, 3, *sides, generator=seeded())
+    patches = cut_patches(frames, patch_px=64, step_px=32)
     assert patches.shape == (1, 1, *grid, 3, side, side)
+    for row in range(grid[0]):
+        for column in range(grid[1]):
+            top, left = row * side // 2, column * side // 2
+            assert torch.equal(patches[0, 0, row, column], frames[0, 0, :, top : top + side, left : left + side])
 
 
 def test_a_patch_that_fits_twice_keeps_its_size():

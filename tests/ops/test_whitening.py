@@ -66,8 +66,13 @@ def test_cells_have_unit_length_in_other_frames_too(lopsided):
 
 def test_a_frame_of_one_colour_gives_nothing_to_learn_and_no_error():
     flat = torch.full((4, 4, 8), 0.3)
-    found = fit_whitening(flat, WhitenConfig())(flat)
+    whiten = fit_whitening(flat, WhitenConfig())
+    found = whiten(flat)
     assert found.isfinite().all()
+    assert (found == found[0, 0]).all()
+    # Where nothing varied, all directions count alike: another frame is compared as it would be without whitening.
+    other = torch.randn(4, 4, 8, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(cosines(whiten(other)), cosines(F.normalize(other - 0.3, dim=-1)), atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("shrinkage", [0.0, -1.0, math.nan, math.inf])

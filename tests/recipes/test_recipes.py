@@ -6,11 +6,13 @@ import torch
 from PIL import Image
 
 from selfvos.data.video_cache import build_video_cache
+from selfvos.models.segmenter import Segmenter
 from selfvos.recipes import RECIPES, mask_vos_resnet18
 from selfvos.settings import from_dict, override, to_dict
 from selfvos.tracking.settings import TrackConfig
 from selfvos.training.fit import fit
 from selfvos.training.settings import TrainConfig
+from selfvos.training.step import TrainingStep
 
 SMALL = [
     "warmup.epochs=1",
@@ -41,16 +43,32 @@ def video_cache(tmp_path_factory):
 
 @pytest.mark.parametrize("name", RECIPES.names())
 def test_both_phases_of_every_recipe_run(name, video_cache, tmp_path, tiny_resnet):
-    # The paper's V and D are large to write down; its own recipes are enough to run them.
+    """Everything is the recipe's own but its backbone, which is narrow; the next test is for that."""
     recipe = RECIPES.get(name)()
+    # The paper's V and D are large to write down; its own recipe is enough to run them.
     slim = ["model.mask_path=slim"] if recipe.model.mask_path == "full" and name != "mask_vos_resnet18" else []
-    coarse = ["clips.crop_px=128", f"model.backbone={tiny_resnet}"] if recipe.model.stride == 16 else []
-    config = override(recipe, [*SMALL, *slim, *coarse])
+    coarse = ["clips.crop_px=128"] if recipe.model.stride == 16 else []
+    config = override(recipe, [*SMALL, f"model.backbone={tiny_resnet}", *slim, *coarse])
     fit(config, video_cache, tmp_path, device=torch.device("cpu"))
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [line["phase"] for line in lines] == ["warmup", "joint"]
     assert all(np.isfinite(line["loss"]) for line in lines)
     assert {"l_seg", "stm", "rgmp"} & lines[1].keys()
+
+
+@pytest.mark.parametrize("name", RECIPES.names())
+def test_every_objective_fits_the_network_that_its_recipe_names(name):
+    recipe = RECIPES.get(name)()
+    with torch.device("meta"):  # shapes and names without numbers
+        model = Segmenter(recipe.model).eval()
+        features = model.encode_frame(torch.empty(1, 3, 64, 64))
+        channels = {name: each.shape[1] for name, each in (("base", features.base), *features.stages.items())}
+        for phase in (recipe.warmup, recipe.joint):
+            objectives = TrainingStep(model, phase.objectives).objectives
+            assert len(objectives) == len(phase.objectives)
+            for config in (objective.config for objective in objectives):
+                if hasattr(config, "feature_channels"):
+                    assert config.feature_channels == channels[getattr(config, "feature", "base")]
 
 
 @pytest.mark.parametrize("name", RECIPES.names())

@@ -60,7 +60,7 @@ _MAST = Row(mast, square(12), "all", 0, 1.0, l2=False, down="subsample", hard=Tr
 ROWS = {
     # Departure of the preset: masks are averaged over cells.
     "crw": Row(with_copies(20), euclid(12), "joint", 10, 0.05),
-    "dul": Row(first_and(20, restricted=False), euclid(12), "joint", 10, 0.05),
+    "dul": Row(with_copies(20), euclid(12), "joint", 10, 0.05),
     "mask-vos-propagation": Row(first_and(20, restricted=False), euclid(12), "joint", 10, 0.05),
     "vfs": _VFS,
     "vfs-resnet50": Row(first_and(20, restricted=True), euclid(18), "joint", 10, 0.07, down="nearest", norm="shown"),

@@ -3,11 +3,13 @@ from dataclasses import replace
 
 import pytest
 
+from selfvos import api
 from selfvos.errors import UsageError
 from selfvos.ops.matching import MatchConfig
 from selfvos.ops.window_attention import AttendConfig
 from selfvos.settings import from_dict, override, to_dict
 from selfvos.tracking.presets import PRESETS
+from selfvos.tracking.recommendation import recommended
 from selfvos.tracking.settings import FrameConfig, ShowConfig, TrackConfig
 
 
@@ -38,3 +40,21 @@ def test_a_setting_of_a_group_chooses_no_other_group():
         override(mast, ["match.top_k=6"])
     assert override(mast, ['match={"top_k": 6}']).match == MatchConfig(top_k=6)
     assert from_dict(TrackConfig, to_dict(mast)) == mast
+
+
+def test_weights_that_ship_know_how_to_be_quick():
+    model = api.load("default", device="cpu")
+    fast = api.track_config(model, None, "fast")
+    assert (fast.frame.short_side_px, fast.match.radius_cells, fast.show.edge_px, fast.refine.rounds) == (
+        240,
+        9.0,
+        6,
+        0,
+    )
+    assert api.track_config(model, None, "balanced") == api.track_config(model, None, "best") == recommended(model)
+    with pytest.raises(UsageError, match="know fast, balanced, best, not 'fats'; did you mean 'fast'"):
+        api.track_config(model, None, "fats")
+    with pytest.raises(UsageError, match="not both"):
+        api.track_config(model, "crw", "fast")
+    with pytest.raises(UsageError, match="know no quality: leave it out"):
+        api.track_config(api.load("lab-patches", device="cpu"), None, "fast")

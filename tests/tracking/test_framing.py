@@ -66,6 +66,8 @@ def test_the_nearest_label_keeps_ids_and_halves():
         ((480, 854), FrameConfig(short_side_px=960, fit="stretch"), (960, 1712), (960, 1712)),
         ((101, 50), FrameConfig(short_side_px=None), (101, 50), (112, 64)),
         ((101, 50), FrameConfig(short_side_px=None, fit="stretch"), (112, 64), (112, 64)),
+        ((480, 854), FrameConfig(short_side_px=None, fit="shrink"), (480, 848), (480, 848)),
+        ((101, 12), FrameConfig(short_side_px=None, fit="shrink"), (96, 16), (96, 16)),
     ],
 )
 def test_sizes_by_other_rules(native, config, resized, padded):

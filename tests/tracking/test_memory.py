@@ -39,7 +39,7 @@ def test_keys_labels_and_values_stay_together():
     assert memory.values(0)[:, 0].reshape(5, 6)[:, 0].tolist() == frames
 
 
-def test_a_pinned_frame_outlives_any_number_of_others():
+def test_a_permanent_frame_outlives_any_number_of_others():
     memory = Memory(last=2)
     memory.pin(entry(0))
     memory.write(entry(1))
@@ -114,13 +114,13 @@ def kept(frames, **settings):
 )
 def test_only_some_of_the_latest_frames_are_lent(frames, lent):
     wanted = sorted({i for i in (0, 5, frames - 1, frames - 3, frames - 5) if 0 <= i < frames})
-    assert kept(frames, last=5, pinned=(0, 5), offsets=(1, 3, 5)) == wanted
+    assert kept(frames, last=5, permanent=(0, 5), offsets=(1, 3, 5)) == wanted
     assert wanted == lent
 
 
 @pytest.mark.parametrize("frames", [1, 2, 5])
-def test_with_nothing_pinned_the_latest_are_all_there_is(frames):
-    assert kept(frames, last=1, pinned=()) == [frames - 1]
+def test_with_nothing_permanent_the_latest_are_all_there_is(frames):
+    assert kept(frames, last=1, permanent=()) == [frames - 1]
 
 
 def test_room_for_more_of_the_latest():

@@ -7,6 +7,7 @@ import torch
 from selfvos.errors import MaskMismatch, UsageError
 from selfvos.models.segmenter import Segmenter, SegmenterConfig
 from selfvos.ops.masks import balanced_cross_entropy
+from selfvos.tracking.encoding import EncodedFrame
 from selfvos.tracking.osvos import OSVOSConfig, augment
 from selfvos.tracking.settings import FrameConfig, RefineConfig, SystemSpec, TrackConfig
 from selfvos.tracking.system import MaskTracker, make_tracker
@@ -108,7 +109,10 @@ def test_the_seed_decides_and_the_caller_may_have_switched_gradients_off(model):
     def run(seed):
         tracker = make_tracker(model, config(steps=2, seed=seed))
         tracker.start(*draw({1: (16, 16)}))
-        return tracker._follow(torch.rand(1, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0)))
+        noise = torch.rand(1, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
+        framing = tracker._encoding.fit(np.zeros((SIZE, SIZE, 3), np.uint8))
+        with torch.inference_mode():
+            return tracker.propagator.follow(EncodedFrame(tracker._encoding, noise, framing, 0)).cells
 
     first = run(1)
     torch.rand(1)  # the global generator must not matter

@@ -6,10 +6,12 @@ import torch
 
 from selfvos.errors import MaskMismatch, UsageError
 from selfvos.models.segmenter import Segmenter, SegmenterConfig
+from selfvos.models.weights import WeightsNotes
 from selfvos.ops.matching import match
 from selfvos.ops.whitening import WhitenConfig
 from selfvos.tracking import propagation
-from selfvos.tracking.eye import Eye
+from selfvos.tracking.encoding import FeatureCache, FrameEncoding
+from selfvos.tracking.feature import MatchedFeature
 from selfvos.tracking.presets import PRESETS
 from selfvos.tracking.settings import FeatureConfig, FrameConfig, MemoryConfig, RefineConfig, ShowConfig, TrackConfig
 from selfvos.tracking.tracker import Tracker, recommended
@@ -77,7 +79,7 @@ def test_snapped_outlines_are_closer_and_leave_no_trace_in_memory(colour_model):
         tracker = Tracker(colour_model, config(show_edge_px=edge_px))
         tracker.start(*frames[0])
         found[edge_px] = [tracker.step(frame) for frame, _ in frames[1:]]
-        remembered[edge_px] = tracker._latest.coarse
+        remembered[edge_px] = tracker.propagator.latest.cells
     plain, snapped = (
         sum(overlap(result == 1, mask == 1) for result, (_, mask) in zip(found[edge_px], frames[1:], strict=False))
         for edge_px in (0, 5)
@@ -240,13 +242,13 @@ def test_settings_that_the_network_cannot_do_are_refused(colour_model):
 def test_weights_recommend_how_to_track(slim_model, colour_model):
     assert recommended(colour_model).refine.rounds == 0
     assert recommended(slim_model) == TrackConfig()
-    slim_model.notes = {"track": {"feature": {"stage": "layer3"}, "refine": {"rounds": 2}}}
+    slim_model.notes = WeightsNotes(track={"feature": {"stage": "layer3"}, "refine": {"rounds": 2}})
     try:
         assert recommended(slim_model) == TrackConfig(
             feature=FeatureConfig(stage="layer3"), refine=RefineConfig(rounds=2)
         )
     finally:
-        slim_model.notes = {}
+        slim_model.notes = WeightsNotes()
 
 
 def test_presets_of_the_papers():
@@ -294,24 +296,32 @@ def test_trackers_side_by_side_do_once_what_they_share_and_find_what_they_find_a
             masks.append([tracker.start(frame, mask) if t == 0 else tracker.step(frame) for tracker in trackers])
         return np.array(masks)
 
-    first = Tracker(slim_model, settings[0])
-    together = [first, *(Tracker(slim_model, one, beside=first) for one in settings[1:])]
+    cache = FeatureCache()
+    together = [Tracker(slim_model, one, cache) for one in settings]
     encoded, matched = [], []
-    first._model.encoder.register_forward_hook(lambda *_: encoded.append(1))
+    cache.network(slim_model).encoder.register_forward_hook(lambda *_: encoded.append(1))
     monkeypatch.setattr(propagation, "match", lambda *args: matched.append(1) or match(*args))
     found = follow(together)
     assert len(encoded) == len(frames)
     assert len(matched) == 3 * (len(frames) - 1)  # the first and the last compare in the same way
-    assert first.spared_s == 0 < together[-1].spared_s
     np.testing.assert_array_equal(found, follow([Tracker(slim_model, one) for one in settings]))
-    with pytest.raises(UsageError, match="frames of the same size"):
-        Tracker(slim_model, config(frame_short_side_px=64), beside=first)
+
+
+def test_trackers_of_other_sizes_share_a_cache_but_no_frame(slim_model):
+    settings = [config(), config(frame_short_side_px=64)]
+    frame, mask = draw({1: (8, 8)})
+    cache = FeatureCache()
+    together = [Tracker(slim_model, one, cache) for one in settings]
+    for tracker, one in zip(together, settings, strict=True):
+        tracker.start(frame, mask)
+        np.testing.assert_array_equal(tracker.step(frame), _followed(slim_model, frame, mask, one))
+    with pytest.raises(UsageError, match="need the same network"):
+        Tracker(Segmenter(SegmenterConfig(backbone="lab-patches", mask_path="none")).eval(), config(), cache)
 
 
 def test_trackers_side_by_side_forget_what_the_last_frame_of_another_video_was_matched_with(slim_model):
     before, (frame, mask) = draw({1: (8, 8)}), draw({1: (40, 48)})
-    first = Tracker(slim_model, config())
-    Tracker(slim_model, config(), beside=first)
+    first = Tracker(slim_model, config(), FeatureCache())
     first.start(*before)
     first.step(frame)
     first.start(frame, mask)
@@ -323,7 +333,7 @@ def test_trackers_side_by_side_forget_what_the_last_frame_of_another_video_was_m
 def test_rounds_can_be_watched(slim_model):
     tracker = Tracker(slim_model, config(refine_rounds=2))
     seen = []
-    tracker.watch_rounds = lambda number, masks: seen.append((number, tuple(masks.shape)))
+    tracker.propagator.watch_rounds = lambda number, masks: seen.append((number, tuple(masks.shape)))
     for t in range(3):
         frame, mask = draw({1: (8, 8 + 4 * t)})
         tracker.start(frame, mask) if t == 0 else tracker.step(frame)
@@ -350,12 +360,22 @@ def test_stages_are_matched_together(slim_model):
     frame, _ = draw({1: (8, 8)})
 
     def cosines(feature):
-        eye = Eye(slim_model, config(feature_stage=feature))
-        cells = eye.key(eye.look(frame, eye.fit(frame))[1]).flatten(0, 1)
+        encoding = FrameEncoding(slim_model, config().frame)
+        matched = MatchedFeature(encoding.network, config(feature_stage=feature))
+        cells = matched.key(encoding.encode(frame, encoding.fit(frame))).flatten(0, 1)
         return cells @ cells.T
 
     torch.testing.assert_close(cosines("layer2+layer3"), (cosines("layer2") + cosines("layer3")) / 2)
     with pytest.raises(UsageError, match="different sizes"):
         cosines("layer1+layer3")
     with pytest.raises(UsageError, match="unknown feature 'layer3.layer9'"):
-        Eye(slim_model, config(feature_stage="layer3+layer9"))
+        MatchedFeature(slim_model, config(feature_stage="layer3+layer9"))
+
+
+def test_weights_that_learned_from_true_masks_mark_their_results(colour_model):
+    assert Tracker(colour_model, config()).supervision == ""
+    colour_model.notes = WeightsNotes(supervision="true masks")
+    try:
+        assert Tracker(colour_model, config()).supervision == "supervised: trained on true masks"
+    finally:
+        colour_model.notes = WeightsNotes()

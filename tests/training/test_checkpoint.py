@@ -9,10 +9,19 @@ import torch
 from selfvos.errors import BrokenCheckpoint, OutOfSpace, UsageError
 from selfvos.models.segmenter import Segmenter
 from selfvos.models.weights import digest
-from selfvos.training.checkpoint import Position, branch, latest_checkpoint, restore, save_checkpoint
-from selfvos.training.fit import fit
+from selfvos.training.checkpoint import (
+    Position,
+    RunFacts,
+    branch,
+    latest_checkpoint,
+    require_same_videos,
+    restore,
+    save_checkpoint,
+)
+from selfvos.training.fit import Start, fit
 
 CPU = torch.device("cpu")
+VIDEOS = [["a.mp4", "11"], ["b.mp4", "22"]]
 
 
 @pytest.fixture
@@ -22,7 +31,8 @@ def model(config):
 
 def save(run, model, config, total):
     state = {"optimizer": {"step": torch.tensor(total)}}
-    return save_checkpoint(run, model, state, Position("joint", total - 1, total), config, precision="float32")
+    facts = RunFacts(config=config, precision="float32", videos=VIDEOS)
+    return save_checkpoint(run, model, state, Position("joint", total - 1, total), facts)
 
 
 def flip_a_byte(path):
@@ -36,7 +46,7 @@ def test_round_trip(model, config, tmp_path):
     found = latest_checkpoint(tmp_path)
     assert found is not None
     assert found.position == Position("joint", 6, 7)
-    assert found.config == config
+    assert (found.facts.config, found.facts.precision, found.facts.videos) == (config, "float32", VIDEOS)
     other = Segmenter(config.model)
     assert restore(found, other)["optimizer"]["step"] == 7
     assert digest(other.state_dict()) == digest(model.state_dict())
@@ -88,6 +98,24 @@ def test_a_full_disk_leaves_the_last_checkpoint_whole(model, config, tmp_path, m
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-0000003"]
 
 
+@pytest.mark.parametrize(
+    ("videos", "told"),
+    [
+        (VIDEOS[:1], "b.mp4 is missing"),
+        ([*VIDEOS, ["c.mp4", "33"]], "c.mp4 is new"),
+        ([VIDEOS[0], ["b.mp4", "23"]], "b.mp4 has changed"),
+        ([[str(i), ""] for i in range(9)], "a.mp4 is missing; b.mp4 is missing; 0 is new; .* and 6 more"),
+    ],
+)
+def test_other_videos_than_the_run_learned_from_are_refused(model, config, tmp_path, videos, told):
+    save(tmp_path, model, config, 3)
+    found = latest_checkpoint(tmp_path)
+    assert found is not None
+    require_same_videos(found, VIDEOS)
+    with pytest.raises(UsageError, match=f"learned from other videos: {told}"):
+        require_same_videos(found, videos)
+
+
 def test_a_run_branched_off_a_warmup_ends_as_one_that_did_it_itself(config, video_cache, tmp_path):
     alone, warm, branched = (tmp_path / name for name in ("alone", "warm", "branched"))
     fit(config, video_cache, alone, device=CPU)
@@ -99,7 +127,7 @@ def test_a_run_branched_off_a_warmup_ends_as_one_that_did_it_itself(config, vide
     )
     branch(warm, branched, config)
     branch(warm, branched, replace(config, seed=6))  # there is a checkpoint already: nothing changes
-    fit(config, video_cache, branched, device=CPU, resume=True)
+    fit(config, video_cache, branched, device=CPU, start=Start(resume=True))
     assert (branched / "weights.safetensors").read_bytes() == (alone / "weights.safetensors").read_bytes()
     lines = [(run / "metrics.jsonl").read_text().splitlines() for run in (alone, branched)]
     seen = [[{**json.loads(line), "seconds": 0} for line in each] for each in lines]

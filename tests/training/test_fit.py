@@ -17,8 +17,8 @@ from selfvos.objectives.base import OBJECTIVES
 from selfvos.settings import to_dict
 from selfvos.storage import exclusive
 from selfvos.training.checkpoint import latest_checkpoint
-from selfvos.training.fit import fit
-from selfvos.types import LossTerms
+from selfvos.training.fit import Start, fit
+from selfvos.types import LossTerms, Watching
 
 CPU = torch.device("cpu")
 STEPS = 10
@@ -27,14 +27,17 @@ import json, sys, time, torch
 from pathlib import Path
 from selfvos.data.video_cache import build_video_cache
 from selfvos.settings import from_dict
-from selfvos.training.fit import fit
+from selfvos.stopping import stop_on_signals
+from selfvos.training.fit import Start, fit
 from selfvos.training.settings import TrainConfig
+from selfvos.types import Watching
 
 videos, cache, run, settings, pause = sys.argv[1:]
 torch.set_num_threads(1)
 video_cache = build_video_cache([videos], cache=Path(cache), short_side_px=320)
-fit(from_dict(TrainConfig, json.loads(settings)), video_cache, Path(run), device=torch.device("cpu"), resume=True,
-    watch=lambda report: time.sleep(float(pause)))
+with stop_on_signals() as flag:
+    fit(from_dict(TrainConfig, json.loads(settings)), video_cache, Path(run), device=torch.device("cpu"),
+        start=Start(resume=True), watch=Watching(lambda *_, **__: time.sleep(float(pause)), flag.stopped))
 """
 
 
@@ -64,39 +67,42 @@ def wait_for_steps(run, count, process):
 
 def test_both_phases_run_with_fresh_pseudo_masks(config, video_cache, tmp_path):
     seen = []
-    path = fit(config, video_cache, tmp_path, device=CPU, watch=seen.append)
+    watch = Watching(lambda *told, **facts: seen.append((*told, facts)))
+    path = fit(config, video_cache, tmp_path, device=CPU, watch=watch)
     lines = metrics(tmp_path)
     assert [line["step"] for line in lines] == list(range(1, STEPS + 1))
     assert [line["phase"] for line in lines] == ["warmup"] * 4 + ["joint"] * 6
     assert all("l_seg" in line for line in lines[4:])
     assert len(list((tmp_path / "pseudo_masks").glob("round-*"))) == 3
-    assert [report.stage for report in seen].count("pseudo masks") == 9
+    assert [told[:3] for told in seen if told[0] == "pseudo masks"] == [("pseudo masks", n, 3) for n in (1, 2, 3)] * 3
+    steps = [told for told in seen if told[0] != "pseudo masks"]
+    assert [told[:3] for told in steps[:4]] == [("warmup", n, 4) for n in (1, 2, 3, 4)]
+    assert [told[3]["loss"] for told in steps] == [line["loss"] for line in lines]
     assert json.loads((tmp_path / "settings.json").read_text()) == to_dict(config)
     model, card = load_weights(path)
-    assert card.notes["steps"] == STEPS
+    assert card.notes.steps == STEPS
     assert model.config == config.model
 
 
 def test_a_run_that_another_process_trains_is_left_alone(config, video_cache, tmp_path):
     with exclusive(tmp_path / "run"), pytest.raises(UsageError, match="another process works on"):
-        fit(config, video_cache, tmp_path / "run", device=CPU, resume=True)
+        fit(config, video_cache, tmp_path / "run", device=CPU, start=Start(resume=True))
     assert not (tmp_path / "run" / "settings.json").exists()
 
 
 def test_the_mask_path_learns_in_the_joint_phase_alone(config, video_cache, tmp_path):
-    names = ["mask_path.join.weight", "encoder.backbone.conv1.weight"]
-    states = {}
-
-    def remember(report):
-        if (report.stage, report.done) in {("warmup", 1), ("warmup", 4), ("joint", 6)}:
-            states[report.stage, report.done] = None
-
-    fit(config, video_cache, tmp_path, device=CPU, watch=remember)
-    assert len(states) == 3
-    folders = sorted((tmp_path / "checkpoints").glob("step-*"))
-    assert [folder.name for folder in folders] == ["step-0000009", "step-0000010"]
-    early, late = (load_file(folder / "model.safetensors") for folder in folders)
-    assert all(not torch.equal(early[name], late[name]) for name in names)
+    """Their weights before any step, after the warm-up, and after the joint phase."""
+    torch.manual_seed(config.seed)
+    first = {name: value.clone() for name, value in Segmenter(config.model).state_dict().items()}
+    warm, joint = tmp_path / "warm", tmp_path / "joint"
+    after_warmup = load_file(fit(replace(config, joint=replace(config.joint, epochs=0)), video_cache, warm, device=CPU))
+    after_joint = load_file(fit(config, video_cache, joint, device=CPU))
+    mask_path = [name for name in first if name.startswith("mask_path.") and first[name].is_floating_point()]
+    assert len(mask_path) > 10
+    assert all(torch.equal(first[name], after_warmup[name]) for name in mask_path)
+    assert not torch.equal(first["encoder.backbone.conv1.weight"], after_warmup["encoder.backbone.conv1.weight"])
+    weights = [name for name in mask_path if first[name].ndim > 1]
+    assert all(not torch.equal(after_warmup[name], after_joint[name]) for name in weights)
 
 
 def test_a_rate_of_zero_freezes_the_encoder_and_its_normalisation(config, video_cache, tmp_path):
@@ -109,7 +115,7 @@ def test_a_rate_of_zero_freezes_the_encoder_and_its_normalisation(config, video_
     model = Segmenter(config.model)
     before = {name: value.clone() for name, value in model.encoder.state_dict().items()}
     head = model.mask_path.join.weight.detach().clone()
-    fit(still, video_cache, tmp_path, device=CPU, start=model)
+    fit(still, video_cache, tmp_path, device=CPU, start=Start(network=model))
     assert all(torch.equal(value, before[name]) for name, value in model.encoder.state_dict().items())
     assert not torch.equal(model.mask_path.join.weight, head)
 
@@ -137,7 +143,7 @@ def test_sigterm_saves_before_it_ends(config, videos, cache, tmp_path):
     wait_for_steps(tmp_path, 2, process)
     process.send_signal(signal.SIGTERM)
     process.wait(timeout=60)
-    assert "Interrupted: stopped after" in process.stderr.read()
+    assert "Stopped: stopped after" in process.stderr.read()
     found = latest_checkpoint(tmp_path)
     assert found is not None
     assert found.position.total == len(metrics(tmp_path)) >= 2
@@ -161,7 +167,7 @@ def test_a_folder_with_a_run_is_not_overwritten(config, video_cache, tmp_path):
     before = weights_of(tmp_path)
     with pytest.raises(UsageError, match="--resume"):
         fit(config, video_cache, tmp_path, device=CPU)
-    fit(config, video_cache, tmp_path, device=CPU, resume=True)  # finished already: nothing to do
+    fit(config, video_cache, tmp_path, device=CPU, start=Start(resume=True))  # finished already: nothing to do
     assert weights_of(tmp_path) == before
 
 

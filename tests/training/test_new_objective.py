@@ -23,7 +23,8 @@ from selfvos.training.settings import TrainConfig
 folder, videos, cache, run, settings = sys.argv[1:]
 selfvos.objectives.__path__.append(folder)  # its file lies there as it would lie in the package
 config = from_dict(TrainConfig, json.loads(settings))
-selfvos.train(config, videos=videos, out=run, cache=cache, device="cpu")
+from selfvos import api
+selfvos.train(config, videos=api.open_video_cache(videos, config, cache=cache), out=run, device="cpu")
 sys.argv = ["selfvos", "list", "objectives"]
 main()
 """

@@ -1,7 +1,4 @@
 import json
-import os
-import signal
-import threading
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +10,6 @@ from selfvos.errors import UsageError
 from selfvos.models.precision import autocast, decide
 from selfvos.models.segmenter import Segmenter
 from selfvos.ops.paste import PasteConfig
-from selfvos.training.interruption import listen
 from selfvos.training.metrics_log import MetricsLog
 from selfvos.training.optimiser import make_optimizer, rate_factor, set_rates
 from selfvos.training.settings import ObjectiveSpec, OptimizerConfig, PhaseConfig
@@ -79,29 +75,6 @@ def test_precision_is_measured_or_taken_as_told():
         assert layer(torch.ones(1, 2)).dtype == torch.bfloat16
     with autocast("float32", CPU):
         assert layer(torch.ones(1, 2)).dtype == torch.float32
-
-
-def test_a_signal_is_remembered_and_the_handler_given_back():
-    before = signal.getsignal(signal.SIGTERM)
-    with listen() as asked:
-        os.kill(os.getpid(), signal.SIGTERM)
-        assert asked.signal_number == signal.SIGTERM
-        with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
-    assert signal.getsignal(signal.SIGTERM) is before
-
-
-def test_listening_outside_the_main_thread_does_no_harm():
-    seen = []
-
-    def run():
-        with listen() as asked:
-            seen.append(asked.signal_number)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join()
-    assert seen == [0]
 
 
 def test_an_objectives_wrong_setting_names_the_objective(config):

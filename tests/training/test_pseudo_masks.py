@@ -1,11 +1,21 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from selfvos.data.clips import ClipPlan, frame_ranges
+from selfvos.errors import DataError, Stopped
 from selfvos.models.segmenter import Segmenter
-from selfvos.training.pseudo_masks import choose_ranges, encode_range, refresh
+from selfvos.training.pseudo_masks import (
+    PseudoMaskMaker,
+    choose_ranges,
+    encode_range,
+    encoder_mark,
+    stored_rounds,
+)
 from selfvos.training.settings import PseudoMaskConfig
+from selfvos.types import Watching
 
 
 @pytest.fixture
@@ -19,8 +29,16 @@ def usable(video_cache, config):
     return frame_ranges(video_cache, config.clips)
 
 
-def run(model, video_cache, usable, config, store, **kwargs):
-    return refresh(model, video_cache, usable, config.pseudo_masks, store, seed=1, round=0, **kwargs)
+def maker(video_cache, usable, config, folder, **kwargs):
+    return PseudoMaskMaker(video_cache, usable, config.pseudo_masks, folder, seed=1, **kwargs)
+
+
+def run(model, video_cache, usable, config, folder, **kwargs):
+    return maker(video_cache, usable, config, folder).refresh(model, 0, **kwargs)
+
+
+def files(masks):
+    return sorted(masks.files.values())
 
 
 def test_maps_are_bytes_at_feature_size_for_every_frame(model, video_cache, usable, config, tmp_path):
@@ -40,17 +58,12 @@ def test_a_clip_gets_the_maps_of_its_own_frames(model, video_cache, usable, conf
     assert (made.for_clip(plan) == made.maps(frame_range)[[1, 4]]).all()
 
 
-def test_an_interrupted_pass_goes_on_where_it_stopped(model, video_cache, usable, config, tmp_path, monkeypatch):
-    class Stop(Exception):  # noqa: N818
-        pass
-
-    def stop(done, total):
-        if done == 2:
-            raise Stop
-
-    with pytest.raises(Stop):
-        run(model, video_cache, usable, config, tmp_path, progress=stop)
-    kept = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.npz")}
+def test_a_pass_that_was_stopped_goes_on_where_it_was(model, video_cache, usable, config, tmp_path):
+    told = []
+    watch = Watching(lambda *at: told.append(at), lambda: len(told) == 2)
+    with pytest.raises(Stopped):
+        run(model, video_cache, usable, config, tmp_path, watch=watch)
+    kept = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.maps")}
     assert len(kept) == 2
     made = run(model, video_cache, usable, config, tmp_path)
     assert all(path.stat().st_mtime_ns == time for path, time in kept.items())
@@ -59,11 +72,57 @@ def test_an_interrupted_pass_goes_on_where_it_stopped(model, video_cache, usable
         assert (made.maps(frame_range) == whole.maps(frame_range)).all()
 
 
-def test_other_weights_never_share_maps(model, video_cache, usable, config, tmp_path):
-    first = run(model, video_cache, usable, config, tmp_path)
+def test_what_was_made_of_other_things_is_never_shared(model, video_cache, usable, config, tmp_path):
+    """Weights, videos, settings, precision and seed each give other files."""
+    before = set(files(run(model, video_cache, usable, config, tmp_path)))
+    mark = encoder_mark(model)
+    first, *others = video_cache.videos
+    changed = replace(video_cache, videos=(replace(first, identity="another"), *others))
+    masks = config.pseudo_masks
+    finer = replace(config, pseudo_masks=replace(masks, clusters=replace(masks.clusters, clusters=4)))
+    video = replace(config, pseudo_masks=replace(masks, max_videos=0, max_frames=0))
+    of_all = set(files(maker(video_cache, usable, video, tmp_path).round(0, mark)))
+    of_changed = set(files(maker(changed, usable, video, tmp_path).round(0, mark)))
+    assert len(of_all - of_changed) == len(of_changed - of_all) == 1
+    assert before.isdisjoint(files(maker(video_cache, usable, finer, tmp_path).round(0, mark)))
+    assert before.isdisjoint(files(maker(video_cache, usable, config, tmp_path, precision="bfloat16").round(0, mark)))
     with torch.no_grad():
         model.encoder.backbone.get_parameter("conv1.weight").mul_(1.1)
-    assert run(model, video_cache, usable, config, tmp_path).folder != first.folder
+    assert before.isdisjoint(files(run(model, video_cache, usable, config, tmp_path)))
+
+
+@pytest.mark.parametrize("kept", [100, -1, 0])
+def test_a_file_that_was_cut_short_is_noticed_and_made_again(
+    model, video_cache, usable, config, tmp_path, kept, caplog
+):
+    made = run(model, video_cache, usable, config, tmp_path)
+    path = files(made)[1]
+    whole = path.read_bytes()
+    path.write_bytes(whole[:kept])
+    (damaged,) = [r for r in made.frame_ranges if made.files[r.video] == path]
+    with pytest.raises(DataError, match=f"{path.name} is damaged or gone.*--resume"):
+        made.maps(damaged)
+    run(model, video_cache, usable, config, tmp_path)
+    assert path.name in caplog.text
+    assert path.read_bytes() == whole
+
+
+def test_every_flipped_byte_is_noticed(model, video_cache, usable, config, tmp_path):
+    made = run(model, video_cache, usable, config, tmp_path)
+    path = files(made)[0]
+    whole = path.read_bytes()
+    (damaged,) = [r for r in made.frame_ranges if made.files[r.video] == path]
+    for place in range(0, len(whole), max(1, len(whole) // 60)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
+        with pytest.raises(DataError, match="digest differs"):
+            made.maps(damaged)
+
+
+def test_rounds_are_found_again_by_their_index(model, video_cache, usable, config, tmp_path):
+    making = maker(video_cache, usable, config, tmp_path)
+    made = [making.refresh(model, number) for number in (0, 1)]
+    found = stored_rounds(tmp_path, video_cache)
+    assert [(masks.frame_ranges, masks.files) for masks in found] == [(m.frame_ranges, m.files) for m in made]
 
 
 def test_the_mode_of_the_network_is_kept_and_its_statistics_untouched(model, video_cache, usable, config, tmp_path):

@@ -115,8 +115,6 @@ def test_gradients_reach_every_network(trained):
 @pytest.mark.parametrize("system", ["stm", "rgmp"])
 def test_what_does_not_go_together_is_refused(system, tiny_resnet):
     model = build(system, tiny_resnet).eval()
-    with pytest.raises(UsageError, match="make_tracker"):
-        Tracker(model)
     with pytest.raises(UsageError, match="set refine.rounds to 0"):
         Tracker(model, TrackConfig(system=SystemSpec(name="memory")))
     Tracker(model, TrackConfig(refine=RefineConfig(rounds=0)))  # label propagation needs no mask path

@@ -6,9 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from selfvos.data.clips import ClipPlan, assemble, frame_ranges, load_clip
+from selfvos.data.clips import ClipPlan, FrameRange, assemble, frame_ranges, load_clip
 from selfvos.data.mask_png import write_mask
+from selfvos.data.video_cache import build_video_cache
 from selfvos.errors import DataError
 from selfvos.models.weights import load_weights
 from selfvos.ops.paste import PasteConfig
@@ -45,8 +47,49 @@ def test_a_clip_gets_its_objects_and_never_its_background(video_cache, drawn, co
     assert (red == (clip.masks == 1)).float().mean() > 0.95
 
 
+@pytest.fixture
+def numbered(tmp_path):
+    """Twelve frames called 0.png to 11.png, each of its own grey, and a maker of masks under any names."""
+    for t in range(12):
+        (tmp_path / "videos" / "dog").mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (48, 40), (20 * t, 10, 10)).save(tmp_path / "videos" / "dog" / f"{t}.jpg")
+    cached = build_video_cache([tmp_path / "videos"], cache=tmp_path / "cache", short_side_px=40)
+
+    def find(names):
+        for number, name in enumerate(names):
+            write_mask(tmp_path / "masks" / "dog" / name, np.full((40, 48), number + 1, dtype=np.uint8))
+        return find_true_masks(tmp_path / "masks", cached, [FrameRange(0, 0, 12)])
+
+    return find
+
+
+@pytest.mark.parametrize("name", ["{}.png", "{:05d}.png", "{}.PNG"])
+def test_a_mask_goes_with_the_frame_of_its_number(numbered, name):
+    masks = numbered([name.format(t) for t in range(12)])
+    maps = masks.for_clip(ClipPlan(video=0, frames=tuple(range(12))))
+    assert [set(np.unique(one)) for one in maps] == [{t} for t in range(12)]
+
+
+def test_hidden_companions_of_masks_are_passed_over(numbered):
+    assert len(numbered([f"{t}.png" for t in range(12)] + ["._3.png"]).files[0]) == 12
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        ([f"{t}.png" for t in range(1, 13)], "frame 0, mask 1.png"),
+        ([f"{t}.png" for t in range(11)], "frame 11, mask none"),
+        ([f"{t}.png" for t in range(13)], "frame none, mask 12.png"),
+        ([f"a{t}.png" for t in range(12)], "frame 0, mask a0.png"),
+    ],
+)
+def test_names_that_do_not_go_together_are_refused_with_both(numbered, names, told):
+    with pytest.raises(DataError, match=f"dog: 12 frames and .* do not go together: {told}"):
+        numbered(names)
+
+
 def test_a_missing_mask_is_told_with_the_video(video_cache, drawn, config, tmp_path):
-    with pytest.raises(DataError, match="square0: 9 frames and 0 masks"):
+    with pytest.raises(DataError, match="square0: 9 frames and 0 masks.*frame 00000, mask none"):
         find_true_masks(tmp_path, video_cache, frame_ranges(video_cache, config.clips))
 
 

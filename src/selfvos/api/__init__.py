@@ -1,32 +1,126 @@
-"""What the package does, as plain functions: the only place where all floors meet."""
+"""What the package does, as plain functions: the only place where all floors meet.
 
-from selfvos.api.benchmark_runs import track_together
-from selfvos.api.catalogue import names, recipe
-from selfvos.api.clusters import cluster, tint
-from selfvos.api.conversion import convert
-from selfvos.api.datasets import check_dataset, pack_results, validate_archive
-from selfvos.api.demo import demo
-from selfvos.api.learning import adapt, open_video_cache, train
-from selfvos.api.scoring import evaluate, flat_settings, protocol_config, score, score_together
-from selfvos.api.tracking import track, track_config, track_to
-from selfvos.api.weights import load, pick_device
-from selfvos.tracking.system import make_tracker
+Each name is loaded when it is first used: who lists videos or reads tracks loads no torch.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from selfvos.api.benchmark_runs import track_together as track_together
+    from selfvos.api.catalogue import names as names
+    from selfvos.api.catalogue import open_benchmark as open_benchmark
+    from selfvos.api.catalogue import recipe as recipe
+    from selfvos.api.clusters import cluster as cluster
+    from selfvos.api.clusters import clustering as clustering
+    from selfvos.api.clusters import tint as tint
+    from selfvos.api.conversion import convert as convert
+    from selfvos.api.datasets import check_dataset as check_dataset
+    from selfvos.api.datasets import pack_results as pack_results
+    from selfvos.api.datasets import validate_archive as validate_archive
+    from selfvos.api.demonstration import demo as demo
+    from selfvos.api.exporting import Choice as Choice
+    from selfvos.api.exporting import check_export as check_export
+    from selfvos.api.exporting import estimate as estimate
+    from selfvos.api.exporting import export as export
+    from selfvos.api.exporting import export_place as export_place
+    from selfvos.api.exporting import import_track as import_track
+    from selfvos.api.exporting import read_track as read_track
+    from selfvos.api.given_masks import MaskFile as MaskFile
+    from selfvos.api.learning import adapt as adapt
+    from selfvos.api.learning import adaptation as adaptation
+    from selfvos.api.learning import open_video_cache as open_video_cache
+    from selfvos.api.learning import train as train
+    from selfvos.api.overlays import draw_overlays as draw_overlays
+    from selfvos.api.scoring import evaluate as evaluate
+    from selfvos.api.scoring import flat_settings as flat_settings
+    from selfvos.api.scoring import protocol_config as protocol_config
+    from selfvos.api.scoring import score as score
+    from selfvos.api.scoring import score_together as score_together
+    from selfvos.api.span import Span as Span
+    from selfvos.api.threads import use_threads as use_threads
+    from selfvos.api.tracking import Shot as Shot
+    from selfvos.api.tracking import track as track
+    from selfvos.api.tracking import track_config as track_config
+    from selfvos.api.tracking import track_to as track_to
+    from selfvos.api.weights import load as load
+    from selfvos.api.weights import pick_device as pick_device
+    from selfvos.data.track_reader import open_track as open_track
+    from selfvos.tracking.system import make_tracker as make_tracker
+
+_HOMES = {
+    "Choice": "selfvos.api.exporting",
+    "MaskFile": "selfvos.api.given_masks",
+    "Shot": "selfvos.api.tracking",
+    "Span": "selfvos.api.span",
+    "adapt": "selfvos.api.learning",
+    "adaptation": "selfvos.api.learning",
+    "check_dataset": "selfvos.api.datasets",
+    "check_export": "selfvos.api.exporting",
+    "cluster": "selfvos.api.clusters",
+    "clustering": "selfvos.api.clusters",
+    "convert": "selfvos.api.conversion",
+    "demo": "selfvos.api.demonstration",
+    "draw_overlays": "selfvos.api.overlays",
+    "estimate": "selfvos.api.exporting",
+    "evaluate": "selfvos.api.scoring",
+    "export": "selfvos.api.exporting",
+    "export_place": "selfvos.api.exporting",
+    "flat_settings": "selfvos.api.scoring",
+    "import_track": "selfvos.api.exporting",
+    "load": "selfvos.api.weights",
+    "make_tracker": "selfvos.tracking.system",
+    "names": "selfvos.api.catalogue",
+    "open_benchmark": "selfvos.api.catalogue",
+    "open_track": "selfvos.data.track_reader",
+    "open_video_cache": "selfvos.api.learning",
+    "pack_results": "selfvos.api.datasets",
+    "pick_device": "selfvos.api.weights",
+    "protocol_config": "selfvos.api.scoring",
+    "read_track": "selfvos.api.exporting",
+    "recipe": "selfvos.api.catalogue",
+    "score": "selfvos.api.scoring",
+    "score_together": "selfvos.api.scoring",
+    "tint": "selfvos.api.clusters",
+    "track": "selfvos.api.tracking",
+    "track_config": "selfvos.api.tracking",
+    "track_to": "selfvos.api.tracking",
+    "track_together": "selfvos.api.benchmark_runs",
+    "train": "selfvos.api.learning",
+    "use_threads": "selfvos.api.threads",
+    "validate_archive": "selfvos.api.datasets",
+}
 
 __all__ = [
+    "Choice",
+    "MaskFile",
+    "Shot",
+    "Span",
     "adapt",
+    "adaptation",
     "check_dataset",
+    "check_export",
     "cluster",
+    "clustering",
     "convert",
     "demo",
+    "draw_overlays",
+    "estimate",
     "evaluate",
+    "export",
+    "export_place",
     "flat_settings",
+    "import_track",
     "load",
     "make_tracker",
     "names",
+    "open_benchmark",
+    "open_track",
     "open_video_cache",
     "pack_results",
     "pick_device",
     "protocol_config",
+    "read_track",
     "recipe",
     "score",
     "score_together",
@@ -36,5 +130,16 @@ __all__ = [
     "track_to",
     "track_together",
     "train",
+    "use_threads",
     "validate_archive",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'selfvos.api' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,35 +1,37 @@
 """Pseudo masks to look at: what a network makes of videos without one label."""
 
+import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
 
+from selfvos.api.learning import Videos, open_video_cache
 from selfvos.data.clips import FrameRange
 from selfvos.data.overlay import contact_sheet, overlay, save_image
-from selfvos.data.video import VideoWriter
-from selfvos.data.video_cache import CachedVideo, build_video_cache, default_cache
+from selfvos.data.video_cache import CachedVideo
+from selfvos.data.video_writer import VideoWriter
 from selfvos.models.segmenter import Segmenter
 from selfvos.ops.matched import check_matched
-from selfvos.training.pseudo_masks import refresh
+from selfvos.settings import override
+from selfvos.training.pseudo_masks import PseudoMaskMaker
 from selfvos.training.settings import PseudoMaskConfig
-from selfvos.types import Progress, nobody
+from selfvos.types import Watch, go_on, ignore, renamed
 
 _COLUMNS = 6
-_CACHE_SHORT_SIDE = 320
+_LONGEST = 120
 _FPS = 10.0
 
 
 def cluster(
     model: Segmenter,
     *,
-    videos: str | Path | Sequence[str | Path],
+    videos: Videos,
     out: str | Path,
     config: PseudoMaskConfig | None = None,
-    seed: int = 0,
-    cache: str | Path | None = None,
-    progress: Progress = nobody,
+    watch: Watch = ignore,
 ) -> list[Path]:
     """Group the pixels of whole videos in space and time and draw the groups.
 
@@ -38,12 +40,10 @@ def cluster(
 
     Args:
         model: A loaded network.
-        videos: Folders of videos and of frame folders, or single videos.
+        videos: Folders of videos and of frame folders, or single videos; or what `open_video_cache` gave.
         out: Where the pictures go; the maps are kept in ``pseudo_masks`` below it.
         config: How to cluster.
-        seed: Seed of the clustering.
-        cache: Where decoded videos are kept.
-        progress: Called with videos done and videos in all.
+        watch: Told of videos done; asked before each.
 
     Returns:
         The contact sheets.
@@ -51,31 +51,64 @@ def cluster(
     Raises:
         UsageError: The network has no such feature.
         DataError: No usable video.
+        Stopped: The watch asked; maps that are done are kept.
     """
     config = config or PseudoMaskConfig()
     check_matched(config.feature, model.encoder.backbone.channels)
-    roots = [videos] if isinstance(videos, str | Path) else list(videos)
-    video_cache = build_video_cache(
-        roots, cache=Path(cache) if cache else default_cache(), short_side_px=_CACHE_SHORT_SIDE, min_frames=1
-    )
+    video_cache = open_video_cache(videos, watch=watch)
     usable = [FrameRange(v, 0, len(cached)) for v, cached in enumerate(video_cache.videos)]
     out = Path(out)
-    made = refresh(model, video_cache, usable, config, out / "pseudo_masks", seed=seed, round=0, progress=progress)
+    maker = PseudoMaskMaker(video_cache, usable, config, out / "pseudo_masks")
+    made = maker.refresh(model, 0, watch=renamed(watch, "clustering"))
+    files = file_names([cached.name for cached in video_cache.videos])
+    sheets = []
+    for done, frame_range in enumerate(made.frame_ranges, start=1):
+        go_on(watch)
+        cached = video_cache.videos[frame_range.video]
+        sheets.append(_draw(cached, frame_range, made.maps(frame_range), out / files[frame_range.video]))
+        watch.tell("drawing", done, len(made.frame_ranges))
+    return sheets
+
+
+def clustering(model: Segmenter, sets: Sequence[str] = ()) -> PseudoMaskConfig:
+    """Return settings to cluster with: of the feature that the weights are tracked by, with changes.
+
+    Args:
+        model: A loaded network.
+        sets: Settings to change, as in ``clusters.clusters=5``; see `selfvos.settings.override`.
+
+    Raises:
+        UsageError: No such setting, or a value that it does not accept.
+    """
+    feature = model.notes.track.get("feature", {}).get("stage", "key")
+    return override(PseudoMaskConfig(feature=feature), sets)
+
+
+def file_names(videos: Sequence[str]) -> list[str]:
+    """Return a file name, without ending, for each video: its own where that is short and no other's, else with a mark.
+
+    Args:
+        videos: Names of videos, no two alike; they may hold slashes.
+    """
+    plain = [name.replace("/", "__") for name in videos]
+    # Some file systems take A and a for the same.
+    often = Counter(name.casefold() for name in plain)
     return [
-        _draw(video_cache.videos[frame_range.video], frame_range, made.maps(frame_range), out)
-        for frame_range in made.frame_ranges
+        name
+        if often[name.casefold()] == 1 and len(name) <= _LONGEST
+        else f"{name[:_LONGEST]}-{hashlib.sha256(video.encode()).hexdigest()[:8]}"
+        for name, video in zip(plain, videos, strict=True)
     ]
 
 
-def _draw(cached: CachedVideo, frame_range: FrameRange, maps: UInt8[np.ndarray, "t h w"], out: Path) -> Path:
-    name = cached.name.replace("/", "__")
+def _draw(cached: CachedVideo, frame_range: FrameRange, maps: UInt8[np.ndarray, "t h w"], stem: Path) -> Path:
     shown = np.unique(np.linspace(0, frame_range.length - 1, _COLUMNS).round().astype(int))
     frames = [cached.frame(frame_range.start + int(i)) for i in shown]
     tinted = [tint(frame, maps[i]) for frame, i in zip(frames, shown, strict=True)]
-    sheet = out / f"{name}.png"
+    sheet = stem.with_name(f"{stem.name}.png")
     labels = [f"frame {frame_range.start + int(i)}" for i in shown] + [f"{maps.max() + 1} clusters"] * len(shown)
     save_image(sheet, contact_sheet([*frames, *tinted], columns=len(shown), labels=labels))
-    with VideoWriter(out / f"{name}.mp4", fps=_FPS) as video:
+    with VideoWriter(stem.with_name(f"{stem.name}.mp4"), fps=_FPS) as video:
         for i in range(frame_range.length):
             video.write(tint(cached.frame(frame_range.start + i), maps[i]))
     return sheet

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from selfvos.errors import UsageError
 from selfvos.models.convert.base import FORMATS, build, read_state
-from selfvos.models.weights import save_weights
+from selfvos.models.weights import WeightsNotes, save_weights
 from selfvos.settings import merged, to_dict
 from selfvos.tracking.presets import PRESETS
 
@@ -34,5 +34,5 @@ def convert(checkpoint: str | Path, *, format: str, out: str | Path) -> Path:
     found = converter(read_state(checkpoint))
     model, untrained = build(found, source=str(checkpoint))
     track = merged(to_dict(PRESETS.get(found.preset)), found.changes)
-    save_weights(out, model, notes={"format": format, "track": track, "untrained": untrained})
+    save_weights(out, model, notes=WeightsNotes(format=format, track=track, untrained=tuple(untrained)))
     return out

@@ -1,19 +1,21 @@
 """Data sets looked through before hours are spent on them, and results made ready for the servers that score them."""
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from selfvos.api.tasks.base import task_of
 from selfvos.data import submissions
 from selfvos.data.benchmarks.base import BENCHMARKS, Benchmark, LabelledVideo
 from selfvos.data.source import read_image
 from selfvos.data.submissions import Archive, spell
 from selfvos.errors import DataError
-from selfvos.types import Progress, nobody
+from selfvos.evaluation.workers import in_threads
+from selfvos.stopping import advising
+from selfvos.types import Watch, ignore
 
 _NAMED = 5
 
@@ -45,17 +47,18 @@ class Inspection:
         return "\n".join([*self.faults, *(f"note: {note}" for note in self.notes), last])
 
 
-def check_dataset(benchmark: str, *, root: str | Path, progress: Progress = nobody) -> Inspection:
+def check_dataset(benchmark: str, *, root: str | Path, watch: Watch = ignore) -> Inspection:
     """Look at every file that a benchmark needs: whether it is there, can be read, fits, and is the official one.
 
     Args:
         benchmark: Name of the protocol, such as ``davis-2017-val``.
         root: Folder of the data set.
-        progress: Told how many frames are done and how many there are.
+        watch: Told how many frames are done; see `Watch`.
 
     Raises:
         UnknownName: No such benchmark.
         DataError: The folder is no copy of the data set at all.
+        Stopped: The watch asked for it.
     """
     data = BENCHMARKS.get(benchmark)(Path(root))
     faults = list(data.faults())
@@ -70,10 +73,9 @@ def check_dataset(benchmark: str, *, root: str | Path, progress: Progress = nobo
         faults += _video_faults(data, video)
         pictures = _pictures(video)
         jobs += [(video, name, pictures.get(name)) for name in names]
-    with ThreadPoolExecutor() as pool:
-        for done, found in enumerate(pool.map(lambda job: list(_frame_faults(*job)), jobs), start=1):
+    with advising("the rest was not looked at; run the same command again"):
+        for found in in_threads(lambda job: list(_frame_faults(*job)), jobs, watch=watch, stage="checking"):
             faults += found
-            progress(done, len(jobs))
     return Inspection(
         protocol=data.name,
         videos=len(data.videos),
@@ -85,7 +87,7 @@ def check_dataset(benchmark: str, *, root: str | Path, progress: Progress = nobo
 
 
 def pack_results(
-    results: str | Path, benchmark: str, *, root: str | Path, out: str | Path, progress: Progress = nobody
+    results: str | Path, benchmark: str, *, root: str | Path, out: str | Path, watch: Watch = ignore
 ) -> Archive:
     """Write the archive that the official server takes, and validate it.
 
@@ -94,31 +96,33 @@ def pack_results(
         benchmark: Name of the protocol.
         root: Folder of the data set.
         out: The zip to write; an older one is replaced once the new one is whole.
-        progress: Told how many steps are done and how many there are.
+        watch: Told how many steps are done; see `Watch`.
 
     Raises:
         UnknownName: No such benchmark.
         UsageError: No server takes its results.
         DataError: A mask is missing, unreadable or does not fit; the message names it.
     """
-    return submissions.pack(results, BENCHMARKS.get(benchmark)(Path(root)), out, progress=progress)
+    with advising("no archive was written; run the same command again"):
+        return submissions.pack(results, BENCHMARKS.get(benchmark)(Path(root)), out, watch=watch)
 
 
-def validate_archive(archive: str | Path, benchmark: str, *, root: str | Path, progress: Progress = nobody) -> Archive:
+def validate_archive(archive: str | Path, benchmark: str, *, root: str | Path, watch: Watch = ignore) -> Archive:
     """Make sure that the official server can score an archive, whoever wrote it.
 
     Args:
         archive: The zip.
         benchmark: Name of the protocol.
         root: Folder of the data set.
-        progress: Told how many masks are done and how many there are.
+        watch: Told how many masks are done; see `Watch`.
 
     Raises:
         UnknownName: No such benchmark.
         UsageError: There is no such file, or no server takes results of this benchmark.
         DataError: Something is missing, unreadable or does not fit; the message names it.
     """
-    return submissions.validate_archive(archive, BENCHMARKS.get(benchmark)(Path(root)), progress=progress)
+    with advising("the rest was not looked at; run the same command again"):
+        return submissions.validate_archive(archive, BENCHMARKS.get(benchmark)(Path(root)), watch=watch)
 
 
 def _video_faults(data: Benchmark, video: LabelledVideo) -> Iterator[str]:
@@ -129,21 +133,8 @@ def _video_faults(data: Benchmark, video: LabelledVideo) -> Iterator[str]:
     lost = [path for path in video.mask_files.values() if not path.is_file()]
     if lost:
         yield f"no mask {lost[0]} ({len(lost)} of {len(video.mask_files)} missing): download the masks"
-    elif video.mask_files and data.task == "objects":
-        yield from _given_faults(video)
-
-
-def _given_faults(video: LabelledVideo) -> Iterator[str]:
-    shown: set[int] = set()
-    for name in video.given:
-        try:
-            shown |= set(np.unique(video.given_mask(name)).tolist())
-        except DataError as error:
-            yield str(error)
-            return
-    absent = [str(id) for id in video.objects if id not in shown]
-    if absent:
-        yield f"{video.name}: no given mask shows object {', '.join(absent)} of {spell(video.objects)}: ids jump"
+    elif video.mask_files:
+        yield from task_of(data).faults(video)
 
 
 def _pictures(video: LabelledVideo) -> dict[str, Path]:

@@ -1,110 +1,166 @@
 """Unlabelled videos in, weights out."""
 
-from collections.abc import Sequence
+import logging
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+from selfvos import recipes
 from selfvos.api.weights import pick_device
 from selfvos.data.video_cache import VideoCache, build_video_cache, default_cache
-from selfvos.errors import UsageError
+from selfvos.errors import Stopped, UsageError
 from selfvos.models.segmenter import Segmenter
-from selfvos.recipes.adaptation import adaptation
-from selfvos.training.fit import Watch, fit
+from selfvos.settings import override
+from selfvos.stopping import stop_on_signals
+from selfvos.training.fit import Start, fit
 from selfvos.training.settings import TrainConfig
-from selfvos.types import Progress, nobody
+from selfvos.types import Watch, Watching, ignore
+
+log = logging.getLogger(__name__)
+
+Videos = str | Path | Sequence[str | Path] | VideoCache
+"""Folders of videos, of frame folders and of photographs, at any depth, or single videos; or all of them, decoded."""
+
+_CLUSTERED_SHORT_SIDE = 320
 
 
 def train(
     config: TrainConfig,
     *,
-    videos: str | Path | Sequence[str | Path],
+    videos: Videos,
     out: str | Path,
     resume: bool = False,
     device: str = "auto",
-    cache: str | Path | None = None,
-    start: Segmenter | None = None,
-    watch: Watch = nobody,
-    packing: Progress = nobody,
+    watch: Watch = ignore,
 ) -> Path:
     """Learn from unlabelled videos and return the path of the weights.
 
+    What was taken and left out is logged, and is in the result of `open_video_cache`.
+
     Args:
         config: A recipe, for instance ``selfvos.recipes.mask_vos_resnet18()``.
-        videos: Folders of videos and of frame folders, at any depth, or single videos.
+        videos: Folders of videos, of frame folders and of photographs (`PhotoConfig`), at any depth, or single videos:
+            they are decoded into the user's cache folder. Or what `open_video_cache` has decoded elsewhere.
         out: Folder of the run: settings, metrics, checkpoints, pseudo masks, weights.
         resume: Go on from the latest checkpoint, exactly as if never interrupted.
         device: ``auto``, ``cpu``, ``cuda``, ``mps``.
-        cache: Where decoded videos are kept, shared by all runs; by default in the user's cache folder.
-        start: A network to begin with instead of random weights.
-        watch: Called after every step with its losses.
-        packing: Called with videos decoded and videos in all.
+        watch: Told of every step with its losses; asked after each.
 
     Raises:
-        UsageError: The folder holds another run, or settings do not fit together.
+        UsageError: The folder holds another run, or one of other videos, or settings do not fit together.
         DataError: No usable video.
         Diverged: The loss stayed infinite.
-        Interrupted: Ctrl-C or SIGTERM, after a checkpoint.
+        Stopped: The watch asked, or Ctrl-C or SIGTERM came; a checkpoint was written before.
         OutOfSpace: The disk is full; the last checkpoint is untouched.
     """
-    video_cache = open_video_cache(videos, config, cache, packing)
-    return fit(config, video_cache, Path(out), device=pick_device(device), resume=resume, start=start, watch=watch)
+    with _stoppable(watch) as watch:
+        cached = _opened(videos, config, watch)
+        return fit(config, cached, Path(out), device=pick_device(device), start=Start(resume=resume), watch=watch)
 
 
 def adapt(
     model: Segmenter,
     *,
-    videos: str | Path | Sequence[str | Path],
+    videos: Videos,
     out: str | Path,
     config: TrainConfig | None = None,
     resume: bool = False,
-    cache: str | Path | None = None,
-    watch: Watch = nobody,
-    packing: Progress = nobody,
+    watch: Watch = ignore,
 ) -> Path:
-    """Go on learning without labels on one's own videos, and return the path of the adapted weights.
+    """Go on learning without labels, by default on one's own videos, and return the path of the new weights.
 
     Args:
         model: A loaded network; it is changed. Training runs where it lies.
-        videos: One video, several, or folders of them.
+        videos: As in `train`.
         out: Folder of the run, as in `train`.
-        config: How; by default as `selfvos.recipes.adaptation` says.
+        config: How; by default as `adaptation` says. Any recipe for this network will do.
         resume: Go on from the latest checkpoint.
-        cache: Where decoded videos are kept.
-        watch: Called after every step with its losses.
-        packing: Called with videos decoded and videos in all.
+        watch: Told of every step with its losses; asked after each.
 
     Raises:
-        UsageError: The network has nothing to learn, or the folder holds another run.
+        UsageError: The network has nothing to learn, or as `train`.
         DataError: No usable video.
         Diverged: The loss stayed infinite.
-        Interrupted: Ctrl-C or SIGTERM, after a checkpoint.
+        Stopped: The watch asked, or Ctrl-C or SIGTERM came; a checkpoint was written before.
     """
     if not model.encoder.backbone.learns:
         raise UsageError(f"{model.config.backbone} has no weights that could adapt; name others with --weights")
-    return train(
-        config or adaptation(model),
-        videos=videos,
-        out=out,
-        resume=resume,
-        device=model.device.type,
-        cache=cache,
-        start=model,
-        watch=watch,
-        packing=packing,
-    )
+    config = config or adaptation(model)
+    with _stoppable(watch) as watch:
+        cached = _opened(videos, config, watch)
+        start = Start(resume=resume, network=model)
+        return fit(config, cached, Path(out), device=model.device, start=start, watch=watch)
+
+
+def adaptation(model: Segmenter, sets: Sequence[str] = ()) -> TrainConfig:
+    """Return the settings that `adapt` takes by default, with changes.
+
+    Args:
+        model: The network to go on from.
+        sets: Settings to change, as in ``seed=1``; see `selfvos.settings.override`.
+
+    Raises:
+        UsageError: No such setting, or a value that it does not accept.
+    """
+    return override(recipes.adaptation(model), sets)
 
 
 def open_video_cache(
-    videos: str | Path | Sequence[str | Path],
-    config: TrainConfig,
+    videos: Videos,
+    config: TrainConfig | None = None,
+    *,
     cache: str | Path | None = None,
-    packing: Progress = nobody,
+    watch: Watch = ignore,
 ) -> VideoCache:
-    """Return the videos as a training with these settings sees them; see `train`."""
-    roots = [videos] if isinstance(videos, str | Path) else list(videos)
+    """Return the videos, decoded, as a training with these settings sees them.
+
+    Args:
+        videos: As in `train`; what is decoded already is given back as it is.
+        config: The recipe; None decodes as `cluster` sees them.
+        cache: Where decoded videos are kept, shared by all runs; by default in the user's cache folder.
+        watch: Told of every video; asked between frames.
+
+    Raises:
+        UsageError: There is no such folder, or the cache cannot be written to.
+        DataError: No usable video.
+        OutOfSpace: The disk is full.
+        Stopped: The watch asked; what was decoded before is kept.
+    """
+    if isinstance(videos, VideoCache):
+        return videos
+    clips = config.clips if config else None
     return build_video_cache(
-        roots,
+        [videos] if isinstance(videos, str | Path) else list(videos),
         cache=Path(cache) if cache else default_cache(),
-        short_side_px=config.clips.cache_short_side_px,
-        min_frames=len(config.clips.offsets),
-        progress=packing,
+        short_side_px=clips.cache_short_side_px if clips else _CLUSTERED_SHORT_SIDE,
+        min_frames=len(clips.offsets) if clips else 1,
+        photos=clips.photos.folders if clips else (),
+        watch=watch,
     )
+
+
+def _opened(videos: Videos, config: TrainConfig, watch: Watch) -> VideoCache:
+    if isinstance(videos, VideoCache):
+        return videos
+    cached = open_video_cache(videos, config, watch=watch)
+    taken, *left_out = cached.summary().splitlines()
+    log.info("%s", taken)
+    for line in left_out:
+        log.warning("%s", line)
+    return cached
+
+
+@contextmanager
+def _stoppable(watch: Watch) -> Iterator[Watch]:
+    """Let Ctrl-C and SIGTERM stop the work too, where nobody else has seen to them."""
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield watch
+        return
+    with stop_on_signals() as flag:
+        try:
+            yield Watching(watch.tell, lambda: flag.stopped() or watch.stopped())
+        except Stopped as error:
+            if flag.signal_number:
+                error.exit_status = 128 + flag.signal_number
+            raise

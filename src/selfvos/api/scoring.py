@@ -4,33 +4,32 @@ import importlib.metadata
 import json
 import math
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from selfvos.api.benchmark_runs import archive_path, follow_masks, follow_points, look_ahead, remove_old
+from selfvos.api.benchmark_runs import archive_path, remove_old, require_whole, results_folder
+from selfvos.api.tasks.base import task_of
+from selfvos.api.tracked_videos import TrackedVideos, asked_of
 from selfvos.data.benchmarks.base import BENCHMARKS, Benchmark
-from selfvos.data.points import PointVideo
 from selfvos.data.submissions import Archive, pack
 from selfvos.evaluation.attributes import read_attributes
 from selfvos.evaluation.comparison import Comparison, compare, unique_names
 from selfvos.evaluation.page import comparison_page, report_page
-from selfvos.evaluation.parts import score_parts
-from selfvos.evaluation.pictures import frames_apart, take_pictures, worst_frames
-from selfvos.evaluation.points import score_points
-from selfvos.evaluation.protocols import score_results
-from selfvos.evaluation.report import Report, data_hash, results_hash, summarise
+from selfvos.evaluation.pictures import frames_apart, worst_frames
+from selfvos.evaluation.report import Report
 from selfvos.models.segmenter import Segmenter
 from selfvos.models.weights import digest
 from selfvos.ops.matching import MatchConfig
 from selfvos.settings import from_dict, merged, to_dict
+from selfvos.stopping import advising
 from selfvos.storage import write_text
-from selfvos.tracking.points import PointTracker
 from selfvos.tracking.settings import TrackConfig
-from selfvos.tracking.system import make_tracker, recommended
-from selfvos.types import Progress, nobody
+from selfvos.tracking.system import quality_config, recommended
+from selfvos.types import Watch, go_on, ignore, renamed
 
 _SUPERVISION = "supervision"
+_SCORE_AGAIN = "no scores were written; run the same command again"
 
 
 def evaluate(
@@ -40,8 +39,7 @@ def evaluate(
     root: str | Path,
     out: str | Path,
     config: TrackConfig | None = None,
-    overlays: bool = False,
-    watch: Callable[[str, int, int], None] = nobody,
+    watch: Watch = ignore,
 ) -> Report | Archive:
     """Track every video of a benchmark, write the masks, and score them or pack them for the server that does.
 
@@ -51,10 +49,10 @@ def evaluate(
         root: Folder of the data set.
         out: Masks go to ``masks/<video>/<frame>.png`` below it, or points to ``points/<video>.csv``; tables,
             ``report.json`` and, where a server takes one, ``<benchmark>.zip`` beside. What an earlier run left there
-            under these names is removed first.
+            under these names is removed first; but one that was stopped, and was asked the same, goes on after the
+            last video that it finished.
         config: How to track; by default as `protocol_config` says.
-        overlays: Also write ``overlays/<video>.mp4``; points have none.
-        watch: Called with the video, frames done, and frames in all.
+        watch: Told how many frames are done, video by video; asked between frames.
 
     Returns:
         The scores; where only the official server has the true masks, the validated archive to submit there.
@@ -63,52 +61,67 @@ def evaluate(
         UnknownName: No such benchmark.
         DataError: The data set is incomplete.
         UsageError: The results would replace the true masks.
+        Stopped: The watch asked for it; what was tracked is kept, and the same call goes on.
     """
-    videos = BENCHMARKS.get(benchmark)(Path(root))
+    videos, out = BENCHMARKS.get(benchmark)(Path(root)), Path(out)
     config = config or _protocol_config(model, videos)
-    out = Path(out)
-    total = look_ahead(videos)
-    results = remove_old(videos, out)
-    done, precision, supervision = 0, "", ""
-    for video in videos.videos:
-        overlay = out / "overlays" / f"{video.name}.mp4" if overlays else None
-        if isinstance(video, PointVideo):
-            tracker = PointTracker(model, config)
-            steps = follow_points(tracker, video, results)
-        else:
-            tracker = make_tracker(model, config)
-            supervision = tracker.supervision
-            steps = follow_masks(tracker, video, results, overlay)
-        precision = tracker.precision
-        for _ in steps:
-            done += 1
-            watch(video.name, done, total)
-    settings = {
-        "weights": digest(model.state_dict()),
+    weights = digest(model.state_dict())
+    finished = TrackedVideos(out, asked_of(weights, benchmark, Path(root), config))
+    known = _track_videos(model, config, videos, out, finished, watch)
+    supervision = known.get(_SUPERVISION, "")
+    settings: dict[str, str | float] = {
+        "weights": weights,
         **flat_settings(config, supervision),
-        "track.precision": precision,
+        "track.precision": known["precision"],
     }
-    if not videos.scored_here:
-        return _archive(videos, out, settings, lambda done, total: watch("packing", done, total or 0))
-    report = _report(videos, Path(root), results, settings, _telling(watch, "scoring"))
-    report = replace(report, note=_join(supervision, report.note))
-    _write(report, videos, results, out)
-    return report
+    with advising("all videos are tracked; run the same command again to go on with their scores"):
+        if not videos.scored_here:
+            result: Report | Archive = _archive(videos, out, settings, watch)
+        else:
+            report = _report(videos, Path(root), results_folder(videos, out), settings, watch)
+            result = replace(report, note=_join(supervision, report.note))
+            _write(result, videos, results_folder(videos, out), out)
+    finished.remove()
+    return result
 
 
-def protocol_config(model: Segmenter, benchmark: str, *, root: str | Path) -> TrackConfig:
+def _track_videos(
+    model: Segmenter, config: TrackConfig, benchmark: Benchmark, out: Path, finished: TrackedVideos, watch: Watch
+) -> dict[str, str]:
+    """Track what is not tracked yet, and return what a report says of the tracker."""
+    task, done, total = task_of(benchmark), 0, require_whole(benchmark)
+    if not finished.seconds:
+        remove_old(benchmark, out)
+    count = len(benchmark.videos)
+    for number, video in enumerate(benchmark.videos):
+        if video.name in finished.seconds:
+            done += len(video.tracked)
+            continue
+        left = f"{number} of {count} videos are tracked and kept; run the same command again to go on after them"
+        with advising(left):
+            for _ in task.follow(task.tracker(model, config), video, results_folder(benchmark, out)):
+                done += 1
+                watch.tell(video.name, done, total)
+                go_on(watch)
+        finished.add(video.name)
+    return task.provenance(task.tracker(model, config))
+
+
+def protocol_config(model: Segmenter, benchmark: str, *, root: str | Path, quality: str | None = None) -> TrackConfig:
     """Return how a benchmark is tracked: as the weights recommend, but for what its protocol lays down.
 
     Args:
         model: A loaded network.
         benchmark: Name of the protocol.
         root: Folder of the data set.
+        quality: What the weights recommend for this quality.
 
     Raises:
         UnknownName: No such benchmark.
         DataError: The data set is incomplete.
+        UsageError: The weights know no such quality.
     """
-    return _protocol_config(model, BENCHMARKS.get(benchmark)(Path(root)))
+    return _protocol_config(model, BENCHMARKS.get(benchmark)(Path(root)), quality)
 
 
 def flat_settings(config: TrackConfig, supervision: str = "") -> dict[str, str | float]:
@@ -123,7 +136,7 @@ def score(
     root: str | Path,
     out: str | Path | None = None,
     settings: Mapping[str, str | float] | None = None,
-    watch: Callable[[str, int, int], None] = nobody,
+    watch: Watch = ignore,
 ) -> Report:
     """Score masks that any method wrote as ``<results>/<video>/<frame>.png``, or points as ``<results>/<video>.csv``.
 
@@ -133,14 +146,16 @@ def score(
         root: Folder of the data set.
         out: Where tables, ``report.json`` and the page ``report.html`` go; None writes nothing.
         settings: What the masks were made with, where that is known; the report keeps it.
-        watch: Called with what is being done, frames done, and frames in all.
+        watch: Told how many frames are scored; see `Watch`.
 
     Raises:
         UnknownName: No such benchmark.
         DataError: A mask is missing, of another size, or has an id that is not in the benchmark.
+        Stopped: The watch asked for it; nothing was written.
     """
     videos, results = BENCHMARKS.get(benchmark)(Path(root)), Path(results)
-    report = _report(videos, Path(root), results, dict(settings or {}), _telling(watch, "scoring"))
+    with advising(_SCORE_AGAIN):
+        report = _report(videos, Path(root), results, dict(settings or {}), watch)
     if out is not None:
         _write(report, videos, results, Path(out))
     return report
@@ -152,7 +167,7 @@ def score_together(
     *,
     root: str | Path,
     out: str | Path | None = None,
-    watch: Callable[[str, int, int], None] = nobody,
+    watch: Watch = ignore,
 ) -> Comparison:
     """Score the masks of several methods, and set them against those of the first.
 
@@ -163,20 +178,24 @@ def score_together(
         benchmark: Name of the protocol.
         root: Folder of the data set.
         out: Where ``comparison.md``, ``.csv``, ``.json`` and ``.html`` go; None writes nothing.
-        watch: Called with the name of a result, frames done, and frames in all.
+        watch: Told how many frames of each result are scored; see `Watch`.
 
     Raises:
         UnknownName: No such benchmark.
         DataError: As `score`.
         UsageError: A folder is given twice, or there is only one.
+        Stopped: The watch asked for it; nothing was written.
     """
     videos = BENCHMARKS.get(benchmark)(Path(root))
     folders = dict(results) if isinstance(results, Mapping) else _named([Path(folder) for folder in results])
     folders = {_marked_name(name, folder): folder for name, folder in folders.items()}
-    reports = {name: _report(videos, Path(root), folder, {}, _telling(watch, name)) for name, folder in folders.items()}
+    with advising(_SCORE_AGAIN):
+        reports = {
+            name: _report(videos, Path(root), folder, {}, renamed(watch, name)) for name, folder in folders.items()
+        }
     comparison = compare(reports)
     if out is not None:
-        pictures = take_pictures(videos, folders, reports, frames_apart(comparison))
+        pictures = task_of(videos).pictures(videos, folders, reports, frames_apart(comparison))
         comparison.write(out)
         write_text(Path(out) / "comparison.html", comparison_page(comparison, pictures))
     return comparison
@@ -186,15 +205,15 @@ def _named(folders: list[Path]) -> dict[str, Path]:
     return dict(zip(unique_names(folders), folders, strict=True))
 
 
-def _protocol_config(model: Segmenter, benchmark: Benchmark) -> TrackConfig:
-    usual = recommended(model)
+def _protocol_config(model: Segmenter, benchmark: Benchmark, quality: str | None = None) -> TrackConfig:
+    usual = recommended(model) if quality is None else quality_config(model, quality)
     # Protocols say how many of the best matches count: what mixes whole windows has nothing like it.
     fits = benchmark.track if isinstance(usual.match, MatchConfig) else {**benchmark.track, "match": {}}
     return from_dict(TrackConfig, merged(to_dict(usual), fits))
 
 
-def _archive(benchmark: Benchmark, out: Path, settings: dict[str, str | float], progress: Progress) -> Archive:
-    archive = pack(out / "masks", benchmark, archive_path(benchmark, out), progress=progress)
+def _archive(benchmark: Benchmark, out: Path, settings: dict[str, str | float], watch: Watch) -> Archive:
+    archive = pack(results_folder(benchmark, out), benchmark, archive_path(benchmark, out), watch=watch)
     archive = replace(archive, note=_join(str(settings.get(_SUPERVISION, "")), archive.note))
     content = {**archive.to_dict(), "provenance": _provenance(settings)}
     write_text(out / "report.json", json.dumps(content, indent=1) + "\n")
@@ -209,8 +228,8 @@ def _marked_name(name: str, results: Path) -> str:
     """Return the name of a result, marked where the report that `evaluate` wrote beside it is."""
     try:
         report = json.loads((results.parent / "report.json").read_text(encoding="utf-8"))
-        return f"{name} (supervised)" if "supervised" in report["provenance"][_SUPERVISION] else name
-    except (OSError, ValueError, KeyError, TypeError):
+        return f"{name} (supervised)" if report["provenance"].get(_SUPERVISION) else name
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         # Results of another program: nobody marked them.
         return name
 
@@ -220,27 +239,14 @@ def _provenance(settings: dict[str, str | float]) -> dict[str, str | float]:
     return {**settings, **versions, "python": platform.python_version(), "machine": platform.machine()}
 
 
-def _telling(watch: Callable[[str, int, int], None], what: str) -> Progress:
-    return lambda done, total: watch(what, done, total or 0)
-
-
-def _report(
-    benchmark: Benchmark, root: Path, results: Path, settings: dict[str, str | float], progress: Progress
-) -> Report:
-    attributes, provenance = read_attributes(root), _provenance(settings)
-    if benchmark.task == "points":
-        report = score_points(benchmark, results, provenance, progress=progress)
-    elif benchmark.task == "parts":
-        report = score_parts(benchmark, results, provenance, progress=progress)
-    else:
-        series = score_results(benchmark, results, progress=progress)
-        hashes = {"data": data_hash(benchmark), "results": results_hash(benchmark, results)}
-        report = summarise(benchmark, series, {**hashes, **provenance})
-    return report.with_attributes(attributes)
+def _report(benchmark: Benchmark, root: Path, results: Path, settings: dict[str, str | float], watch: Watch) -> Report:
+    attributes = read_attributes(root)
+    return task_of(benchmark).score(benchmark, results, _provenance(settings), watch).with_attributes(attributes)
 
 
 def _write(report: Report, benchmark: Benchmark, results: Path, out: Path) -> None:
-    pictures = take_pictures(benchmark, {"result": results}, {"result": report}, worst_frames(report))
+    task = task_of(benchmark)
+    pictures = task.pictures(benchmark, {"result": results}, {"result": report}, worst_frames(report))
     report.write(out)
     write_text(out / "report.html", report_page(report, pictures))
 

@@ -1,113 +1,204 @@
-"""A video and a mask in, every frame's masks out."""
+"""A video and masks in, every frame's masks out."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from selfvos import __version__
+from selfvos.api.given_masks import GivenMask, Masks, read_given
+from selfvos.api.span import Leg, Span, legs
 from selfvos.data.ahead import ahead
-from selfvos.data.mask_png import read_first_mask, read_mask
-from selfvos.data.results import ResultFolder
 from selfvos.data.source import DEFAULT_FPS, FrameArrays, Source, open_source
-from selfvos.errors import MaskMismatch
+from selfvos.data.track_folder import TrackFolder, TrackOrigin
+from selfvos.errors import MaskMismatch, UsageError
 from selfvos.models.segmenter import Segmenter
+from selfvos.models.weights import digest
+from selfvos.settings import to_dict
 from selfvos.tracking.presets import PRESETS
 from selfvos.tracking.settings import TrackConfig
-from selfvos.tracking.system import MaskTracker, make_tracker, recommended
-from selfvos.types import Frame, Tracked
+from selfvos.tracking.system import MaskTracker, make_tracker, quality_config, recommended
+from selfvos.types import Frame, Tracked, Watch, go_on, ignore
 
-Masks = Mapping[int, np.ndarray | str | Path]
-"""Masks of later frames, by frame index."""
+Video = str | Path | Iterable[np.ndarray]
+"""A video file, a folder of pictures, or RGB uint8 arrays y x 3."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shot:
+    """What is to be tracked: a video, what a person drew on it, and which of its frames."""
+
+    video: Video
+    masks: GivenMask | Masks
+    """The mask of the frame where tracking begins, or masks by frame index."""
+    span: Span = field(default_factory=Span)
+    fps: float = DEFAULT_FPS
+    """Frames per second of pictures and arrays; a video file has its own."""
 
 
 def track(
     model: Segmenter,
-    video: str | Path | Iterable[np.ndarray],
-    first_mask: np.ndarray | str | Path,
+    video: Video,
+    first_mask: GivenMask | Masks,
     *,
-    masks: Masks | None = None,
+    span: Span | None = None,
     config: TrackConfig | None = None,
+    watch: Watch = ignore,
 ) -> Iterator[Tracked]:
-    """Follow the objects of the first frame through a video, one frame at a time, in constant memory.
+    """Follow the objects of given masks through a video, one frame at a time, in constant memory.
+
+    All masks are looked at before this returns.
 
     Args:
         model: A loaded network.
         video: A video file, a folder of pictures, or RGB uint8 arrays y x 3.
-        first_mask: Object ids of the first frame, as an array or a file.
-        masks: Masks of later frames, by index: objects that appear there, or are drawn anew.
+        first_mask: Object ids of the frame where tracking begins, as an array or a file; or several masks by frame
+            index: objects that appear there, or are drawn anew. Frames before the first object have empty results.
+        span: Which frames, in which direction; by default from the first mask to the end.
         config: How to track; by default as the weights recommend.
+        watch: Hears of every frame; is asked to go on before each.
 
     Yields:
-        Each frame with its mask and the state of every object, in order.
+        One result a frame, in the order in which they are tracked.
 
     Raises:
-        UsageError: No such file.
         BrokenVideo: No frame can be read.
-        MaskMismatch: A mask does not fit its frame, or its ids cannot be told.
+        MaskMismatch: A mask does not fit the video, or lies outside the span.
+        UsageError: There is no such video or mask, or its settings cannot be.
+        Stopped: The watch asked for it.
     """
-    return follow(make_tracker(model, config), _frames(open_source(video)), {**(masks or {}), 0: first_mask})
+    take = _take(Shot(video=video, masks=first_mask, span=span or Span()))
+    return _follow_all(make_tracker(model, config), take, watch)
 
 
 def track_to(
     model: Segmenter,
-    video: str | Path | Iterable[np.ndarray],
-    first_mask: np.ndarray | str | Path,
+    shot: Shot,
     out: str | Path,
     *,
-    masks: Masks | None = None,
     config: TrackConfig | None = None,
-    fps: float = DEFAULT_FPS,
+    overwrite: bool = False,
+    watch: Watch = ignore,
 ) -> Iterator[Tracked]:
-    """As `track`, and write ``masks/<frame name>.png`` and ``overlay.mp4`` below `out` on the way.
+    """Track as `track` and write everything into a `TrackFolder`, while the results are asked for.
 
-    Whatever ends the iteration early, the masks and the overlay of the frames so far are kept. The overlay runs at
-    the frame rate of a video file, and at `fps` for pictures and arrays, which have none.
+    Masks, what is known of every frame, and the overlay of the frames so far are whole at any moment, also when the
+    iteration is left early; only a track that came to its end is marked as done.
+
+    Args:
+        model: A loaded network.
+        shot: What to track.
+        out: A folder, missing or empty.
+        config: How to track; by default as the weights recommend.
+        overwrite: Remove an earlier track that is in `out`; anything else there is refused all the same.
+        watch: Hears of every frame; is asked to go on before each.
+
+    Raises:
+        UsageError: As `track`; or `out` holds something already.
+        OutOfSpace: The disk is full; all that was finished is kept.
     """
-    source = open_source(video, fps=fps)
-    results = follow(make_tracker(model, config), _frames(source), {**(masks or {}), 0: first_mask})
-    out = Path(out)
+    take = _take(shot)
+    config = config or recommended(model)
+    tracker = make_tracker(model, config)
+    origin = TrackOrigin(
+        given=take.given,
+        weights=model.name,
+        weights_digest=digest(model.state_dict()),
+        settings=to_dict(config),
+        span=asdict(shot.span),
+        version=__version__,
+    )
+    folder = TrackFolder(out, take.source, origin, overwrite=overwrite)
 
     def writing() -> Iterator[Tracked]:
-        with ResultFolder(out / "masks", overlay_video=out / "overlay.mp4", fps=source.fps) as folder:
-            for tracked in results:
+        with folder:
+            for tracked in _follow_all(tracker, take, watch):
                 folder.write(tracked)
                 yield tracked
 
     return writing()
 
 
-def track_config(model: Segmenter, preset_name: str | None) -> TrackConfig:
-    """Return a named preset, or what the weights recommend.
+def track_config(model: Segmenter, preset_name: str | None, quality: str | None = None) -> TrackConfig:
+    """Return a named preset, or what the weights recommend, for a quality that they know where one is asked for.
 
     Raises:
         UnknownName: No such preset.
+        UsageError: The weights know no such quality, or a preset is named as well.
     """
-    return recommended(model) if preset_name is None else PRESETS.get(preset_name)
+    if quality is None:
+        return recommended(model) if preset_name is None else PRESETS.get(preset_name)
+    if preset_name is not None:
+        raise UsageError("a preset has its own settings: name it, or a quality of the weights, not both")
+    return quality_config(model, quality)
 
 
-def follow(tracker: MaskTracker, frames: Iterable[Frame], masks: Masks) -> Iterator[Tracked]:
-    """Run a tracker over frames; `masks` holds the first frame's mask under 0, and any later ones.
+def follow(tracker: MaskTracker, frames: Iterable[Frame], masks: Mapping[int, np.ndarray]) -> Iterator[Tracked]:
+    """Run a tracker over frames; before the first object there is nothing in them.
+
+    Args:
+        tracker: A new one, or one that may forget what it tracked before.
+        frames: In the order in which they are tracked.
+        masks: Object ids by place in that order; they show at least one object.
 
     Raises:
         MaskMismatch: A mask does not fit, or belongs to a frame that never came.
     """
-    waiting = dict(masks)
-    for index, frame in enumerate(frames):
-        given = waiting.pop(index, None)
-        mask = None if given is None else _mask(given, frame, first=index == 0)
-        ids = tracker.start(frame.rgb, mask) if index == 0 and mask is not None else tracker.step(frame.rgb, mask)
+    waiting, started = dict(masks), False
+    for place, frame in enumerate(frames):
+        mask = waiting.pop(place, None)
+        if started:
+            ids = tracker.step(frame.rgb, mask)
+        elif mask is not None and mask.any():
+            ids, started = tracker.start(frame.rgb, mask), True
+        else:
+            yield Tracked(frame=frame, mask=np.zeros(frame.rgb.shape[:2], np.uint8), objects=())
+            continue
         yield Tracked(frame=frame, mask=ids, objects=tracker.objects)
     if waiting:
-        raise MaskMismatch(f"masks were given for frames {sorted(waiting)}, but the video ends before them")
+        raise MaskMismatch(f"the video ends before {len(waiting)} of the frames that masks were given for")
 
 
-def _frames(source: Source) -> Iterable[Frame]:
+@dataclass(frozen=True)
+class _Take:
+    """A shot that was looked at."""
+
+    source: Source
+    given: dict[int, np.ndarray]
+    legs: tuple[Leg, ...]
+
+    @property
+    def count(self) -> int | None:
+        """Frames that will be tracked."""
+        lengths = [leg.length(self.source.count) for leg in self.legs]
+        known = [length for length in lengths if length is not None]
+        # Where two legs begin at one frame, it is tracked once.
+        return sum(known) - (len(known) - 1) if len(known) == len(lengths) else None
+
+
+def _take(shot: Shot) -> _Take:
+    source = open_source(shot.video, fps=shot.fps)
+    masks = shot.masks if isinstance(shot.masks, Mapping) else {shot.span.start or 0: shot.masks}
+    given = read_given(masks, source.size)
+    return _Take(source, given, legs(shot.span, given, source.count))
+
+
+def _follow_all(tracker: MaskTracker, take: _Take, watch: Watch) -> Iterator[Tracked]:
+    done, total = 0, take.count
+    for number, leg in enumerate(take.legs):
+        results = follow(tracker, _frames(take.source, leg, watch), leg.masks)
+        for place, tracked in enumerate(results):
+            if number and not place:  # the frame where the first leg began as well
+                continue
+            done += 1
+            watch.tell("tracking", done, total)
+            yield tracked
+
+
+def _frames(source: Source, leg: Leg, watch: Watch) -> Iterator[Frame]:
     # Whoever hands over arrays may make each one when it is asked for: a camera is not read ahead of.
-    return source if isinstance(source, FrameArrays) else ahead(source)
-
-
-def _mask(given: np.ndarray | str | Path, frame: Frame, *, first: bool) -> np.ndarray:
-    if isinstance(given, np.ndarray):
-        return given
-    size = (frame.rgb.shape[0], frame.rgb.shape[1])
-    return read_first_mask(given, size) if first else read_mask(given, size)
+    frames = leg.frames(source)
+    for frame in frames if isinstance(source, FrameArrays) else ahead(frames):
+        go_on(watch)
+        yield frame

@@ -7,7 +7,7 @@ import torch
 
 from selfvos.errors import UsageError
 from selfvos.models.segmenter import Segmenter, SegmenterConfig
-from selfvos.models.weights import load_weights
+from selfvos.models.weights import WeightsNotes, load_weights
 from selfvos.training.checkpoint import latest_checkpoint
 from selfvos.training.fit import WEIGHTS
 
@@ -31,7 +31,9 @@ def load(weights: str | Path = "default", *, device: str = "auto") -> Segmenter:
         UsageError: No such name, file or device.
         WeightsMismatch: Damaged weights, or of another architecture.
     """
-    return _network(weights).to(pick_device(device)).eval()
+    model = _network(weights).to(pick_device(device)).eval()
+    model.name = str(weights)
+    return model
 
 
 def pick_device(name: str) -> torch.device:
@@ -74,7 +76,7 @@ def _random_resnet18() -> Segmenter:
             # Statistics that no training has set would leave all features alike: no fair baseline.
             module.track_running_stats = False
             module.running_mean = module.running_var = None
-    model.notes = {"track": {"feature": {"stage": "layer3"}, "refine": {"rounds": 0}}}
+    model.notes = WeightsNotes(track={"feature": {"stage": "layer3"}, "refine": {"rounds": 0}})
     return model
 
 

@@ -13,7 +13,7 @@ def list_(
     kind: Annotated[
         str,
         typer.Argument(
-            help="recipes, objectives, backbones, benchmarks, presets, systems, formats, tables or weights."
+            help="recipes, objectives, backbones, benchmarks, presets, systems, formats, checkpoints, tables, weights."
         ),
     ],
     as_json: AsJson = False,

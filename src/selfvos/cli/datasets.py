@@ -12,7 +12,7 @@ data = typer.Typer(no_args_is_help=True, help="Look through data sets, and make 
 
 
 @data.command("check")
-def data_check(benchmark: Protocol, root: Root, as_json: AsJson = False) -> None:
+def data_check(benchmark: Protocol, root: Root, *, as_json: AsJson = False) -> None:
     """Look at every file that a benchmark needs; each fault is one line and makes the exit status 3.
 
     Example: `selfvos data check davis-2017-val --root DAVIS`
@@ -20,9 +20,7 @@ def data_check(benchmark: Protocol, root: Root, as_json: AsJson = False) -> None
     from selfvos import api
 
     with Watcher() as watcher:
-        found = api.check_dataset(
-            benchmark, root=root, progress=lambda done, total: watcher.show("checking", done, total)
-        )
+        found = api.check_dataset(benchmark, root=root, watch=watcher)
     print_report(found, as_json)
     if found.faults:
         raise typer.Exit(3)
@@ -34,22 +32,17 @@ def data_pack(
     benchmark: Protocol,
     root: Root,
     archive: Annotated[Path, typer.Option("--out", help="The zip to write.")],
+    *,
     as_json: AsJson = False,
 ) -> None:
-    """CachedVideo results into the archive that the official server takes, and validate it.
+    """Pack results into the archive that the official server takes, and validate it.
 
     Example: `selfvos data pack result/masks youtube-vos-2019-valid --root YouTubeVOS --out submission.zip`
     """
     from selfvos import api
 
     with Watcher() as watcher:
-        packed = api.pack_results(
-            results,
-            benchmark,
-            root=root,
-            out=archive,
-            progress=lambda done, total: watcher.show("packing", done, total),
-        )
+        packed = api.pack_results(results, benchmark, root=root, out=archive, watch=watcher)
     print_report(packed, as_json)
 
 
@@ -58,6 +51,7 @@ def data_validate(
     archive: Annotated[Path, typer.Argument(help="The zip that is to be submitted.")],
     benchmark: Protocol,
     root: Root,
+    *,
     as_json: AsJson = False,
 ) -> None:
     """Make sure that the official server can score an archive, whoever packed it.
@@ -67,7 +61,5 @@ def data_validate(
     from selfvos import api
 
     with Watcher() as watcher:
-        checked = api.validate_archive(
-            archive, benchmark, root=root, progress=lambda done, total: watcher.show("validating", done, total)
-        )
+        checked = api.validate_archive(archive, benchmark, root=root, watch=watcher)
     print_report(checked, as_json)

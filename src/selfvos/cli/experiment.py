@@ -21,6 +21,7 @@ def compare(
     benchmark: Annotated[str, typer.Option(help="Name of a protocol; see 'selfvos list benchmarks'.")],
     root: Root,
     folder: Annotated[Path, typer.Option("--out", help="Runs, masks, scores and the comparison go here.")],
+    *,
     videos: TrainOn = None,
     steps: Steps = 0,
     sets: Sets = None,
@@ -47,7 +48,7 @@ def compare(
             out.print(f"{name}: {step.describe()}", highlight=False, soft_wrap=True)
         return
     with Watcher() as watcher:
-        outcome = experiment.compare(rows, benchmark, root=root, out=folder, budget=budget, watch=watcher.show)
+        outcome = experiment.compare(rows, benchmark, root=root, out=folder, budget=budget, watch=watcher)
     if as_json:
         print(json.dumps(outcome.to_dict(), indent=1))
         return
@@ -60,6 +61,7 @@ def ablate(
     table: Annotated[str, typer.Argument(help="Name of a table; see 'selfvos list tables'.")],
     root: Root,
     folder: Annotated[Path, typer.Option("--out", help="Runs, masks, scores, tables and figures go here.")],
+    *,
     videos: TrainOn = None,
     benchmark: Annotated[
         str | None, typer.Option(help="Name of a protocol (default: what the table was published on).")
@@ -84,7 +86,6 @@ def ablate(
 
     Example: `selfvos ablate losses --videos videos/ --steps 2000 --benchmark davis-2016-val --root DAVIS --out losses`
     """
-    from selfvos.evaluation.report import aligned
     from selfvos.experiments import ablate as experiment
     from selfvos.experiments import forecast, planning
     from selfvos.experiments.tables import TABLES
@@ -98,11 +99,11 @@ def ablate(
             out.print(line, highlight=False, markup=False, soft_wrap=True)
         return
     with Watcher() as watcher:
-        found = experiment.ablate(asked, benchmark, root=root, out=folder, watch=watcher.show)
+        found = experiment.ablate(asked, benchmark, root=root, out=folder, watch=watcher)
     if as_json:
         print(json.dumps(found.to_dict(), indent=1))
         return
-    typer.echo("\n".join([aligned(found.rows()), "", *found.notes()]))
+    typer.echo(found.text())
     print_place(folder / "report.html", as_json)
 
 

@@ -1,19 +1,27 @@
 """Commands that track: demo and track."""
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from selfvos.cli.console import Watcher, out
-from selfvos.cli.options import AsJson, Device, Preset, Rounds, Sets, Weights, track_settings
-from selfvos.errors import UsageError
+from selfvos.cli.console import Watcher, err, out
+from selfvos.cli.options import AsJson, Device, Preset, Quality, Rounds, Sets, Weights, track_settings
+from selfvos.errors import DataError, OutOfSpace, SelfvosError, Stopped, UsageError
 
 if TYPE_CHECKING:
+    from selfvos.api import MaskFile, Shot, Span
     from selfvos.types import Tracked
+
+Threads = Annotated[int | None, typer.Option(help="Threads that compute; by default as many as help just now.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier track in the folder.")]
+_MASK = re.compile(r"(?P<path>.+?)(?:@(?P<frame>\d+))?(?:=(?P<id>\d+))?")
+_NAMED = 3
+"""Objects that are named one by one in the summary."""
 
 
 def demo(
@@ -21,8 +29,11 @@ def demo(
     weights: Weights = "default",
     device: Device = "auto",
     preset: Preset = None,
+    quality: Quality = None,
     rounds: Rounds = None,
     sets: Sets = None,
+    threads: Threads = None,
+    overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
     """Track a bird through a real clip: nothing to prepare.
@@ -30,86 +41,169 @@ def demo(
     Example: `selfvos demo`
     """
     from selfvos import api
-    from selfvos.api.demo import FRAMES
 
+    used = api.use_threads(threads)
     model = api.load(weights, device=device)
-    results = api.demo(model, folder, config=track_settings(model, preset, rounds, sets))
-    _follow(results, FRAMES, folder, as_json)
+    config = track_settings(model, preset, rounds, sets, quality)
+    with Watcher() as watcher:
+        facts = _follow(api.demo(model, folder, config=config, overwrite=overwrite, watch=watcher), folder)
+    _report([facts | {"threads": used}], as_json)
 
 
 def track(
-    video: Annotated[Path, typer.Argument(help="Video file or folder of pictures.")],
+    videos: Annotated[list[Path], typer.Argument(metavar="VIDEO...", help="Video files or folders of pictures.")],
+    folder: Annotated[Path, typer.Option("--out", help="Where the track goes: masks, states and overlay.mp4.")],
     mask: Annotated[
-        list[str], typer.Option(help="Mask of the first frame; more as PATH@FRAME for objects that appear later.")
-    ],
-    folder: Annotated[Path, typer.Option("--out", help="Masks go to DIR/masks, the overlay to DIR/overlay.mp4.")],
+        list[str] | None,
+        typer.Option(help="Mask of the first frame, or PATH@FRAME of another; PATH@FRAME=ID says which object it is."),
+    ] = None,
+    mask_dir: Annotated[
+        Path | None, typer.Option(help="Folder of first masks, NAME.png for each video; a folder each below --out.")
+    ] = None,
+    start: Annotated[int | None, typer.Option("--from", min=0, help="Frame to begin at, from 0.")] = None,
+    end: Annotated[int | None, typer.Option("--to", min=0, help="Last frame to track.")] = None,
+    backward: Annotated[bool, typer.Option("--backward", help="Track towards the beginning.")] = False,
+    both: Annotated[bool, typer.Option("--both", help="Track to the end, then back to frame 0.")] = False,
+    fps: Annotated[float, typer.Option(help="Frames per second of a folder of pictures.")] = 25.0,
+    threads: Threads = None,
+    overwrite: Overwrite = False,
     weights: Weights = "default",
     device: Device = "auto",
     preset: Preset = None,
+    quality: Quality = None,
     rounds: Rounds = None,
     sets: Sets = None,
     as_json: AsJson = False,
 ) -> None:
-    """Follow every object of a first mask through a video.
+    """Follow every object of given masks through a video, or through several.
 
     Example: `selfvos track dance.mp4 --mask dance.png --out result`
     """
     from selfvos import api
-    from selfvos.data.source import open_source
 
-    masks = _masks(mask)
-    first = masks.pop(0)
-    count = open_source(video).count
+    span = _span(start, end, backward, both)
+    shots = _shots(videos, _masks(mask or [], span), mask_dir, span, fps)
+    used = api.use_threads(threads)
     model = api.load(weights, device=device)
-    config = track_settings(model, preset, rounds, sets)
-    _follow(api.track_to(model, video, first, folder, masks=masks, config=config), count, folder, as_json)
-
-
-def _follow(results: "Iterator[Tracked]", count: int | None, folder: Path, as_json: bool) -> None:
-    lost: dict[int, int] = {}
-    ids: set[int] = set()
-    frames, begin = 0, time.perf_counter()
+    config = track_settings(model, preset, rounds, sets, quality)
     with Watcher() as watcher:
-        for tracked in results:
-            frames += 1
-            ids.update(state.id for state in tracked.objects)
-            for state in tracked.objects:
-                lost[state.id] = lost.get(state.id, 0) + state.lost
-            watcher.show("tracking", frames, count)
+        # All of them are looked at before the first is tracked.
+        walks = {
+            place: api.track_to(model, shot, place, config=config, overwrite=overwrite, watch=watcher)
+            for place, shot in ((folder / name, shot) for name, shot in shots.items())
+        }
+        found, failed = _follow_each(walks)
+    _report([facts | {"threads": used} for facts in found], as_json)
+    if failed:
+        raise DataError(f"{len(failed)} of {len(walks)} videos not tracked to the end: {', '.join(failed[:5])}")
+
+
+def _span(start: int | None, end: int | None, backward: bool, both: bool) -> "Span":
+    from selfvos.api import Span
+
+    if backward and both:
+        raise UsageError("--backward and --both exclude each other; --both goes backward as well")
+    return Span(start=start, end=end, direction="backward" if backward else "both" if both else "forward")
+
+
+def _masks(given: list[str], span: "Span") -> "dict[int, str | MaskFile]":
+    from selfvos.api import MaskFile
+
+    masks: dict[int, str | MaskFile] = {}
+    for text in given:
+        found = None if Path(text).exists() else _MASK.fullmatch(text)
+        path, frame, id = (text, None, None) if found is None else found.group("path", "frame", "id")
+        if frame is None and span.start is None and span.direction == "backward":
+            raise UsageError(f"backward from which frame? give --from N, or the frame of the mask: {path}@N")
+        index = int(frame) if frame is not None else span.start or 0
+        if index in masks:
+            raise UsageError(f"two masks for frame {index}, the second is {path}; write PATH@FRAME for other frames")
+        masks[index] = path if id is None else MaskFile(path, int(id))
+    return masks
+
+
+def _shots(
+    videos: list[Path], masks: "dict[int, str | MaskFile]", mask_dir: Path | None, span: "Span", fps: float
+) -> "dict[str, Shot]":
+    """Return what is to be tracked, by the folder below --out that it goes to; a single video goes to --out itself."""
+    from selfvos.api import Shot
+
+    if bool(masks) == (mask_dir is not None):
+        raise UsageError("give the masks by --mask, or those of several videos by --mask-dir; one of the two")
+    if mask_dir is None:
+        if len(videos) > 1:
+            raise UsageError("several videos want --mask-dir DIR, with NAME.png for each; --mask is for one")
+        return {"": Shot(video=videos[0], masks=masks, span=span, fps=fps)}
+    if span.direction == "backward" and span.start is None:
+        raise UsageError("backward from which frame? give --from N, the frame of the masks in --mask-dir")
+    shots: dict[str, Shot] = {}
+    for video in videos:
+        name = video.resolve().name if video.is_dir() else video.stem
+        if name in shots:
+            raise UsageError(f"two videos are called {name}, and would go to one folder; track them one by one")
+        shots[name] = Shot(video=video, masks=mask_dir / f"{name}.png", span=span, fps=fps)
+    return shots
+
+
+def _follow_each(walks: "dict[Path, Iterator[Tracked]]") -> tuple[list[dict[str, Any]], list[str]]:
+    """Track one video after the other; with several, one that breaks does not keep the others from being tracked."""
+    found, failed = [], []
+    for place, results in walks.items():
+        try:
+            found.append(_follow(results, place))
+        except (Stopped, OutOfSpace):
+            raise
+        except SelfvosError as error:
+            if len(walks) == 1:
+                raise
+            err.print(f"{place.name}: {error}", highlight=False, markup=False, soft_wrap=True)
+            failed.append(place.name)
+    return found, failed
+
+
+def _follow(results: "Iterator[Tracked]", folder: Path) -> dict[str, Any]:
+    """Track one video to its end and return what there is to say."""
+    lost: dict[int, int] = {}
+    frames, begin = 0, time.perf_counter()
+    for tracked in results:
+        frames += 1
+        for state in tracked.objects:
+            lost[state.id] = lost.get(state.id, 0) + state.lost
     seconds = time.perf_counter() - begin
-    facts = {
+    about = json.loads((folder / "track.json").read_text("utf-8"))
+    return {
         "frames": frames,
-        "objects": sorted(ids),
-        "lost_frames": {str(i): n for i, n in lost.items() if n},
+        "objects": sorted(lost),
+        "lost_frames": {str(i): n for i, n in sorted(lost.items()) if n},
+        "seconds": round(seconds, 2),
         "frames_per_second": round(frames / seconds, 2),
+        "folder": str(folder),
         "masks": str(folder / "masks"),
         "overlay": str(folder / "overlay.mp4"),
+        **{key: about[key] for key in ("sound", "video", "weights", "settings", "range", "given", "version")},
     }
+
+
+def _report(found: list[dict[str, Any]], as_json: bool) -> None:
     if as_json:
-        print(json.dumps(facts))
+        print(json.dumps(found[0] if len(found) == 1 else {"videos": found}))
         return
-    missing = "".join(f"; object {i} not found in {n} frames" for i, n in facts["lost_frames"].items())
-    plural = "object" if len(ids) == 1 else "objects"
-    out.print(
-        f"tracked {len(ids)} {plural} through {frames} frames in {seconds:.1f} s "
-        f"({frames / seconds:.2f} frames a second){missing}\n"
-        f"watch {facts['overlay']}; masks are in {facts['masks']}",
-        highlight=False,
-        soft_wrap=True,
-    )
+    for facts in found:
+        count, frames = len(facts["objects"]), facts["frames"]
+        out.print(
+            f"tracked {count} {'object' if count == 1 else 'objects'} through {frames} frames in "
+            f"{facts['seconds']:.1f} s ({facts['frames_per_second']:.2f} frames a second){_missing(facts)}\n"
+            f"watch {facts['overlay']}; masks are in {facts['masks']}",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
 
 
-def _masks(given: list[str]) -> dict[int, str]:
-    masks: dict[int, str] = {}
-    for text in given:
-        path, at, frame = text.rpartition("@")
-        if not (at and frame.isdigit()) or Path(text).exists():
-            path, frame = text, "0"
-        if int(frame) in masks:
-            raise UsageError(
-                f"two masks for frame {frame}: {masks[int(frame)]} and {path}; write later ones as PATH@FRAME"
-            )
-        masks[int(frame)] = path
-    if 0 not in masks:
-        raise UsageError("no mask for the first frame; give one --mask without @FRAME")
-    return masks
+def _missing(facts: dict[str, Any]) -> str:
+    lost: dict[str, int] = facts["lost_frames"]
+    if len(lost) <= _NAMED:
+        return "".join(f"; object {i} not found in {n} frames" for i, n in lost.items())
+    most = sorted(lost, key=lambda i: -lost[i])[:_NAMED]
+    named = ", ".join(f"{i} ({lost[i]})" for i in most)
+    return f"; {len(lost)} objects not found in some frames, most of all {named}"

@@ -2,11 +2,11 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from selfvos.cli.console import Watcher, out
+from selfvos.cli.console import Watcher, err, out
 from selfvos.cli.options import AsJson, Cache, Device, Sets, Videos, Weights
 
 
@@ -26,22 +26,15 @@ def train(
     Example: `selfvos train mask_vos_resnet18_tiny --videos videos/ --out runs/first`
     """
     from selfvos import api
-    from selfvos.settings import override
 
-    config = override(api.recipe(recipe), sets or [])
-    begin = api.load(init, device="cpu") if init else None
+    config = api.recipe(recipe, sets or [])
     with Watcher() as watcher:
-        path = api.train(
-            config,
-            videos=list(videos),
-            out=folder,
-            resume=resume,
-            device=device,
-            cache=cache,
-            start=begin,
-            watch=lambda report: watcher.show(report.stage, report.done, report.total, report.losses.get("loss")),
-            packing=lambda done, total: watcher.show("decoding videos", done, total),
-        )
+        cached = _open_videos(videos, config, cache, watcher)
+        if init:
+            model = api.load(init, device=device)
+            path = api.adapt(model, videos=cached, out=folder, config=config, resume=resume, watch=watcher)
+        else:
+            path = api.train(config, videos=cached, out=folder, resume=resume, device=device, watch=watcher)
     _print_weights(path, folder, as_json)
 
 
@@ -59,27 +52,19 @@ def adapt(
 
     Example: `selfvos adapt dance.mp4 --out runs/dance`, then `selfvos track dance.mp4 --weights runs/dance ...`
     """
-    from selfvos import api, recipes
-    from selfvos.settings import override
+    from selfvos import api
 
     model = api.load(weights, device=device)
+    config = api.adaptation(model, sets or [])
     with Watcher() as watcher:
-        path = api.adapt(
-            model,
-            videos=list(videos),
-            out=folder,
-            config=override(recipes.adaptation(model), sets or []),
-            resume=resume,
-            cache=cache,
-            watch=lambda report: watcher.show(report.stage, report.done, report.total, report.losses.get("loss")),
-            packing=lambda done, total: watcher.show("decoding videos", done, total),
-        )
+        cached = _open_videos(videos, config, cache, watcher)
+        path = api.adapt(model, videos=cached, out=folder, config=config, resume=resume, watch=watcher)
     _print_weights(path, folder, as_json)
 
 
 def convert(
     checkpoint: Annotated[Path, typer.Argument(help="A published checkpoint; nothing that it holds is executed.")],
-    format: Annotated[str, typer.Option("--from", help="Whose it is; see 'selfvos list formats'.")],
+    format: Annotated[str, typer.Option("--from", help="Whose it is; see 'selfvos list checkpoints'.")],
     target: Annotated[Path, typer.Option("--out", help="The .safetensors file to write.")],
     as_json: AsJson = False,
 ) -> None:
@@ -88,13 +73,14 @@ def convert(
     Example: `selfvos convert crw.pth --from crw --out crw.safetensors`
     """
     from selfvos import api
+    from selfvos.settings import to_dict
 
     path = api.convert(checkpoint, format=format, out=target)
     notes = api.load(path, device="cpu").notes
     if as_json:
-        print(json.dumps({"weights": str(path), **notes}))
+        print(json.dumps({"weights": str(path), **to_dict(notes)}))
         return
-    untrained = notes["untrained"]
+    untrained = notes.untrained
     missing = f"\nnot in the checkpoint, hence random: {', '.join(untrained)}" if untrained else ""
     out.print(f"weights: {path}{missing}", highlight=False, soft_wrap=True)
 
@@ -104,7 +90,6 @@ def cluster(
     folder: Annotated[Path, typer.Option("--out", help="Where pictures and videos of the clusters go.")],
     weights: Weights = "default",
     sets: Sets = None,
-    seed: Annotated[int, typer.Option(help="Seed of the clustering.")] = 0,
     device: Device = "auto",
     cache: Cache = None,
 ) -> None:
@@ -113,23 +98,22 @@ def cluster(
     Example: `selfvos cluster --videos videos/ --out clusters --set clusters.clusters=5`
     """
     from selfvos import api
-    from selfvos.settings import override
-    from selfvos.training.settings import PseudoMaskConfig
 
     model = api.load(weights, device=device)
-    feature = model.notes.get("track", {}).get("feature", {}).get("stage", "key")
-    config = override(PseudoMaskConfig(feature=feature), sets or [])
+    config = api.clustering(model, sets or [])
     with Watcher() as watcher:
-        sheets = api.cluster(
-            model,
-            videos=list(videos),
-            out=folder,
-            config=config,
-            seed=seed,
-            cache=cache,
-            progress=lambda done, total: watcher.show("clustering", done, total),
-        )
+        cached = _open_videos(videos, None, cache, watcher)
+        sheets = api.cluster(model, videos=cached, out=folder, config=config, watch=watcher)
     out.print(f"{len(sheets)} contact sheets and overlay videos in {folder}", soft_wrap=True)
+
+
+def _open_videos(videos: list[Path], config: Any, cache: Path | None, watcher: Watcher) -> Any:
+    """Decode the videos and say what was taken, and what was left out and why."""
+    from selfvos import api
+
+    cached = api.open_video_cache(list(videos), config, cache=cache, watch=watcher)
+    err.print(cached.summary(), highlight=False, markup=False, soft_wrap=True)
+    return cached
 
 
 def _print_weights(path: Path, folder: Path, as_json: bool) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from selfvos.cli.console import Watcher, print_place, print_report
-from selfvos.cli.options import AsJson, Device, Preset, Root, Rounds, Sets, change_settings, track_settings
+from selfvos.cli.options import AsJson, Device, Preset, Quality, Root, Rounds, Sets, change_settings, track_settings
 
 
 def evaluate(
@@ -15,7 +15,9 @@ def evaluate(
     benchmark: Annotated[str, typer.Argument(help="Name of the protocol; see 'selfvos list benchmarks'.")],
     root: Root,
     folder: Annotated[Path, typer.Option("--out", help="Masks, tables and report.json go here.")],
+    *,
     preset: Preset = None,
+    quality: Quality = None,
     rounds: Rounds = None,
     sets: Sets = None,
     overlays: Annotated[bool, typer.Option("--overlays", help="Also write an overlay video of each video.")] = False,
@@ -32,19 +34,13 @@ def evaluate(
 
     model = api.load(weights, device=device)
     if preset is None:
-        config = change_settings(api.protocol_config(model, benchmark, root=root), rounds, sets)
+        config = change_settings(api.protocol_config(model, benchmark, root=root, quality=quality), rounds, sets)
     else:
-        config = track_settings(model, preset, rounds, sets)
+        config = track_settings(model, preset, rounds, sets, quality)
     with Watcher() as watcher:
-        report = api.evaluate(
-            model,
-            benchmark,
-            root=root,
-            out=folder,
-            config=config,
-            overlays=overlays,
-            watch=lambda video, done, total: watcher.show(video, done, total),
-        )
+        report = api.evaluate(model, benchmark, root=root, out=folder, config=config, watch=watcher)
+        if overlays:
+            api.draw_overlays(folder / "masks", benchmark, root=root, out=folder / "overlays", watch=watcher)
     print_report(report, as_json)
     print_place(folder / "report.html", as_json)
 
@@ -54,6 +50,7 @@ def score(
     benchmark: Annotated[str, typer.Argument(help="Name of the protocol; see 'selfvos list benchmarks'.")],
     root: Root,
     folder: Annotated[Path | None, typer.Option("--out", help="Write tables, JSON and an HTML page here.")] = None,
+    *,
     as_json: AsJson = False,
 ) -> None:
     """Score masks that any method has written; several results are set against the first.
@@ -63,20 +60,20 @@ def score(
     from selfvos import api
 
     if len(results) > 1:
-        _score_together(results, benchmark, root, folder, as_json)
+        _score_together(results, benchmark, root, folder, as_json=as_json)
         return
     with Watcher() as watcher:
-        report = api.score(results[0], benchmark, root=root, out=folder, watch=watcher.show)
+        report = api.score(results[0], benchmark, root=root, out=folder, watch=watcher)
     print_report(report, as_json)
     if folder:
         print_place(folder / "report.html", as_json)
 
 
-def _score_together(results: list[Path], benchmark: str, root: Path, folder: Path | None, as_json: bool) -> None:
+def _score_together(results: list[Path], benchmark: str, root: Path, folder: Path | None, *, as_json: bool) -> None:
     from selfvos import api
 
     with Watcher() as watcher:
-        comparison = api.score_together(results, benchmark, root=root, out=folder, watch=watcher.show)
+        comparison = api.score_together(results, benchmark, root=root, out=folder, watch=watcher)
     if as_json:
         print(json.dumps(comparison.to_dict(), indent=1))
     else:

@@ -9,6 +9,10 @@ Weights = Annotated[str, typer.Option("--weights", "-w", help="Name, .safetensor
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Sets = Annotated[list[str] | None, typer.Option("--set", help="Change a setting, for instance match.top_k=5.")]
 Preset = Annotated[str | None, typer.Option(help="Tracker settings by name; see 'selfvos list presets'.")]
+Quality = Annotated[
+    str | None,
+    typer.Option(help="fast, balanced or best: settings that the weights know for it, in place of a preset."),
+]
 Rounds = Annotated[int | None, typer.Option(help="Refinement rounds; 0 is pure label propagation.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Videos = Annotated[list[Path], typer.Option("--videos", help="Folder of videos or frame folders, or one video.")]
@@ -17,11 +21,13 @@ Protocol = Annotated[str, typer.Argument(help="Name of the protocol; see 'selfvo
 Root = Annotated[Path, typer.Option("--root", help="Folder of the data set.")]
 
 
-def track_settings(model: Any, preset: str | None, rounds: int | None, sets: list[str] | None) -> Any:
-    """Return a preset's settings, or those that the weights recommend, with the caller's changes."""
+def track_settings(
+    model: Any, preset: str | None, rounds: int | None, sets: list[str] | None, quality: str | None = None
+) -> Any:
+    """Return the settings of a preset or a quality, or what the weights recommend, with the caller's changes."""
     from selfvos import api
 
-    return change_settings(api.track_config(model, preset), rounds, sets)
+    return change_settings(api.track_config(model, preset, quality), rounds, sets)
 
 
 def change_settings(config: Any, rounds: int | None, sets: list[str] | None) -> Any:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from jaxtyping import Int32, UInt8
 
+from selfvos.data.photos import PhotoConfig, film
 from selfvos.data.video_cache import VideoCache
 from selfvos.errors import UsageError
 from selfvos.ops.guided_filter import filter_labels
@@ -35,6 +36,8 @@ class ClipConfig:
     """Resizing and mirroring before the crop."""
     cache_short_side_px: int = 320
     """Longest short side kept in the cache."""
+    photos: PhotoConfig = field(default_factory=PhotoConfig)
+    """Photographs among the videos."""
 
     def __post_init__(self) -> None:
         if self.offsets[0] != 0 or list(self.offsets) != sorted(set(self.offsets)):
@@ -45,7 +48,7 @@ class ClipConfig:
 
 @dataclass(frozen=True)
 class FrameRange:
-    """The part of a video that clips may come from."""
+    """The part of a video that clips may come from; a photograph is a range of one frame."""
 
     video: int
     start: int
@@ -58,6 +61,8 @@ class ClipPlan:
 
     video: int
     frames: tuple[int, ...]
+    film: tuple[int, ...] = ()
+    """Seed of what happens to a photograph; empty for a video."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,7 @@ class RawClip:
 
 
 def frame_ranges(video_cache: VideoCache, config: ClipConfig) -> list[FrameRange]:
-    """Return the whole of every video that is long enough for a clip.
+    """Return the whole of every video that is long enough for a clip; see `photographs`.
 
     Raises:
         UsageError: None is.
@@ -82,8 +87,13 @@ def frame_ranges(video_cache: VideoCache, config: ClipConfig) -> list[FrameRange
     return usable
 
 
+def photographs(video_cache: VideoCache) -> list[FrameRange]:
+    """Return the photographs."""
+    return [FrameRange(v, 0, 1) for v, cached in enumerate(video_cache.videos) if cached.still]
+
+
 def plan_batch(usable: Sequence[FrameRange], config: ClipConfig, *, seed: int, step: int, batch: int) -> list[ClipPlan]:
-    """Choose the clips of one step: every stretch once before any comes again.
+    """Choose the clips of one step: every video once before any comes again, and so every photograph.
 
     Args:
         usable: Where clips may come from.
@@ -92,20 +102,38 @@ def plan_batch(usable: Sequence[FrameRange], config: ClipConfig, *, seed: int, s
         step: Number of the step in its phase, from 0.
         batch: Clips of the step, over all processes.
     """
+    stills = [frame_range for frame_range in usable if frame_range.length == 1]
+    videos = [frame_range for frame_range in usable if frame_range.length > 1]
+    share = config.photos.share if stills else 0.0
     plans = []
     for position in range(step * batch, (step + 1) * batch):
-        epoch, place = divmod(position, len(usable))
-        order = np.random.default_rng([seed, 0, epoch]).permutation(len(usable))
         draw = np.random.default_rng([seed, 1, position])
-        plans.append(_plan_clip(usable[order[place]], config, draw))
+        # Photographs come evenly among the videos; how many came before tells which is next.
+        before = math.floor(position * share)
+        if math.floor((position + 1) * share) > before:
+            plans.append(_plan_film(_next(stills, before, [seed, 2]), config, draw))
+        else:
+            plans.append(_plan_clip(_next(videos, position - before, [seed, 0]), config, draw))
     return plans
 
 
 def load_clip(
-    video_cache: VideoCache, plan: ClipPlan, maps: UInt8[np.ndarray, "t h w"] | Int32[np.ndarray, "t h w"] | None = None
+    video_cache: VideoCache,
+    plan: ClipPlan,
+    maps: UInt8[np.ndarray, "t h w"] | Int32[np.ndarray, "t h w"] | None = None,
+    photos: PhotoConfig | None = None,
 ) -> RawClip:
-    """Decode the frames of one planned clip; `maps` are the cluster maps of these frames."""
+    """Decode the frames of one planned clip.
+
+    Args:
+        video_cache: The videos.
+        plan: The clip.
+        maps: Cluster maps of these frames.
+        photos: How a photograph becomes a clip; by default as `PhotoConfig` says.
+    """
     cached = video_cache.videos[plan.video]
+    if plan.film:
+        return RawClip(film(cached.frame(0), plan.frames, photos or PhotoConfig(), plan.film), plan.frames, maps)
     return RawClip(frames=np.stack([cached.frame(i) for i in plan.frames]), index=plan.frames, maps=maps)
 
 
@@ -149,6 +177,17 @@ def assemble(
         labels = snapped.view_as(labels)
     batch, labels = paste_objects(batch, labels, paste, generator, label=choice.objects)
     return Clip(frames=batch, index=index, masks=known_at_first(labels))
+
+
+def _next(ranges: Sequence[FrameRange], count: int, seed: Sequence[int]) -> FrameRange:
+    """Return the range that comes after `count` others: all in a random order, then all in another one."""
+    epoch, place = divmod(count, len(ranges))
+    return ranges[np.random.default_rng([*seed, epoch]).permutation(len(ranges))[place]]
+
+
+def _plan_film(still: FrameRange, config: ClipConfig, draw: np.random.Generator) -> ClipPlan:
+    frames = tuple(offset * config.frame_step for offset in config.offsets)
+    return ClipPlan(video=still.video, frames=frames, film=tuple(draw.integers(2**32, size=2).tolist()))
 
 
 def _plan_clip(frame_range: FrameRange, config: ClipConfig, draw: np.random.Generator) -> ClipPlan:

@@ -1,30 +1,43 @@
-"""Where frames come from: a video file, a folder of pictures, or arrays. And where a folder's videos are."""
+"""Where frames come from: a video file, a folder of pictures, a stack of them in one file, or arrays."""
 
 import logging
-import os
-import re
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from fractions import Fraction
+from itertools import islice
 from pathlib import Path
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageOps
 
-from selfvos.data.video import DEFAULT_FPS, MOST_PIXELS, VideoFile
-from selfvos.errors import BrokenVideo, DataError, SelfvosError, UsageError
+from selfvos.data.files import is_folder, named
+from selfvos.data.kinds import PAGED, PICTURES, VIDEOS, list_pictures, natural
+from selfvos.data.listing import VideoListing, find_videos
+from selfvos.data.pictures import open_image, pages, range_of, read_image, to_rgb
+from selfvos.data.spans import check_span, span
+from selfvos.data.stacks import Stack, is_stack
+from selfvos.data.video import DEFAULT_FPS, VideoFile
+from selfvos.errors import BrokenVideo, DataError, UsageError
 from selfvos.types import Frame
 
+# This is the door of the room for whoever reads pictures or videos; the parts are in the files beside it.
+__all__ = [
+    "DEFAULT_FPS",
+    "PICTURES",
+    "VIDEOS",
+    "FrameArrays",
+    "PictureFolder",
+    "Source",
+    "VideoListing",
+    "find_videos",
+    "list_pictures",
+    "natural",
+    "open_image",
+    "open_source",
+    "read_image",
+]
+
 logger = logging.getLogger(__name__)
-
-PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
-VIDEOS = frozenset(
-    {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".mts", ".m2ts", ".wmv", ".flv", ".ogv", ".3gp"}
-)
-
-Range: TypeAlias = tuple[float, float]
-"""Sample values shown as black and as white."""
 
 
 @runtime_checkable
@@ -56,8 +69,35 @@ class Source(Protocol):
         """Whether the last reading ended before the announced end."""
         ...
 
+    @property
+    def pixel_aspect(self) -> Fraction:
+        """Width of a pixel as it is meant to be shown, divided by its height; 1 for nearly all videos."""
+        ...
+
+    @property
+    def sound(self) -> Path | None:
+        """The file whose sound belongs to the frames; None where there is none."""
+        ...
+
+    def exact_count(self) -> int | None:
+        """Return the number of frames that can be read; None where only reading them will tell."""
+        ...
+
     def __iter__(self) -> Iterator[Frame]:
-        """Yield the frames; files and folders can be read any number of times."""
+        """Yield all frames in order; files and folders can be read any number of times."""
+        ...
+
+    def frames(self, start: int | None = None, stop: int | None = None, step: int = 1) -> Iterator[Frame]:
+        """Yield some of the frames. `Frame.index` is always the number within the whole video, from 0.
+
+        Args:
+            start: The first to yield; None begins at the first frame, or at the last where `step` is negative.
+            stop: Where to stop, itself left out; None goes on to the end, or down to frame 0.
+            step: 1 for every frame, 2 for every other one, -1 for all backwards.
+
+        Raises:
+            UsageError: There is no such frame, or this source cannot be read so.
+        """
         ...
 
 
@@ -65,7 +105,8 @@ def open_source(what: Path | str | Iterable[np.ndarray], *, fps: float = DEFAULT
     """Open anything that holds the frames of one video.
 
     Args:
-        what: Path of a video file or of a folder of pictures, or the frames themselves as RGB uint8 arrays y x 3.
+        what: Path of a video file, of a folder of pictures, of a file of several pictures (TIFF of many pages, animated
+            GIF, WebP or PNG), of a folder that holds one such file; or the frames themselves as RGB uint8 arrays y x 3.
         fps: Frame rate of pictures and arrays, which have none of their own; a video file keeps its own.
 
     Raises:
@@ -77,25 +118,32 @@ def open_source(what: Path | str | Iterable[np.ndarray], *, fps: float = DEFAULT
     if not isinstance(what, str | Path):
         return FrameArrays(what, fps=fps)
     path = Path(what)
-    if path.is_dir():
-        return PictureFolder(path, fps=fps)
-    if path.suffix.lower() in PICTURES and path.is_file():
-        raise UsageError(f"{path} is a single picture; give the folder that holds all frames, or a video file")
-    return VideoFile(path)
+    if is_folder(path):
+        files = list_pictures(path)
+        return _open_stack(files[0], fps) if len(files) == 1 and _paged(files[0]) else PictureFolder(path, fps=fps)
+    if path.suffix.lower() not in PICTURES:
+        return VideoFile(path)
+    with open_image(path) as image:
+        several = pages(image) > 1
+    if not several:
+        raise UsageError(f"{named(path)} is a single picture; give the folder that holds all frames, or a video file")
+    return _open_stack(path, fps)
 
 
 class PictureFolder:
     """The pictures of a folder as frames, in natural order: 9.jpg comes before 10.jpg.
 
     Hidden files and files of other kinds are passed over. Grey becomes RGB; samples of more than 8 bits are spread
-    from black to white between the 0.1 and 99.9 percentiles of the first picture, for all alike, so that nothing
-    flickers.
+    from black to white between the 0.1 and 99.9 percentiles of pictures from the whole sequence, for all alike, so that
+    nothing flickers and a dark beginning does not make the rest white.
     """
 
     partial = False
+    pixel_aspect = Fraction(1)
+    sound = None
 
     def __init__(self, path: Path | str, *, fps: float = DEFAULT_FPS) -> None:
-        """List the pictures and look at the first.
+        """List the pictures and look at some of them.
 
         Raises:
             BrokenVideo: There is none.
@@ -104,26 +152,48 @@ class PictureFolder:
         self.path = Path(path)
         self.name = self.path.resolve().name
         self.fps = fps
-        self.files = _pictures(self.path)
+        self.files = list_pictures(self.path)
         if not self.files:
-            raise BrokenVideo(f"no pictures in {self.path}; looked for {', '.join(sorted(PICTURES))}")
+            raise BrokenVideo(f"no pictures in {named(self.path)}; looked for {', '.join(sorted(PICTURES))}")
         _refuse_twins(self.files)
-        self._range = _sample_range(self.files[0])
-        height, width = read_image(self.files[0], self._range).shape[:2]
+        self._range = range_of(self.files)
+        height, width = self._read(self.files[0]).shape[:2]
         self.size = (height, width)
         self.count = len(self.files)
 
+    def exact_count(self) -> int:
+        """Return the number of pictures."""
+        return self.count
+
     def __iter__(self) -> Iterator[Frame]:
-        """Yield the pictures, read one at a time.
+        """Yield the pictures, read one at a time."""
+        return self.frames()
+
+    def frames(self, start: int | None = None, stop: int | None = None, step: int = 1) -> Iterator[Frame]:
+        """Yield some pictures; see `Source.frames`.
 
         Raises:
+            UsageError: There is no such picture.
             DataError: One cannot be read or has another size than the first; the message names it.
         """
-        for index, file in enumerate(self.files):
-            rgb = read_image(file, self._range)
-            if rgb.shape[:2] != self.size:
-                raise DataError(f"{file} is {_by(rgb.shape)}, the first picture is {_by(self.size)}; make all one size")
-            yield Frame(rgb=rgb, index=index, name=file.stem, seconds=index / self.fps)
+        wanted = span(start, stop, step, count=self.count, name=named(self.path))
+        return (self._frame(index) for index in wanted)
+
+    def _frame(self, index: int) -> Frame:
+        file = self.files[index]
+        rgb = self._read(file)
+        if rgb.shape[:2] != self.size:
+            raise DataError(
+                f"{named(file)} is {_by(rgb.shape)}, the first picture is {_by(self.size)}; make all one size"
+            )
+        return Frame(rgb=rgb, index=index, name=file.stem, seconds=index / self.fps)
+
+    def _read(self, file: Path) -> UInt8[np.ndarray, "y x 3"]:
+        with open_image(file) as image:
+            count = pages(image)
+            if count > 1:
+                raise DataError(f"{named(file)} holds {count} pictures, so it is a video of its own; give it alone")
+            return to_rgb(image, self._range)
 
 
 class FrameArrays:
@@ -131,6 +201,8 @@ class FrameArrays:
 
     name = "frames"
     partial = False
+    pixel_aspect = Fraction(1)
+    sound = None
 
     def __init__(self, arrays: Iterable[np.ndarray], *, fps: float = DEFAULT_FPS) -> None:
         """Wrap RGB uint8 arrays y x 3."""
@@ -141,14 +213,33 @@ class FrameArrays:
         first = arrays[0] if known and len(arrays) else None
         self.size = None if first is None else _checked(first, 0).shape[:2]
 
+    def exact_count(self) -> int | None:
+        """Return the number of arrays; None for an iterator."""
+        return self.count
+
     def __iter__(self) -> Iterator[Frame]:
-        """Yield the arrays, checked.
+        """Yield the arrays, checked."""
+        return self.frames()
+
+    def frames(self, start: int | None = None, stop: int | None = None, step: int = 1) -> Iterator[Frame]:
+        """Yield some arrays; see `Source.frames`. An iterator is read no further than asked.
 
         Raises:
+            UsageError: There is no such array, or an iterator shall be read backwards.
             DataError: One is not uint8 y x 3, or has another size than the first.
         """
-        size = None
-        for index, array in enumerate(self._arrays):
+        arrays = self._arrays
+        if isinstance(arrays, Sequence | np.ndarray):
+            wanted = span(start, stop, step, count=len(arrays), name=self.name)
+            return self._frames((index, arrays[index]) for index in wanted)
+        check_span(start, stop, step)
+        if step < 0:
+            raise UsageError("these frames come one after the other and cannot be read backwards; give a list of them")
+        return self._frames(islice(enumerate(arrays), start, stop, step))
+
+    def _frames(self, numbered: Iterable[tuple[int, np.ndarray]]) -> Iterator[Frame]:
+        size = self.size
+        for index, array in numbered:
             rgb = _checked(array, index)
             size = size or rgb.shape[:2]
             if rgb.shape[:2] != size:
@@ -156,93 +247,13 @@ class FrameArrays:
             yield Frame(rgb=rgb, index=index, name=f"{index:05d}", seconds=index / self.fps)
 
 
-def find_videos(root: Path | str) -> list[Path]:
-    """List every video below a folder: video files, and folders that directly hold pictures.
-
-    Folders named `Annotations...`, as the benchmarks call those of masks, and hidden ones are passed over.
-
-    Args:
-        root: A folder, or one video file.
-
-    Returns:
-        Paths in natural order; none of them is opened.
-
-    Raises:
-        UsageError: There is no such path.
-        DataError: There is no video below it.
-    """
-    root = Path(root)
-    if not root.exists():
-        raise UsageError(f"no such folder: {root}")
-    found = [root] if root.is_file() else sorted(_walk(root), key=_natural_path)
-    if not found:
-        raise DataError(
-            f"no videos below {root}: neither video files ({', '.join(sorted(VIDEOS))}) nor folders of pictures"
-        )
-    return found
+def _open_stack(path: Path, fps: float) -> Source:
+    # An animated PNG is what a file that ends in .apng is.
+    return VideoFile(path) if path.suffix.lower() == ".png" else Stack(path, fps=fps)
 
 
-@contextmanager
-def open_image(path: Path | str) -> Iterator[Image.Image]:
-    """Lend a picture, opened but not yet decoded, and turn all that can go wrong with it into errors naming it.
-
-    Raises:
-        UsageError: There is no such file.
-        DataError: It is no picture, is damaged, or has more than `MOST_PIXELS` pixels.
-    """
-    try:
-        with Image.open(path) as image:
-            if image.width * image.height > MOST_PIXELS:
-                raise DataError(
-                    f"{path} has {image.width * image.height} pixels, more than {MOST_PIXELS}; scale it down"
-                )
-            yield image
-    except FileNotFoundError as error:
-        raise UsageError(f"no such file: {path}") from error
-    except SelfvosError:
-        raise
-    # Pillow's readers answer damage with all of these.
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path} cannot be read as a picture ({error}); export it again") from error
-
-
-def read_image(path: Path | str, shown: Range | None = None) -> UInt8[np.ndarray, "y x 3"]:
-    """Read a picture as RGB, turned upright as its EXIF says; transparency is dropped.
-
-    Args:
-        path: A picture file.
-        shown: Sample values that become black and white where samples have more than 8 bits; by default the 0.1 and
-            99.9 percentiles of the picture.
-
-    Raises:
-        UsageError: There is no such file.
-        DataError: It cannot be read.
-    """
-    with open_image(path) as image:
-        upright = ImageOps.exif_transpose(image)
-        if _deep(upright):
-            samples = np.asarray(upright, np.float32)
-            upright = Image.fromarray(_spread(samples, shown or _percentiles(samples)))
-        return np.array(upright.convert("RGB"))
-
-
-def natural(name: str) -> tuple[list[str | int], str]:
-    """Return a sort key that puts 9 before 10, and ignores case unless nothing else differs."""
-    parts = re.split(r"(\d+)", name.casefold())
-    return [int(part) if i % 2 else part for i, part in enumerate(parts)], name
-
-
-def _natural_path(path: Path) -> list[tuple[list[str | int], str]]:
-    return [natural(part) for part in path.parts]
-
-
-def _pictures(folder: Path) -> list[Path]:
-    files = [file for file in folder.iterdir() if _is_kind(file.name, PICTURES) and file.is_file()]
-    return sorted(files, key=lambda file: natural(file.name))
-
-
-def _is_kind(name: str, suffixes: frozenset[str]) -> bool:
-    return not name.startswith(".") and os.path.splitext(name)[1].lower() in suffixes
+def _paged(file: Path) -> bool:
+    return file.suffix.lower() in PAGED and is_stack(file)
 
 
 def _refuse_twins(files: list[Path]) -> None:
@@ -250,41 +261,7 @@ def _refuse_twins(files: list[Path]) -> None:
     for file in files:
         twin = stems.setdefault(file.stem, file)
         if twin is not file:
-            raise DataError(f"{twin} and {file.name} would be the same frame; keep one of them")
-
-
-def _walk(root: Path) -> Iterator[Path]:
-    seen: set[str] = set()
-    for folder, below, files in os.walk(root, followlinks=True):
-        real = os.path.realpath(folder)
-        if real in seen:  # a link that leads back up
-            below.clear()
-            continue
-        seen.add(real)
-        below[:] = [name for name in below if not name.startswith((".", "Annotations"))]
-        if any(_is_kind(name, PICTURES) for name in files):
-            yield Path(folder)
-        yield from (Path(folder, name) for name in files if _is_kind(name, VIDEOS))
-
-
-def _deep(image: Image.Image) -> bool:
-    return image.mode in {"I", "F"} or image.mode.startswith("I;16")
-
-
-def _sample_range(path: Path) -> Range | None:
-    with open_image(path) as image:
-        return _percentiles(np.asarray(image, np.float32)) if _deep(image) else None
-
-
-def _percentiles(samples: np.ndarray) -> Range:
-    low, high = np.nanpercentile(samples, (0.1, 99.9))
-    return float(low), float(high)
-
-
-def _spread(samples: np.ndarray, shown: Range) -> UInt8[np.ndarray, "y x"]:
-    low, high = shown
-    scaled = (samples - low) * (255 / max(high - low, 1e-6))
-    return np.nan_to_num(scaled).clip(0, 255).round().astype(np.uint8)
+            raise DataError(f"{named(twin)} and {named(file.name)} would be the same frame; keep one of them")
 
 
 def _checked(array: np.ndarray, index: int) -> UInt8[np.ndarray, "y x 3"]:

@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
 from PIL import Image
 
 from selfvos.data.benchmarks.base import Benchmark, LabelledVideo
-from selfvos.data.benchmarks.davis import read_ids
-from selfvos.data.mask_png import palette
+from selfvos.data.benchmarks.stored_ids import read_ids
+from selfvos.data.mask_png import IdMap, palette
+from selfvos.data.source import natural
 from selfvos.errors import DataError, MaskMismatch, UsageError
 from selfvos.storage import atomic_path
-from selfvos.types import Progress, nobody
+from selfvos.types import Watch, Watching, go_on, ignore
 
 _VOID = 255
 _SAME_DATE = (1980, 1, 1, 0, 0, 0)  # the same masks give the same bytes, whenever they are packed
@@ -65,7 +65,7 @@ def require_complete(benchmark: Benchmark, folder: Path, frames_of: Callable[[La
         _require_frames(frames_of(video), folder / video.name)
 
 
-def require_fit(place: Path, result: UInt8[np.ndarray, "y x"], video: LabelledVideo, size: tuple[int, ...]) -> None:
+def require_fit(place: Path, result: IdMap, video: LabelledVideo, size: tuple[int, ...]) -> None:
     """Refuse a result mask that has another size than its annotation, or a label that is no object of the video.
 
     Args:
@@ -89,14 +89,14 @@ def require_fit(place: Path, result: UInt8[np.ndarray, "y x"], video: LabelledVi
         )
 
 
-def pack(results: Path | str, benchmark: Benchmark, out: Path | str, *, progress: Progress = nobody) -> Archive:
+def pack(results: Path | str, benchmark: Benchmark, out: Path | str, *, watch: Watch = ignore) -> Archive:
     """Write the archive that the official server takes: all required frames and nothing else, as palette PNGs.
 
     Args:
         results: Holds ``<video>/<frame>.png`` with the ids of the given masks.
         benchmark: What was tracked.
         out: The zip to write; an older one is replaced once the new one has passed `validate_archive`.
-        progress: Told how many masks are done, of packing and then of validating, and how many there are.
+        watch: Told how many masks are done, of packing and then of validating; see `Watch`.
 
     Returns:
         What was written.
@@ -105,6 +105,7 @@ def pack(results: Path | str, benchmark: Benchmark, out: Path | str, *, progress
         UsageError: No server takes results of this benchmark.
         DataError: A mask is missing, unreadable or does not fit; the message names it.
         OutOfSpace: The disk is full.
+        Stopped: The watch asked for it; an older archive is untouched.
     """
     prefix, folder, out = _prefix(benchmark), Path(results), Path(out)
     require_complete(benchmark, folder, lambda video: video.required)
@@ -115,19 +116,22 @@ def pack(results: Path | str, benchmark: Benchmark, out: Path | str, *, progress
                 entry = zipfile.ZipInfo(f"{prefix}{video.name}/{frame}.png", _SAME_DATE)
                 entry.compress_type, entry.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
                 archive.writestr(entry, _palette_png(folder / video.name / f"{frame}.png"))
-                progress(done, 2 * len(jobs))
+                watch.tell("packing", done, 2 * len(jobs))
+                go_on(watch)
         with zipfile.ZipFile(temporary) as archive:
-            _validate(archive, benchmark, folder, lambda done, _: progress(len(jobs) + done, 2 * len(jobs)))
+            count = len(jobs)
+            second = Watching(lambda _, done, __: watch.tell("packing", count + done, 2 * count), watch.stopped)
+            _validate(archive, benchmark, folder, second)
     return _archive(out, benchmark)
 
 
-def validate_archive(path: Path | str, benchmark: Benchmark, *, progress: Progress = nobody) -> Archive:
+def validate_archive(path: Path | str, benchmark: Benchmark, *, watch: Watch = ignore) -> Archive:
     """Make sure that the official server can score an archive, whoever wrote it.
 
     Args:
         path: The zip; more frames than required do no harm.
         benchmark: What was tracked.
-        progress: Told how many masks are done and how many there are.
+        watch: Told how many masks are done; see `Watch`.
 
     Returns:
         What was checked.
@@ -136,6 +140,7 @@ def validate_archive(path: Path | str, benchmark: Benchmark, *, progress: Progre
         UsageError: There is no such file, or no server takes results of this benchmark.
         DataError: A video or frame is missing or lies elsewhere, or a mask is unreadable, is no palette PNG, has
             another size than its annotation, or holds a label that is no object; the message names the file.
+        Stopped: The watch asked for it.
     """
     path, prefix = Path(path), _prefix(benchmark)
     if not path.is_file():
@@ -143,7 +148,7 @@ def validate_archive(path: Path | str, benchmark: Benchmark, *, progress: Progre
     try:
         with zipfile.ZipFile(path) as archive:
             _require_members(archive, path, benchmark)
-            _validate(archive, benchmark, path / prefix, progress)
+            _validate(archive, benchmark, path / prefix, watch)
     except (zipfile.BadZipFile, zipfile.LargeZipFile) as error:
         raise DataError(f"{path} is no whole zip archive ({error}): pack it again") from error
     return _archive(path, benchmark)
@@ -181,8 +186,10 @@ def _require_frames(frames: Sequence[str], folder: Path) -> None:
     present = set(os.listdir(folder))
     absent = [name for name in frames if f"{name}.png" not in present]
     if absent:
+        others = sorted(present - {f"{name}.png" for name in frames}, key=natural)
+        there = f", and there is {others[0]}" if others else ""
         raise DataError(
-            f"no result {folder / absent[0]}.png ({len(absent)} of {len(frames)} frames missing): "
+            f"no result {folder / absent[0]}.png ({len(absent)} of {len(frames)} frames missing){there}: "
             "write one PNG per frame, named like the frame"
         )
 
@@ -214,7 +221,7 @@ def _require_top(members: set[str], path: Path, benchmark: Benchmark) -> None:
             raise DataError(f"{member} in {path} lies in the wrong folder: the server looks for {right}")
 
 
-def _validate(archive: zipfile.ZipFile, benchmark: Benchmark, shown: Path, progress: Progress) -> None:
+def _validate(archive: zipfile.ZipFile, benchmark: Benchmark, shown: Path, watch: Watch) -> None:
     """Refuse the first mask of a complete archive that does not fit; its name in messages begins with `shown`."""
     prefix, jobs = _prefix(benchmark), list(_required(benchmark))
     sizes: dict[str, tuple[int, ...]] = {}
@@ -230,7 +237,8 @@ def _validate(archive: zipfile.ZipFile, benchmark: Benchmark, shown: Path, progr
         require_fit(place, read_ids(place, content), video, sizes[video.name])
         if not _is_palette_png(content):
             raise MaskMismatch(f"mask {place} is no palette PNG: pack it with 'selfvos data pack'")
-        progress(done, len(jobs))
+        watch.tell("validating", done, len(jobs))
+        go_on(watch)
 
 
 def _palette_png(path: Path) -> bytes:
@@ -250,7 +258,7 @@ def _is_palette_png(content: bytes) -> bool:
         return image.format == "PNG" and image.mode == "P"
 
 
-def _stranger(ids: UInt8[np.ndarray, "y x"], objects: Sequence[int]) -> int | None:
+def _stranger(ids: IdMap, objects: Sequence[int]) -> int | None:
     """Return a label that is neither background nor one of the objects."""
     highest = int(ids.max())
     if highest > objects[-1]:

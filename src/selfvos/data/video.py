@@ -1,57 +1,51 @@
-"""Video files: read frame by frame in constant memory, written so that a half file never has the final name."""
+"""Video files, read frame by frame in constant memory: all of them, or any, forwards and backwards."""
 
-import errno
 import logging
-import stat
-import struct
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from fractions import Fraction
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
-from types import TracebackType
 from typing import cast
 
 import av
 import numpy as np
-from av.container import InputContainer, OutputContainer
+from av.container import InputContainer
 from av.error import FFmpegError
-from av.error import PermissionError as NotPermitted
-from av.sidedata.sidedata import SideDataContainer
-from av.stream import Disposition
-from av.video.reformatter import Colorspace
 from av.video.stream import VideoStream
 from jaxtyping import UInt8
 
-from selfvos.errors import BrokenVideo, DataError, UsageError
-from selfvos.storage import atomic_path
+from selfvos.data.containers import (
+    DEFAULT_FPS,
+    Tally,
+    decoded,
+    ends_early,
+    frame_rate,
+    lies,
+    opened,
+    packets,
+    pixel_aspect,
+    turning,
+)
+from selfvos.data.files import named
+from selfvos.data.frame_table import Clock, FrameTable, Numbers, agrees, read_table
+from selfvos.data.spans import backwards, check_span, most_held, span
+from selfvos.data.tone import curve_of, tone_mapped, uses_bt2020
+from selfvos.errors import BrokenVideo, UsageError
 from selfvos.types import Frame
+
+__all__ = ["DEFAULT_FPS", "VideoFile"]
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_FPS = 25.0
-"""Frames per second of what does not say."""
-
-MOST_PIXELS = 2**26
-"""Largest picture that is decoded (8192 x 8192): a few hundred bytes can announce far more than memory holds."""
-
-# Containers that hold their own pictures. Playlists and scripts (hls, concat, dash, image2 ...) are left out, for they
-# make the reader open other files or connections, whatever the file itself is called.
-_CONTAINERS = (
-    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,h264,hevc,av1,obu,ivf,"
-    "flv,asf,ogg,mxf,mxf_opatom,dv,gif,apng,yuv4mpegpipe,nut,rm"
-)
-_UNREADABLE_IN_A_ROW = 16
-_LOWEST_FPS, _HIGHEST_FPS = 0.001, 1000
-
-Turn = Callable[[np.ndarray], np.ndarray]
+Numbered = tuple[int, float, av.VideoFrame]
+"""A picture with its number and the second at which it is shown."""
 
 
 class VideoFile:
     """The frames of a video file, upright, in decoding order; read anew by every `for` loop.
 
-    Only the frames in flight are in memory. Damaged packets are left out; where the file breaks off, the frames so
-    far are given, a warning is logged and `partial` becomes true. Pixels that are not square stay as stored.
+    Only the frames in flight are in memory, and a bounded part of them where they are read backwards. Damaged packets
+    are left out, and the numbers of what they held with them; where the file breaks off, the frames so far are given, a
+    warning is logged and `partial` becomes true. Pixels that are not square stay as stored; `pixel_aspect` tells.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -70,299 +64,165 @@ class VideoFile:
         """Whether the last reading found the file broken off before its end."""
         self.skipped = 0
         """Damaged packets that the last reading left out."""
-        with _opened(self.path) as (container, stream):
-            first = next(_decoded(container, stream, _Tally()), None)
+        self._table: FrameTable | str | None = None
+        self._counted: int | None = None
+        with opened(self.path) as (container, stream):
+            tally = Tally()
+            first = next(decoded(stream, packets(container, stream, tally), tally), None)
             if first is None:
-                raise BrokenVideo(f"{self.path}: no frame of the video can be read; copy or download it again")
-            self._width, self._height = first.width, first.height
-            self._turn = _upright(first)
-            self.fps = _rate(stream)
+                raise BrokenVideo(f"{named(self.path)}: no frame of the video can be read; copy or download it again")
+            self._width, self._height, self._first = first.width, first.height, first.pts
+            self._turn = turning(first)
+            self.fps = frame_rate(stream)
             self.count = stream.frames or None
+            self.pixel_aspect = 1 / pixel_aspect(stream) if lies(first) else pixel_aspect(stream)
+            self.sound = self.path if container.streams.audio else None
         height, width = self._turn(np.empty((self._height, self._width, 0), np.uint8)).shape[:2]
         self.size = (height, width)
 
+    @property
+    def seekable(self) -> bool:
+        """Whether any frame is found without decoding all that come before it; answering reads through the file."""
+        return isinstance(self._places(), FrameTable)
+
+    def exact_count(self) -> int:
+        """Return the number of frames, from the packets where these tell, else by decoding all."""
+        if self._counted is None:
+            table = self._places()
+            if isinstance(table, FrameTable):
+                self._counted = len(table)
+            else:
+                self._counted = max((number + 1 for number, _, _ in self._pictures(0)), default=0)
+        return self._counted
+
     def __iter__(self) -> Iterator[Frame]:
-        """Yield the frames one by one; `seconds` counts from the first of them."""
-        tally = _Tally()
-        index, start = 0, None
-        with _opened(self.path) as (container, stream):
-            for index, picture in enumerate(_decoded(container, stream, tally)):
-                start = picture.pts if start is None else start
-                # The stream's clock, not the picture's: the last pictures come out of the decoder without one.
-                if picture.pts is None or start is None or stream.time_base is None:
-                    seconds = index / self.fps
-                else:
-                    seconds = float((picture.pts - start) * stream.time_base)
-                yield Frame(rgb=self._rgb(picture), index=index, name=f"{index:05d}", seconds=seconds)
-            self._conclude(container, stream, tally, index + 1)
+        """Yield the frames one by one; `seconds` counts from the first of them and never goes back."""
+        return self.frames()
+
+    def frames(self, start: int | None = None, stop: int | None = None, step: int = 1) -> Iterator[Frame]:
+        """Yield some frames; see `Source.frames`.
+
+        Decoding begins at the nearest key frame. A file whose frames cannot be told from its packets is read from its
+        beginning for every part, and a warning is logged.
+
+        Raises:
+            UsageError: There is no such frame.
+        """
+        check_span(start, stop, step)
+        if step > 0 and not start:
+            return self._forwards(range(0, -1 if stop is None else stop, step))
+        table = self._places()
+        if isinstance(table, str):
+            logger.warning(
+                "%s cannot be sought: %s; every part is read from the beginning; convert it to mp4 if that is too slow",
+                *(named(self.path), table),
+            )
+            if step > 0:
+                return self._forwards(range(start or 0, -1 if stop is None else stop, step))
+        wanted = span(start, stop, step, count=self.exact_count(), name=named(self.path))
+        return self._forwards(self._open_end(wanted)) if step > 0 else self._backwards(wanted, table)
+
+    def _backwards(self, wanted: range, table: FrameTable | str) -> Iterator[Frame]:
+        most = most_held(self.size)
+
+        def begin(last: int) -> int:
+            return table.begin(last, most) if isinstance(table, FrameTable) else max(0, last + 1 - most)
+
+        return backwards(wanted, lambda part: self._forwards(self._open_end(part)), begin)
+
+    def _open_end(self, wanted: range) -> range:
+        """Return a range that reaches the last frame without an end, so that reading sees how the file ends."""
+        return wanted if wanted.stop < self.exact_count() else range(wanted.start, -1, wanted.step)
+
+    def _forwards(self, wanted: range) -> Iterator[Frame]:
+        """Yield rising frames; a stop of -1 means to the end."""
+        last = -1
+        for last, seconds, picture in self._pictures(wanted.start):
+            if 0 <= wanted.stop <= last:
+                return
+            if (last - wanted.start) % wanted.step == 0:
+                yield Frame(rgb=self._rgb(picture), index=last, name=f"{last:05d}", seconds=seconds)
+        if last < wanted.start and isinstance(self._table, str):
+            raise UsageError(f"{named(self.path)} has no frame {wanted.start}: it ends before")
+
+    def _pictures(self, start: int) -> Iterator[Numbered]:
+        """Yield the pictures from one number on to the end."""
+        table = self._table
+        for place in table.entries(start) if isinstance(table, FrameTable) else ():
+            with opened(self.path) as (container, stream):
+                tally = Tally()
+                found = self._sought(container, stream, tally, place=place, start=start)
+                first = next(found, None)
+                # Some streams cannot be decoded right from a key frame on: then from an earlier one.
+                if first is None or first[0] != start:
+                    continue
+                last = start
+                for last, seconds, picture in chain([first], found):
+                    yield last, seconds, picture
+                self._conclude(container, stream, tally, last + 1)
+                return
+        yield from self._from_beginning(start)
+
+    def _from_beginning(self, start: int) -> Iterator[Numbered]:
+        tally = Tally()
+        numbers, number = Numbers(tally), -1
+        with opened(self.path) as (container, stream):
+            # The stream's clock, not the picture's: the last pictures come out of the decoder without one.
+            clock = Clock(stream.time_base, self.fps)
+            for picture in decoded(stream, numbers.watch(packets(container, stream, tally)), tally):
+                number, seconds = numbers.of(picture), clock.seconds(picture.pts)
+                if number >= start:
+                    yield number, seconds, picture
+            self._conclude(container, stream, tally, number + 1)
+
+    def _sought(
+        self, container: InputContainer, stream: VideoStream, tally: Tally, *, place: int, start: int
+    ) -> Iterator[Numbered]:
+        """Yield the pictures from one number on, decoded from about a place on; nothing where that misses."""
+        table = cast(FrameTable, self._table)
+        try:
+            container.seek(place, stream=stream)
+        except FFmpegError:
+            return
+        given = packets(container, stream, tally)
+        first = next((packet for packet in given if packet.is_keyframe), None)
+        entry = None if first is None else table.entry(first)
+        if first is None or entry is None or entry > start:
+            return
+        for picture in decoded(stream, chain([first], given), tally):
+            number = table.number(picture.pts)
+            # Those before the key frame came out broken, if they did: what they build on was not decoded.
+            if number is not None and number >= start:
+                yield number, float(table.seconds[number]), picture
+
+    def _places(self) -> FrameTable | str:
+        """Return where each frame is; or, where packets do not tell, the reason."""
+        if self._table is None:
+            with opened(self.path) as (container, stream):
+                table = read_table(container, stream, first=self._first, fps=self.fps)
+            if isinstance(table, FrameTable):
+                with opened(self.path) as (container, stream):
+                    alike = agrees(table, stream, container)
+                table = table if alike else "its packets do not tell its frames"
+            self._table = table
+        return self._table
 
     def _rgb(self, picture: av.VideoFrame) -> UInt8[np.ndarray, "y x 3"]:
         # A stream may change its size on the way; masks need one size, so later frames are scaled to the first's.
         # One thread: at video sizes, starting several takes longer than the conversion.
-        rgb = picture.to_ndarray(format="rgb24", width=self._width, height=self._height, threads=1)
+        curve = curve_of(picture)
+        form = "rgb24" if curve is None else "rgb48le"
+        rgb = picture.to_ndarray(format=form, width=self._width, height=self._height, threads=1)
+        if curve is not None:
+            rgb = tone_mapped(rgb, curve, wide=uses_bt2020(picture))
         return np.ascontiguousarray(self._turn(rgb))
 
-    def _conclude(self, container: InputContainer, stream: VideoStream, tally: "_Tally", frames: int) -> None:
-        self.partial = tally.gave_up or tally.cut_packet or _ends_early(container, stream, tally)
+    def _conclude(self, container: InputContainer, stream: VideoStream, tally: Tally, frames: int) -> None:
+        self.partial = ends_early(container, stream, tally)
         self.skipped = tally.skipped
         if self.skipped:
-            logger.warning("%s: %d damaged packets left out", self.path, self.skipped)
+            logger.warning("%s: %d damaged packets left out", named(self.path), self.skipped)
         if self.partial:
             logger.warning(
-                "%s breaks off: %d of %s frames read", self.path, frames, self.count or "an unknown number of"
+                "%s breaks off: %d of %s frames read", named(self.path), frames, self.count or "an unknown number of"
             )
-
-
-@dataclass
-class _Tally:
-    """What became of the packets of one reading."""
-
-    skipped: int = 0
-    end: float = 0.0
-    """When the last packet's picture ends, in seconds of the stream's clock."""
-    cut_packet: bool = False
-    """The last packet is shorter than announced."""
-    gave_up: bool = False
-    """The container itself could not be read on."""
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """Open a video for decoding and pick its first stream of moving pictures."""
-    _refuse_what_is_no_file(path)
-    try:
-        container = av.open(
-            _url(path),
-            options={"format_whitelist": _CONTAINERS, "protocol_whitelist": "file", "max_pixels": str(MOST_PIXELS)},
-            metadata_errors="replace",
-        )
-    except NotPermitted as error:
-        raise BrokenVideo(f"{path} may not be read: permission denied; change its permissions") from error
-    except (FFmpegError, ValueError) as error:
-        raise BrokenVideo(f"{path} {_why_closed(path, error)}") from error
-    with container:
-        yield container, _moving_pictures(container, path)
-
-
-def _refuse_what_is_no_file(path: Path) -> None:
-    try:
-        status = path.stat()
-    except (OSError, ValueError) as error:
-        raise UsageError(f"no such file: {path} ({getattr(error, 'strerror', error)})") from error
-    if stat.S_ISDIR(status.st_mode):
-        raise BrokenVideo(f"{path} is a folder, not a video file")
-    if not stat.S_ISREG(status.st_mode):  # reading a pipe or device could wait for ever
-        raise BrokenVideo(f"{path} is not a regular file; copy the video to a file first")
-    if status.st_size == 0:
-        raise BrokenVideo(f"{path} is empty (0 bytes); copy or download it again")
-
-
-def _why_closed(path: Path, error: Exception) -> str:
-    if getattr(error, "errno", None) == errno.EINVAL:
-        return "is a playlist, or of a kind that is not accepted; convert it to mp4"
-    with path.open("rb") as file:
-        quicktime = file.read(8)[4:] == b"ftyp"
-    if quicktime:
-        return "has no index (moov atom): the recording or copy broke off; copy or download it again"
-    return "is not a video that can be read; check the file, or convert it to mp4"
-
-
-def _moving_pictures(container: InputContainer, path: Path) -> VideoStream:
-    streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
-    if not streams:
-        raise BrokenVideo(f"{path} holds no video, only {_kinds(container)}")
-    stream = streams[0]
-    if stream.codec_context is None:
-        raise BrokenVideo(f"{path}: no decoder for its video stream; convert it to H.264 mp4")
-    pixels = stream.codec_context.width * stream.codec_context.height
-    if pixels > MOST_PIXELS:
-        raise BrokenVideo(f"{path} announces {pixels} pixels a frame, more than {MOST_PIXELS}; scale it down")
-    stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}
-    stream.thread_type = "AUTO"
-    return stream
-
-
-def _rate(stream: VideoStream) -> float:
-    """Return the frame rate; files of a single frame or with a damaged head announce impossible ones."""
-    announced = [float(rate) for rate in (stream.average_rate, stream.guessed_rate) if rate]
-    return next((rate for rate in announced if _LOWEST_FPS <= rate <= _HIGHEST_FPS), DEFAULT_FPS)
-
-
-def _kinds(container: InputContainer) -> str:
-    kinds = {"cover art" if s.type == "video" else s.type for s in container.streams}
-    return " and ".join(sorted(kinds)) or "nothing"
-
-
-def _packets(container: InputContainer, stream: VideoStream, tally: _Tally) -> Iterator[av.Packet]:
-    """Yield the packets that can be read, stepping over places where the container is damaged."""
-    packets = container.demux(stream)
-    failures = 0
-    while failures < _UNREADABLE_IN_A_ROW:
-        try:
-            packet = next(packets, None)
-        except FFmpegError:
-            failures += 1
-            tally.skipped += 1
-            packets = container.demux(stream)
-            continue
-        if packet is None:
-            return
-        failures = 0
-        if packet.size:  # what is empty flushes the decoder, and that comes last
-            yield packet
-    tally.gave_up = True
-
-
-def _decoded(container: InputContainer, stream: VideoStream, tally: _Tally) -> Iterator[av.VideoFrame]:
-    """Yield the pictures of all packets that can be decoded, and keep count of what happens."""
-    for packet in _packets(container, stream, tally):
-        tally.cut_packet = packet.is_corrupt
-        if packet.pts is not None:
-            tally.end = max(tally.end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
-        try:
-            pictures = stream.decode(packet)
-        except FFmpegError:
-            tally.skipped += 1
-            continue
-        yield from pictures
-    yield from _remaining(stream, tally)
-
-
-def _remaining(stream: VideoStream, tally: _Tally) -> list[av.VideoFrame]:
-    try:
-        return stream.decode(None)
-    except FFmpegError:
-        tally.skipped += 1
-        return []
-
-
-def _ends_early(container: InputContainer, stream: VideoStream, tally: _Tally) -> bool:
-    """Compare what was read with what the file's head announces."""
-    # Times, not counts: counts include what an edit list hides (mp4) and frames stored as "same again" (avi).
-    if stream.duration is not None and stream.time_base is not None:
-        announced = float((stream.duration + (stream.start_time or 0)) * stream.time_base)
-        return tally.end < announced - 0.1
-    # The duration of the whole file may be that of its sound, which commonly runs on a little.
-    announced = ((container.duration or 0) + (container.start_time or 0)) / av.time_base
-    return tally.end < announced - 1.0
-
-
-def _upright(picture: av.VideoFrame) -> Turn:
-    """Return how to turn pixels as the display matrix of a picture demands: phones store them lying."""
-    matrix = cast(SideDataContainer, picture.side_data).get("DISPLAYMATRIX")
-    if matrix is None:
-        return lambda rgb: rgb
-    # x' = a x + c y and y' = b x + d y, in the byte order of the machine.
-    a, b, _, c, d, *_ = struct.unpack("=9i", bytes(matrix)[:36])
-    lying = abs(b) > abs(a)
-    right, down = (c, b) if lying else (a, d)
-
-    def turn(rgb: np.ndarray) -> np.ndarray:
-        stood = rgb.swapaxes(0, 1) if lying else rgb
-        return stood[:: -1 if down < 0 else 1, :: -1 if right < 0 else 1]
-
-    return turn
-
-
-class VideoWriter:
-    """Writes an H.264 mp4 frame by frame; the file takes its name when the `with` block ends well.
-
-    After an exception in the block nothing is left of it, and a file that was there before is untouched. Without a
-    single frame there is no file. Odd sides grow by one repeated row or column, which 4:2:0 colour needs.
-    """
-
-    def __init__(self, path: Path | str, *, fps: float = DEFAULT_FPS, crf: int = 20) -> None:
-        """Remember where and how to write.
-
-        Args:
-            path: The mp4 to write; missing folders are made.
-            fps: Frames per second, 0.001 to 1000.
-            crf: Constant rate factor, 1 (best) to 51 (smallest); 18 can hardly be told from the original.
-
-        Raises:
-            UsageError: A rate or a factor out of range.
-        """
-        if not _LOWEST_FPS <= fps <= _HIGHEST_FPS:
-            raise UsageError(f"fps must be between {_LOWEST_FPS} and {_HIGHEST_FPS}, got {fps}")
-        if not 1 <= crf <= 51:
-            raise UsageError(f"crf must be between 1 and 51, got {crf}")
-        self.path = Path(path)
-        self.frames = 0
-        """Frames given so far."""
-        # 1001 restores the rates of television exactly: 29.97... is 30000/1001.
-        self._rate = Fraction(fps).limit_denominator(1001)
-        # The finest clock of 16 bits that the even rate falls on, so that uneven times fit in as well.
-        self._clock = Fraction(1, self._rate.numerator * max(1, 65535 // self._rate.numerator))
-        self._last = -1
-        self._crf = crf
-        self._stack = ExitStack()
-        self._shape: tuple[int, ...] = ()
-
-    def __enter__(self) -> "VideoWriter":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stack.__exit__(kind, error, trace)
-
-    def write(self, rgb: UInt8[np.ndarray, "y x 3"], seconds: float | None = None) -> None:
-        """Append one frame, of the size of the first.
-
-        Args:
-            rgb: The picture.
-            seconds: When it is shown, from the start of the video; by default evenly, as `fps` says.
-
-        Raises:
-            DataError: It has another size.
-        """
-        if not self._shape:
-            self._open(rgb.shape)
-        elif rgb.shape != self._shape:
-            raise DataError(f"frame is {_by(rgb.shape)}, the video is {_by(self._shape)}; frames must keep one size")
-        even = np.pad(rgb, [(0, rgb.shape[0] % 2), (0, rgb.shape[1] % 2), (0, 0)], mode="edge")
-        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(even), format="rgb24")
-        picture = picture.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709, threads=1)
-        shown = self.frames / self._rate if seconds is None else seconds
-        self._last = max(self._last + 1, round(shown / self._clock))
-        picture.pts, picture.time_base = self._last, self._clock
-        self._container.mux(self._stream.encode(picture))
-        self.frames += 1
-
-    def _open(self, shape: tuple[int, ...]) -> None:
-        path = self._stack.enter_context(atomic_path(self.path))
-        container = av.open(_url(path), "w", format="mp4", options={"movflags": "+faststart"})
-        self._container: OutputContainer = self._stack.enter_context(container)
-        codec, options = _encoder(self._crf)
-        self._stream = cast(VideoStream, self._container.add_stream(codec, rate=self._rate, options=options))
-        self._shape = shape
-        self._stream.height, self._stream.width = shape[0] + shape[0] % 2, shape[1] + shape[1] % 2
-        self._stream.pix_fmt = "yuv420p"
-        context = self._stream.codec_context
-        context.time_base = self._clock
-        # Say how colours are stored; players guess differently for small and large videos.
-        context.colorspace = context.color_primaries = context.color_trc = 1  # BT.709
-        context.color_range = 1  # 16 ... 235
-        self._stack.push(self._drain)
-
-    def _drain(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self._container.mux(self._stream.encode(None))
-
-
-def _encoder(crf: int) -> tuple[str, dict[str, str]]:
-    if "libx264" in av.codecs_available:
-        # Without B-frames decoding times are presentation times, which keeps uneven ones right.
-        return "libx264", {"crf": str(crf), "preset": "veryfast", "bf": "0"}
-    # MPEG-4 part 2 is built in everywhere; its quantiser runs from 2 to 31.
-    quantiser = str(max(2, round(crf * 31 / 51)))
-    return "mpeg4", {"qmin": quantiser, "qmax": quantiser}
-
-
-def _url(path: Path) -> str:
-    """Return a path so that nothing in it is taken for a protocol or a pattern."""
-    return f"file:{path.absolute()}"
-
-
-def _by(shape: tuple[int, ...]) -> str:
-    return f"{shape[0]}x{shape[1]}"

@@ -5,51 +5,79 @@ import io
 import json
 import logging
 import os
-from collections.abc import Iterable, Sequence
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from selfvos.data.source import find_videos, open_source
-from selfvos.errors import DataError, OutOfSpace
+from selfvos.data.kinds import list_pictures
+from selfvos.data.listing import summary
+from selfvos.data.pictures import read_image
+from selfvos.data.source import open_source
+from selfvos.data.training_videos import FoundVideo, find_training_videos
+from selfvos.errors import DataError, UsageError
 from selfvos.storage import atomic_path
-from selfvos.types import Progress, nobody
+from selfvos.types import Frame, Watch, go_on, ignore
 
 log = logging.getLogger(__name__)
 
-_FORMAT = 1
-_FOOTER = 8
+_FORMAT = 2
+_READING = 2
+"""Raise it when frames come out of the same file otherwise than before: turned, of another stream, spread anew."""
+_DIGEST = hashlib.sha256().digest_size
+_LENGTH = 8
+_BLOCK = 2**20
 _QUALITY = 92
 
 
 @dataclass(frozen=True)
 class CachedVideo:
-    """One video in the cache."""
+    """One video, or one photograph, in the cache."""
 
     name: str
-    """Path of the video relative to the folder it was found in: its identity in a run."""
+    """What it is called in a run: its path below the folder it was found in, longer where two would be alike."""
     path: Path
     height: int
     width: int
     offsets: tuple[int, ...]
     """Where each frame's JPEG starts, and where the last one ends."""
+    frames: tuple[str, ...] = field(repr=False)
+    """Name of each frame: a picture's stem, the number of a frame in a video file."""
+    identity: str
+    """SHA-256 of all frames as they are kept: the same wherever the video lies and whatever it is called."""
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
+    @property
+    def still(self) -> bool:
+        """Whether it is a photograph."""
+        return len(self) == 1
+
     def frame(self, index: int) -> UInt8[np.ndarray, "y x 3"]:
-        """Decode one frame to RGB."""
+        """Decode one frame to RGB.
+
+        Raises:
+            DataError: The cache was damaged or removed meanwhile.
+        """
         start, end = self.offsets[index], self.offsets[index + 1]
-        handle = os.open(self.path, os.O_RDONLY)
         try:
-            jpeg = os.pread(handle, end - start, start)
-        finally:
-            os.close(handle)
-        return np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB"))
+            handle = os.open(self.path, os.O_RDONLY)
+            try:
+                jpeg = os.pread(handle, end - start, start)
+            finally:
+                os.close(handle)
+            return np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB"))
+        except (OSError, SyntaxError) as error:
+            raise DataError(
+                f"cache file {self.path} of {self.name} was removed or damaged ({error}); run again: it is made anew"
+            ) from error
 
 
 @dataclass(frozen=True)
@@ -64,10 +92,38 @@ class VideoCache:
         """Return the number of frames of all videos together."""
         return sum(len(cached) for cached in self.videos)
 
+    def identities(self) -> list[list[str]]:
+        """Return name and identity of each video: what a run has to find again to go on."""
+        return [[cached.name, cached.identity] for cached in self.videos]
+
+    def summary(self) -> str:
+        """Say in one line what was taken, first and last, and what was left out, with the reasons."""
+        return summary([cached.name for cached in self.videos], self.skipped)
+
 
 def default_cache() -> Path:
-    """Return the folder where videos of all runs are kept (``$XDG_CACHE_HOME/selfvos`` or ``~/.cache/selfvos``)."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "selfvos" / "videos"
+    """Return the folder where videos of all runs are kept.
+
+    That is ``$XDG_CACHE_HOME/selfvos/videos`` or ``~/.cache/selfvos/videos``; a temporary folder of this user, with a
+    note, where there is no home or nothing can be written there.
+    """
+    with suppress(RuntimeError, OSError):
+        home = os.environ.get("XDG_CACHE_HOME")
+        folder = (Path(home) if home else Path.home() / ".cache") / "selfvos" / "videos"
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.access(folder, os.W_OK | os.X_OK):
+            return folder
+    folder = Path(tempfile.gettempdir(), f"selfvos-{os.getuid() if hasattr(os, 'getuid') else 'cache'}", "videos")
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        writable = os.access(folder, os.W_OK | os.X_OK)
+    except OSError:
+        writable = False
+    folder = folder if writable else Path(tempfile.mkdtemp(prefix="selfvos-"))
+    log.warning(
+        "no home folder to keep decoded videos in: they go to %s; name a folder that stays with --cache", folder
+    )
+    return folder
 
 
 def build_video_cache(
@@ -76,102 +132,179 @@ def build_video_cache(
     cache: Path,
     short_side_px: int,
     min_frames: int = 2,
-    progress: Progress = nobody,
+    photos: Sequence[str] = (),
+    watch: Watch = ignore,
 ) -> VideoCache:
-    """Find all videos and frame folders below some roots and make sure that each is packed.
+    """Find all videos, frame folders and photographs below some roots and make sure that each is in the cache.
 
     Args:
         roots: Folders, or single video files.
-        cache: Folder of the videos; what is in there and still fits is not decoded again.
+        cache: Folder of the cache; what is in there, whole, and still fits is not decoded again.
         short_side_px: Frames with a longer short side are reduced to it; smaller ones are never enlarged.
         min_frames: Videos with fewer frames are left out.
-        progress: Called with videos done and videos in all.
+        photos: Names of folders whose pictures, and those below, are photographs and not the frames of a video.
+        watch: Told of videos done; asked between frames.
 
     Returns:
-        Packs in the order of their names; broken and short videos are named in `skipped`.
+        Videos in the order of their names; broken and short ones are named in `skipped`.
 
     Raises:
+        UsageError: A root does not exist, or the cache cannot be written to.
         DataError: Not one usable video.
         OutOfSpace: The disk is full.
+        Stopped: The watch asked; what was decoded before is kept.
     """
-    found = [(name, path) for root in roots for name, path in _named(Path(root))]
+    found, left_out = find_training_videos([Path(root) for root in roots], photos)
+    _require_writable(cache)
     videos: list[CachedVideo] = []
-    skipped: list[tuple[str, str]] = []
-
-    def one(entry: tuple[str, Path]) -> CachedVideo | str:
-        try:
-            return cache_video(entry[1], name=entry[0], cache=cache, short_side_px=short_side_px)
-        except OutOfSpace:
-            raise
-        except DataError as error:
-            return str(error)
-
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        for done, ((name, _), result) in enumerate(zip(found, pool.map(one, found), strict=True), start=1):
-            if isinstance(result, str):
-                skipped.append((name, result))
-            elif len(result) < min_frames:
-                skipped.append((name, f"{len(result)} frames, at least {min_frames} are needed"))
-            else:
-                videos.append(result)
-            progress(done, len(found))
-    for name, reason in skipped:
-        log.warning("left out %s: %s", name, reason)
+    skipped = list(left_out)
+    for done, (entry, result) in enumerate(_decode_all(found, cache, short_side_px, watch), start=1):
+        if isinstance(result, str):
+            skipped.append((entry.name, result))
+        elif len(result) < min_frames and not entry.photo:
+            skipped.append((entry.name, f"{len(result)} frames, at least {min_frames} are needed"))
+        else:
+            videos.append(result)
+        watch.tell("decoding videos", done, len(found))
     if not videos:
         where = ", ".join(str(root) for root in roots)
-        raise DataError(
-            f"no usable video in {where} ({len(skipped)} left out); give a folder of videos or frame folders"
-        )
+        raise DataError(f"no usable video in {where}: {summary([], skipped)}; give a folder of videos or frame folders")
     return VideoCache(videos=tuple(sorted(videos, key=lambda cached: cached.name)), skipped=tuple(skipped))
 
 
-def cache_video(path: Path, *, name: str, cache: Path, short_side_px: int) -> CachedVideo:
-    """Return a video's cached, decoding the video if the cache does not have it.
+def cache_video(video: FoundVideo, *, cache: Path, short_side_px: int, watch: Watch = ignore) -> CachedVideo:
+    """Return a video or a photograph from the cache, decoding it if it is not there or not whole.
+
+    Args:
+        video: Where it lies and what it is called.
+        cache: Folder of the cache.
+        short_side_px: See `build_video_cache`.
+        watch: Asked between frames.
 
     Raises:
         BrokenVideo: No frame can be read.
         OutOfSpace: The disk is full.
+        Stopped: The watch asked.
     """
-    target = cache / f"{_fingerprint(path, short_side_px)}.pack"
+    target = cache / f"{_fingerprint(video, short_side_px)}.pack"
     try:
-        return _read_index(target, name)
-    except (OSError, ValueError, KeyError):
-        # Not there, or written by another version: decode.
+        return _open(target, video.name)
+    except FileNotFoundError:
         pass
-    offsets, size = [0], (0, 0)
-    with atomic_path(target) as temporary, open(temporary, "wb") as file:
-        for frame in open_source(path):
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        log.warning("%s: cache file %s is damaged (%s); made anew", video.name, target, error)
+    with atomic_path(target) as temporary:
+        _write(temporary, _frames(video), short_side_px, watch)
+    return _open(target, video.name)
+
+
+def _decode_all(
+    found: Sequence[FoundVideo], cache: Path, short_side_px: int, watch: Watch
+) -> Iterator[tuple[FoundVideo, CachedVideo | str]]:
+    """Yield each video with its place in the cache, or with the reason why it has none."""
+
+    def one(entry: FoundVideo) -> CachedVideo | str:
+        try:
+            return cache_video(entry, cache=cache, short_side_px=short_side_px, watch=watch)
+        except (DataError, UsageError, OSError) as error:
+            return _short(error, entry.path)
+
+    pool = ThreadPoolExecutor(max_workers=os.cpu_count())
+    try:
+        for entry, result in zip(found, pool.map(one, found), strict=True):
+            go_on(watch)
+            yield entry, result
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _write(target: Path, pictures: Iterable[Frame], short_side_px: int, watch: Watch) -> None:
+    """Write frames, an index, the digest of both, and the length of the index."""
+    offsets, frames, size, total = [0], [], (0, 0), hashlib.sha256()
+    with open(target, "wb") as file:
+        for frame in pictures:
+            go_on(watch)
             picture = _reduce(Image.fromarray(frame.rgb), short_side_px)
-            picture.save(file, format="JPEG", quality=_QUALITY)
+            jpeg = io.BytesIO()
+            picture.save(jpeg, format="JPEG", quality=_QUALITY)
+            file.write(jpeg.getbuffer())
+            total.update(jpeg.getbuffer())
             offsets.append(file.tell())
+            frames.append(frame.name)
             size = (picture.height, picture.width)
-        index = json.dumps({"format": _FORMAT, "offsets": offsets, "size": size}).encode()
-        file.write(index + len(index).to_bytes(_FOOTER, "little"))
-    return _read_index(target, name)
+        facts = {"format": _FORMAT, "offsets": offsets, "size": size, "frames": frames, "identity": total.hexdigest()}
+        index = json.dumps(facts).encode()
+        total.update(index)
+        file.write(index + total.digest() + len(index).to_bytes(_LENGTH, "little"))
 
 
-def _named(root: Path) -> Iterable[tuple[str, Path]]:
-    for path in find_videos(root):
-        yield (path.relative_to(root).as_posix() if path != root else path.name), path
-
-
-def _fingerprint(path: Path, short_side_px: int) -> str:
-    files = sorted(path.iterdir()) if path.is_dir() else [path]
-    facts = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    return hashlib.sha256(repr((str(path.resolve()), facts, short_side_px, _FORMAT)).encode()).hexdigest()[:32]
-
-
-def _read_index(path: Path, name: str) -> CachedVideo:
+def _open(path: Path, name: str) -> CachedVideo:
+    """Read the index of a cache file and hold all of the file against its digest."""
     with open(path, "rb") as file:
-        file.seek(-_FOOTER, os.SEEK_END)
-        length = int.from_bytes(file.read(), "little")
-        file.seek(-_FOOTER - length, os.SEEK_END)
+        end = file.seek(0, os.SEEK_END) - _DIGEST - _LENGTH
+        if end < 0:
+            raise ValueError("cut short")
+        file.seek(end)
+        digest, length = file.read(_DIGEST), int.from_bytes(file.read(_LENGTH), "little")
+        if length > end or _hash(file, end) != digest:
+            raise ValueError("digest differs")
+        file.seek(end - length)
         index = json.loads(file.read(length))
-    if index["format"] != _FORMAT:
-        raise ValueError(f"pack format {index['format']}")
+    height, width = index["size"]
     return CachedVideo(
-        name=name, path=path, height=index["size"][0], width=index["size"][1], offsets=tuple(index["offsets"])
+        name=name,
+        path=path,
+        height=height,
+        width=width,
+        offsets=tuple(index["offsets"]),
+        frames=tuple(index["frames"]),
+        identity=index["identity"],
     )
+
+
+def _hash(file: io.BufferedReader, length: int) -> bytes:
+    file.seek(0)
+    total = hashlib.sha256()
+    while length and (block := file.read(min(_BLOCK, length))):
+        total.update(block)
+        length -= len(block)
+    return total.digest()
+
+
+def _fingerprint(video: FoundVideo, short_side_px: int) -> str:
+    """Return what a cache file is found by: all that decides its content."""
+    path = video.path
+    files = list_pictures(path) if path.is_dir() else [path]
+    facts = [str(path.resolve()), [_facts(file) for file in files], video.photo, short_side_px]
+    return hashlib.sha256(repr([*facts, _FORMAT, _READING, _QUALITY]).encode()).hexdigest()[:32]
+
+
+def _short(error: Exception, path: Path) -> str:
+    """Return a message without the path that it begins with, so that equal reasons are equal."""
+    return str(error).removeprefix(str(path)).lstrip(": ")
+
+
+def _facts(file: Path) -> tuple[str, int, int]:
+    try:
+        about = file.stat()
+    except OSError:  # a link that leads nowhere, or a file that must not be seen: whoever reads it has to say so
+        return file.name, -1, -1
+    return file.name, about.st_size, about.st_mtime_ns
+
+
+def _require_writable(cache: Path) -> None:
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot write {cache}: {error.strerror}; choose another folder with --cache") from error
+    if not os.access(cache, os.W_OK | os.X_OK):
+        raise UsageError(f"cannot write {cache}: it is read-only; choose another folder with --cache")
+
+
+def _frames(video: FoundVideo) -> Iterable[Frame]:
+    if video.photo:
+        return [Frame(read_image(video.path), 0, video.path.stem, 0.0)]
+    return open_source(video.path)
 
 
 def _reduce(picture: Image.Image, short_side_px: int) -> Image.Image:

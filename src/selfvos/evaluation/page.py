@@ -283,7 +283,7 @@ def _differences(comparison: Comparison) -> str:
 
 def _interval(one: Difference, reach: float) -> str:
     def x(value: float) -> float:
-        return round(100 + (90 * value / reach if reach else 0), 1)
+        return round(100 + (90 * value / reach if reach else 0.0), 1)
 
     parts = ['<line class="grid" x1="100" x2="100" y1="0" y2="14"/>']
     if one.low == one.low:

@@ -1,22 +1,19 @@
 """Body parts scored: mean IoU over classes from one confusion matrix, as the field computes it on VIP."""
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float64, Int64, UInt8
+from jaxtyping import Float64, Int64
 
 from selfvos.data.benchmarks.base import Benchmark, LabelledVideo
-from selfvos.data.submissions import require_complete, require_fit
+from selfvos.data.mask_png import IdMap
+from selfvos.evaluation.protocols import each_frame
 from selfvos.evaluation.report import ObjectSeries, Report, data_hash, results_hash
-from selfvos.types import Progress, nobody
+from selfvos.types import Watch, ignore
 
 
-def confusion(
-    truth: UInt8[np.ndarray, "y x"], result: UInt8[np.ndarray, "y x"], classes: int
-) -> Int64[np.ndarray, "{classes} {classes}"]:
+def confusion(truth: IdMap, result: IdMap, classes: int) -> Int64[np.ndarray, "{classes} {classes}"]:
     """Count the pixels of each pair of true and found class.
 
     Args:
@@ -55,7 +52,7 @@ def score_parts(
     results_folder: Path | str,
     provenance: Mapping[str, str | float] | None = None,
     *,
-    progress: Progress = nobody,
+    watch: Watch = ignore,
 ) -> Report:
     """Score the part maps of a benchmark.
 
@@ -63,7 +60,7 @@ def score_parts(
         benchmark: Videos, true part maps, and which frames count; its labels name the classes.
         results_folder: Holds ``<video>/<frame>.png`` with the ids of the classes.
         provenance: What the results come from; hashes of the true maps and of the results are added.
-        progress: Told how many frames are done and how many there are.
+        watch: Told how many frames are done; see `Watch`.
 
     Returns:
         Over all pixels of all videos, the mean IoU and that of each class; the mean IoU of every video by itself,
@@ -71,29 +68,19 @@ def score_parts(
 
     Raises:
         DataError: A result or an annotation is missing or unreadable, differs in size, or holds another class.
+        Stopped: The watch asked for it.
 
     Source:
         Public scorers of TimeCycle, UVC and Spa-then-Temp: background counts like any class, void is left out.
     """
     folder, classes = Path(results_folder), len(benchmark.labels)
-    require_complete(benchmark, folder, lambda video: video.counted)
-    jobs = [(video, frame) for video in benchmark.videos for frame in video.counted]
 
-    def count(job: tuple[LabelledVideo, str]) -> Int64[np.ndarray, "c c"]:
-        video, frame = job
-        path = folder / video.name / f"{frame}.png"
-        truth, result = video.truth(frame), benchmark.read_result(path)
-        require_fit(path, result, video, truth.shape)
+    def count(_: LabelledVideo, truth: IdMap, result: IdMap) -> Int64[np.ndarray, "c c"]:
         return confusion(truth, result, classes)
 
-    counts = []
-    with ThreadPoolExecutor() as pool:
-        for done, found in enumerate(pool.map(count, jobs), start=1):
-            counts.append(found)
-            progress(done, len(jobs))
-    rest = iter(counts)
-    by_video = {video.name: np.stack(list(islice(rest, len(video.counted)))) for video in benchmark.videos}
-    pooled = np.sum(counts, axis=0)
+    counts = [np.stack(frames) for frames in each_frame(benchmark, folder, count, watch=watch)]
+    by_video = {video.name: found for video, found in zip(benchmark.videos, counts, strict=True)}
+    pooled = np.concatenate(counts).sum(axis=0)
     hashes = {"data": data_hash(benchmark), "results": results_hash(benchmark, folder)}
     return Report(
         protocol=benchmark.name,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float64, UInt8
+from jaxtyping import Float64, Integer, UInt8
 from PIL import Image
 
 from selfvos.data.benchmarks.base import Benchmark, LabelledVideo
@@ -70,10 +70,8 @@ def take_pictures(
         chosen: Positions of objects in the reports, and of frames in those objects' series.
 
     Returns:
-        One entry for each chosen frame; none where the benchmark follows points, which have no masks.
+        One entry for each chosen frame.
     """
-    if benchmark.task == "points":
-        return ()
     videos = {video.name: video for video in benchmark.videos}
     taken = []
     for which, t in chosen:
@@ -127,7 +125,7 @@ def _reduced(rgb: UInt8[np.ndarray, "y x 3"]) -> UInt8[np.ndarray, "_y _x 3"]:
     return np.array(Image.fromarray(rgb).resize((shown, round(height * shown / width)), Image.Resampling.BOX))
 
 
-def _drawn(rgb: UInt8[np.ndarray, "y x 3"], ids: UInt8[np.ndarray, "_y _x"], *, alpha: float) -> bytes:
+def _drawn(rgb: UInt8[np.ndarray, "y x 3"], ids: Integer[np.ndarray, "_y _x"], *, alpha: float) -> bytes:
     # Reduced before the rim is drawn, which stays two pixels wide.
     mask = Image.fromarray(ids).resize((rgb.shape[1], rgb.shape[0]), Image.Resampling.NEAREST)
     file = io.BytesIO()

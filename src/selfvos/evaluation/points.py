@@ -11,7 +11,7 @@ from selfvos.data.benchmarks.base import Benchmark
 from selfvos.data.points import PointVideo, point_videos, read_points
 from selfvos.evaluation.report import ObjectSeries, Report, combined_hash
 from selfvos.storage import sha256
-from selfvos.types import Progress, nobody
+from selfvos.types import Watch, go_on, ignore
 
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5)
 """Shares of the normaliser within which a point counts as found."""
@@ -66,7 +66,7 @@ def score_points(
     results_folder: Path | str,
     provenance: Mapping[str, str | float] | None = None,
     *,
-    progress: Progress = nobody,
+    watch: Watch = ignore,
 ) -> Report:
     """Score the points of a benchmark.
 
@@ -74,13 +74,14 @@ def score_points(
         benchmark: Videos, true points, and which frames count.
         results_folder: Holds ``<video>.csv`` with the columns frame, joint, x and y.
         provenance: What the results come from; hashes of the true points and of the results are added.
-        progress: Told how many frames are done and how many there are.
+        watch: Told how many frames are done; see `Watch`.
 
     Returns:
         Over all videos, PCK at five shares as means over the points, then each point's at 0.1; PCK of every video.
 
     Raises:
         DataError: A result is missing, incomplete or unreadable.
+        Stopped: The watch asked for it.
 
     Source:
         Public scorers of CRW and Spa-then-Temp: frames of all videos are pooled point by point; a missing point counts
@@ -91,7 +92,8 @@ def score_points(
     for video in videos:
         found = read_points(folder / f"{video.name}.csv", video.counted, video.objects)
         errors.append(point_errors(_truth(video), found))
-        progress(sum(map(len, errors)), total)
+        watch.tell("scoring", sum(map(len, errors)), total)
+        go_on(watch)
     pooled = np.concatenate(errors)
     names = [f"{name}@{SHARES[0]:g}" for name in benchmark.labels]
     hashes = {

@@ -7,20 +7,23 @@ from pathlib import Path
 from typing import Any
 
 from selfvos import api
-from selfvos.data.benchmarks.base import BENCHMARKS
+from selfvos.api.tasks.base import task_of
 from selfvos.errors import UsageError
 from selfvos.evaluation.comparison import compare as set_against
-from selfvos.evaluation.pictures import frames_apart, take_pictures
+from selfvos.evaluation.pictures import frames_apart
 from selfvos.evaluation.report import comma_separated, mean_report, piped
 from selfvos.experiments import ablation_page, compare, diagnostics, plots
 from selfvos.experiments.ablation import Ablation
 from selfvos.experiments.planning import Plan
-from selfvos.experiments.runs import Watch
+from selfvos.experiments.runs import BenchmarkAt
+from selfvos.stopping import advising
 from selfvos.storage import write_bytes, write_text
-from selfvos.types import nobody
+from selfvos.types import Watch, ignore
+
+_ALL_SCORED = "all rows are tracked and scored; call the same command again for the table"
 
 
-def ablate(asked: Plan, benchmark: str, *, root: str | Path, out: str | Path, watch: Watch = nobody) -> Ablation:
+def ablate(asked: Plan, benchmark: str, *, root: str | Path, out: str | Path, watch: Watch = ignore) -> Ablation:
     """Run a table: train, track and score all rows, set them against the adopted one, write and draw what was found.
 
     What was finished by an earlier call with the same settings is not done again; a training that was interrupted
@@ -32,13 +35,14 @@ def ablate(asked: Plan, benchmark: str, *, root: str | Path, out: str | Path, wa
         root: Folder of its data set.
         out: ``table.{md,csv,json}``, ``figure.png``, ``report.html`` and the figures of the diagnostics go into it,
             ``runs/<row>`` and ``scores/<row>`` below it.
-        watch: Called with what is being done, how much of it is done, and how much there is.
+        watch: Told what is being done and how much of it; see `Watch`.
 
     Raises:
         UsageError: Settings that do not fit; fewer than two rows succeeded.
+        Stopped: The watch asked for it; called again, it goes on.
     """
-    root, out = Path(root), Path(out)
-    failed = compare.carry_out(asked.systems, asked.steps, benchmark, root, out, asked.budget, watch)
+    scored_on, out = BenchmarkAt(name=benchmark, root=Path(root)), Path(out)
+    failed = compare.carry_out(asked.steps, scored_on, out, asked.budget, watch)
     done = {
         row: names
         for row, systems in asked.seeds.items()
@@ -46,10 +50,14 @@ def ablate(asked: Plan, benchmark: str, *, root: str | Path, out: str | Path, wa
     }
     if len(done) < 2:
         raise UsageError(f"nothing to compare: {'; '.join(f'{name}: {why}' for name, why in failed.items())}")
-    reports = {
-        row: [api.score(_masks(out, name), benchmark, root=root, settings=_notes(out, name)) for name in names]
-        for row, names in done.items()
-    }
+    with advising(_ALL_SCORED):
+        reports = {
+            row: [
+                api.score(_masks(out, name), benchmark, root=root, settings=_notes(out, name), watch=watch)
+                for name in names
+            ]
+            for row, names in done.items()
+        }
     order = sorted(reports, key=lambda row: row != asked.table.adopted)
     found = Ablation(
         table=asked.table,
@@ -59,7 +67,8 @@ def ablate(asked: Plan, benchmark: str, *, root: str | Path, out: str | Path, wa
         same=asked.same,
         failed=failed,
     )
-    _write(found, asked, {row: names[0] for row, names in done.items()}, benchmark, root, out, watch)
+    with advising(_ALL_SCORED):
+        _write(found, asked, {row: names[0] for row, names in done.items()}, scored_on, out, watch)
     return found
 
 
@@ -89,14 +98,13 @@ def _write(
     found: Ablation,
     asked: Plan,
     shown: Mapping[str, str],
-    benchmark: str,
-    root: Path,
+    benchmark: BenchmarkAt,
     out: Path,
     watch: Watch,
 ) -> None:
     table = found.table
     figures = {"figure": (plots.ablation(found), f"{table.number}: {table.title}, here and as published.")}
-    figures |= diagnostics.draw(found, asked, shown, benchmark, root, out, watch)
+    figures |= diagnostics.draw(found, asked, shown, benchmark, out, watch)
     for name, (png, _) in figures.items():
         write_bytes(out / f"{name}.png", png)
     heading = [f"# {table.number}: {table.title}", table.about, piped(found.rows()), *found.notes()]
@@ -106,7 +114,7 @@ def _write(
     write_text(out / "table.json", json.dumps(found.to_dict(), indent=1) + "\n")
     folders = {row: _masks(out, shown[row]) for row in found.comparison.names}
     firsts = {row: found.reports[row][0] for row in found.comparison.names}
-    videos = BENCHMARKS.get(benchmark)(root)
-    pictures = take_pictures(videos, folders, firsts, frames_apart(set_against(firsts)))
+    videos = benchmark.open()
+    pictures = task_of(videos).pictures(videos, folders, firsts, frames_apart(set_against(firsts)))
     clusters = diagnostics.cluster_pictures(asked, shown)
     write_text(out / "report.html", ablation_page.page_of(found, figures, pictures, clusters))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from selfvos.evaluation.comparison import SHARE, Comparison, Difference
-from selfvos.evaluation.report import Report, main_columns, plain
+from selfvos.evaluation.report import Report, aligned, main_columns, plain
 from selfvos.experiments.tables import Table, Variant
 
 MIN_VIDEOS = 6
@@ -125,6 +125,10 @@ class Ablation:
             yield f"With this budget {row} is the same training as {other}."
         for name, why in self.failed.items():
             yield f"{name} failed: {why}"
+
+    def text(self) -> str:
+        """Return the table as aligned text, with its notes below."""
+        return "\n".join([aligned(self.rows()), "", *self.notes()])
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values, ready for JSON."""

@@ -9,16 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from selfvos import api
-from selfvos.errors import DataError, Diverged, Interrupted, UsageError
+from selfvos.errors import DataError, Diverged, UsageError
 from selfvos.evaluation.comparison import Comparison
 from selfvos.evaluation.report import aligned, comma_separated, decimals, piped, plain
 from selfvos.experiments import plots, runs
-from selfvos.experiments.runs import Watch
+from selfvos.experiments.runs import BenchmarkAt
 from selfvos.experiments.systems import Cut, System, warmup_of, with_budget
 from selfvos.settings import to_dict
+from selfvos.stopping import advising
 from selfvos.storage import write_bytes, write_text
 from selfvos.training.settings import TrainConfig
-from selfvos.types import nobody
+from selfvos.types import Watch, Watching, ignore
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +92,7 @@ def compare(
     root: str | Path,
     out: str | Path,
     budget: Budget | None = None,
-    watch: Watch = nobody,
+    watch: Watch = ignore,
 ) -> Outcome:
     """Train what is to be trained, track and score everything, and set all against the first system.
 
@@ -105,14 +106,15 @@ def compare(
         out: ``runs/<training>`` and ``scores/<system>`` go below it, ``compare.{md,csv,json,png}`` and
             ``comparison.html`` into it.
         budget: What all have in common.
-        watch: Called with what is being done, how much of it is done, and how much there is.
+        watch: Told what is being done and how much of it; see `Watch`.
 
     Raises:
         UsageError: Settings that do not fit, before anything is trained; fewer than two systems succeeded.
+        Stopped: The watch asked for it; called again, it goes on.
     """
     budget, root, out = budget or Budget(), Path(root), Path(out)
     steps = plan(systems, budget, out)
-    failed = carry_out(systems, steps, benchmark, root, out, budget, watch)
+    failed = carry_out(steps, BenchmarkAt(name=benchmark, root=root), out, budget, watch)
     done = [system.name for system in systems if system.name not in failed]
     if len(done) < 2:
         raise UsageError(f"nothing to compare: {'; '.join(f'{name}: {why}' for name, why in failed.items())}")
@@ -128,6 +130,7 @@ def compare(
 class Step:
     """What a comparison will do for one system."""
 
+    system: System
     run: Path | None
     """Folder of its training; None where it is not trained here."""
     training: TrainConfig | None
@@ -165,48 +168,38 @@ def plan(systems: Sequence[System], budget: Budget, out: Path) -> dict[str, Step
 
 
 def carry_out(
-    systems: Sequence[System],
-    steps: Mapping[str, Step],
-    benchmark: str,
-    root: Path,
-    out: Path,
-    budget: Budget,
-    watch: Watch = nobody,
+    steps: Mapping[str, Step], benchmark: BenchmarkAt, out: Path, budget: Budget, watch: Watch = ignore
 ) -> dict[str, str]:
     """Train, track and score all systems; those with the same weights are tracked side by side.
 
     Args:
-        systems: What to do.
-        steps: How, by system; see `plan`.
-        benchmark: Name of a protocol that is scored here.
-        root: Folder of its data set.
+        steps: What to do, by system; see `plan`.
+        benchmark: What is tracked.
         out: Folder of the experiment.
         budget: What all have in common.
-        watch: Called with what is being done, how much of it is done, and how much there is.
+        watch: Told what is being done and how much of it; see `Watch`.
 
     Returns:
         By system that failed: why.
 
     Raises:
         UsageError: The benchmark gives no scores of masks.
-        Interrupted: Ctrl-C or SIGTERM while training; called again, it goes on.
+        Stopped: The watch asked for it; called again, it goes on.
     """
-    runs.require_scored(benchmark, root)
+    runs.require_scored(benchmark)
     failed: dict[str, str] = {}
-    groups: dict[Path | str, list[System]] = {}
-    for system in systems:
-        groups.setdefault(steps[system.name].run or system.source, []).append(system)
+    groups: dict[Path | str, list[Step]] = {}
+    for step in steps.values():
+        groups.setdefault(step.run or step.system.source, []).append(step)
     for group in groups.values():
+        names = [step.system.name for step in group]
         try:
-            _run(group, steps[group[0].name], benchmark, root, out, budget, watch)
-        except Interrupted as error:
-            raise Interrupted(
-                f"stopped at {group[0].name}; call the same command again to go on", error.exit_status - 128
-            ) from error
+            with advising(f"{names[0]} is not finished; call the same command again to go on"):
+                _run(group, benchmark, out, budget, watch)
         except (DataError, Diverged) as error:
-            for system in group:
-                log.warning("%s: %s", system.name, error)
-                failed[system.name] = str(error)
+            for name in names:
+                log.warning("%s: %s", name, error)
+                failed[name] = str(error)
     return failed
 
 
@@ -226,31 +219,31 @@ def _with_shared_warmups(steps: dict[str, Step], out: Path) -> dict[str, Step]:
 
 def _step(system: System, budget: Budget, out: Path) -> Step:
     if not system.is_recipe:
-        return Step(run=None, training=None, done=True)
+        return Step(system=system, run=None, training=None, done=True)
     run = out / "runs" / system.folder
     training = system.training(budget.train, budget.steps, budget.cut)
-    return Step(run=run, training=training, done=runs.is_trained(run))
+    return Step(system=system, run=run, training=training, done=runs.is_trained(run))
 
 
-def _run(
-    group: Sequence[System], step: Step, benchmark: str, root: Path, out: Path, budget: Budget, watch: Watch
-) -> None:
-    first = group[0]
-
-    def telling(what: str, done: int, total: int) -> None:
-        others = f" and {len(group) - 1} more" if len(group) > 1 else ""
-        watch(f"{first.name}{others}: {what}", done, total)
-
+def _run(group: Sequence[Step], benchmark: BenchmarkAt, out: Path, budget: Budget, watch: Watch) -> None:
+    step, others = group[0], f" and {len(group) - 1} more" if len(group) > 1 else ""
+    telling = _prefixed(watch, f"{step.system.name}{others}")
     if step.run and step.training:
         warmup = warmup_of(step.training)
         if step.warmup and warmup and not step.done:
-            shared = step.warmup.name
-            _train(warmup, step.warmup, budget, lambda what, *much: watch(f"{shared}: {what}", *much))
+            _train(warmup, step.warmup, budget, _prefixed(watch, step.warmup.name))
             runs.begin_from(warmup, step.warmup, step.training, step.run)
         _train(step.training, step.run, budget, telling)
-    model = api.load(step.run or first.source, device=budget.device)
-    configs = {system.name: system.tracking(model, budget.track) for system in group}
-    runs.score_all(model, configs, benchmark, root, out / "scores", watch=telling)
+    model = api.load(step.run or step.system.source, device=budget.device)
+    configs = {one.system.name: one.system.tracking(model, budget.track) for one in group}
+    runs.score_all(model, configs, benchmark, out / "scores", watch=telling)
+
+
+def _prefixed(watch: Watch, who: str) -> Watch:
+    """Return a watch that hears of every stage whose it is."""
+    return Watching(
+        lambda stage, done, total, **facts: watch.tell(f"{who}: {stage}", done, total, **facts), watch.stopped
+    )
 
 
 def _train(config: TrainConfig, run: Path, budget: Budget, watch: Watch) -> None:

@@ -3,7 +3,7 @@
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +12,20 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from selfvos import api
-from selfvos.data.benchmarks.base import BENCHMARKS
 from selfvos.data.overlay import contact_sheet
 from selfvos.evaluation.report import plain
 from selfvos.experiments import plots
 from selfvos.experiments.ablation import Ablation
-from selfvos.experiments.findings import RoundOfDecoding, describe_decoding, describe_rounds, rounds_of
+from selfvos.experiments.findings import RoundOfDecoding, describe_decoding, describe_rounds
 from selfvos.experiments.planning import Plan
-from selfvos.experiments.runs import Watch
+from selfvos.experiments.runs import BenchmarkAt
 from selfvos.models.weights import digest
 from selfvos.settings import to_dict
 from selfvos.storage import write_text
 from selfvos.tracking.system import MEMORY, system_name
-from selfvos.training.pseudo_masks import PseudoMasks
+from selfvos.training.pseudo_masks import PseudoMasks, stored_rounds
 from selfvos.training.settings import TrainConfig
+from selfvos.types import Watch, go_on
 
 Figures = dict[str, tuple[bytes, str]]
 """By name of the file: a PNG and what it shows."""
@@ -35,7 +35,7 @@ _WIDTH_PX = 200
 
 
 def draw(
-    found: Ablation, asked: Plan, shown: Mapping[str, str], benchmark: str, root: Path, out: Path, watch: Watch
+    found: Ablation, asked: Plan, shown: Mapping[str, str], benchmark: BenchmarkAt, out: Path, watch: Watch
 ) -> Figures:
     """Draw errors over time, pseudo masks over training, and masks over refinement rounds.
 
@@ -43,23 +43,27 @@ def draw(
         found: The table.
         asked: Its plan.
         shown: By row: the system of its first seed that succeeded.
-        benchmark: Name of the protocol.
-        root: Folder of its data set.
+        benchmark: What was tracked.
         out: Folder of the ablation; ``diagnostics.json`` goes into it.
-        watch: Called with what is being done.
+        watch: Told of each figure; see `Watch`.
     """
-    watch("diagnostics", 0, 1)
+    watch.tell("diagnostics", 0, 3)
+    go_on(watch)
     about = "J by the number of the frame: a line that falls shows errors that add up."
     figures: Figures = {"errors": (plots.over_frames(found), about)}
     facts: dict[str, object] = {
         "by_frame": {row: plots.by_frame(report).tolist() for row, report in found.comparison.reports.items()}
     }
+    watch.tell("diagnostics", 1, 3)
+    go_on(watch)
     rounds = {row: describe_rounds(masks, config) for row, (masks, config) in _rounds_by_row(asked, shown).items()}
     if rounds:
         facts["pseudo_masks"] = {row: [asdict(one) for one in each] for row, each in rounds.items()}
         about = "Pseudo masks over training: agreement between rounds, size and compactness of clusters."
         figures["pseudo_masks"] = plots.pseudo_masks(rounds, found), about
-    decoded = _decoding(asked, shown[found.against], benchmark, root, out)
+    watch.tell("diagnostics", 2, 3)
+    go_on(watch)
+    decoded = _decoding(asked, shown[found.against], benchmark, out, watch)
     if decoded:
         facts["decoding"] = decoded
         steps = [RoundOfDecoding(**_defined(one)) for one in decoded["rounds"]]
@@ -68,7 +72,7 @@ def draw(
             f"What each round does to the masks of a frame ({found.against}).",
         )
     write_text(out / "diagnostics.json", json.dumps(plain(facts), indent=1) + "\n")
-    watch("diagnostics", 1, 1)
+    watch.tell("diagnostics", 3, 3)
     return figures
 
 
@@ -96,7 +100,7 @@ def _rounds_by_row(asked: Plan, shown: Mapping[str, str]) -> dict[str, tuple[lis
     for row, name in shown.items():
         step = asked.steps[name]
         if step.run and step.training and row not in asked.same and (step.run / "pseudo_masks").is_dir():
-            masks = rounds_of(step.run, step.training, _library(asked, row))
+            masks = stored_rounds(step.run / "pseudo_masks", _library(asked, row))
             rows[row] = masks, step.training
     return {row: found for row, found in rows.items() if found[0]}
 
@@ -104,10 +108,10 @@ def _rounds_by_row(asked: Plan, shown: Mapping[str, str]) -> dict[str, tuple[lis
 def _library(asked: Plan, row: str):
     training = asked.steps[asked.seeds[row][0].name].training
     assert training is not None
-    return api.open_video_cache(list(asked.budget.videos), training, asked.budget.cache)
+    return api.open_video_cache(list(asked.budget.videos), training, cache=asked.budget.cache)
 
 
-def _decoding(asked: Plan, name: str, benchmark: str, root: Path, out: Path) -> dict[str, Any] | None:
+def _decoding(asked: Plan, name: str, benchmark: BenchmarkAt, out: Path, watch: Watch) -> dict[str, Any] | None:
     """Return what each round does to a mask, from an earlier call where nothing has changed since."""
     step = asked.steps[name]
     system = next(system for system in asked.systems if system.name == name)
@@ -115,13 +119,13 @@ def _decoding(asked: Plan, name: str, benchmark: str, root: Path, out: Path) -> 
     config = system.tracking(model, asked.budget.track)
     if not config.refine.rounds or system_name(model, config) != MEMORY:
         return None
-    key = {"weights": digest(model.state_dict()), "benchmark": benchmark, "track": to_dict(config)}
+    key = {"weights": digest(model.state_dict()), "benchmark": benchmark.name, "track": to_dict(config)}
     place = out / "diagnostics.json"
     before = json.loads(place.read_text()).get("decoding") if place.is_file() else None
     if before and before["asked"] == key:
         return before
-    videos = BENCHMARKS.get(benchmark)(root).videos
-    rounds = describe_decoding(model, config, videos, max(config.refine.rounds, _ROUNDS))
+    refine = replace(config.refine, rounds=max(config.refine.rounds, _ROUNDS))
+    rounds = describe_decoding(model, replace(config, refine=refine), benchmark.open().videos, watch=watch)
     return plain({"asked": key, "rounds": [asdict(one) for one in rounds]})
 
 

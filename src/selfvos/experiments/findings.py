@@ -1,10 +1,8 @@
 """What lies behind a table: how pseudo masks change over training, and masks over the rounds of a frame."""
 
-import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Integer, UInt8
@@ -14,16 +12,17 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from selfvos.data.benchmarks.base import LabelledVideo
-from selfvos.data.clips import FrameRange, frame_ranges
+from selfvos.data.clips import FrameRange
 from selfvos.data.source import read_image
-from selfvos.data.video_cache import VideoCache
 from selfvos.evaluation.metrics import region_similarity
 from selfvos.models.segmenter import Segmenter
 from selfvos.tracking.framing import Framing
+from selfvos.tracking.label_propagation import MaskPropagation
 from selfvos.tracking.settings import TrackConfig
 from selfvos.tracking.tracker import Tracker
-from selfvos.training.pseudo_masks import PseudoMasks, choose_ranges
+from selfvos.training.pseudo_masks import PseudoMasks
 from selfvos.training.settings import TrainConfig
+from selfvos.types import Watch, go_on, ignore
 
 VIDEOS = 24
 """Videos of a round that are looked at."""
@@ -58,25 +57,6 @@ class RoundOfDecoding:
     """1 - J of the masks of this round and the one before."""
     truth: float
     """J with the true masks."""
-
-
-def rounds_of(run: Path, config: TrainConfig, video_cache: VideoCache) -> list[PseudoMasks]:
-    """Return the rounds of pseudo masks that a run has left behind, in order.
-
-    Args:
-        run: Folder of the run.
-        config: Its settings.
-        video_cache: The videos that it learned from.
-    """
-    usable = frame_ranges(video_cache, config.clips)
-    names = tuple(pack.name for pack in video_cache.videos)
-    # After an interruption a round may have been made anew, with other weights: the later one is what was used.
-    folders = sorted((run / "pseudo_masks").glob("round-*"), key=lambda folder: folder.stat().st_mtime)
-    latest = {int(re.findall(r"round-(\d+)", folder.name)[0]): folder for folder in folders}
-    return [
-        PseudoMasks(latest[number], choose_ranges(usable, config.pseudo_masks, seed=config.seed, round=number), names)
-        for number in sorted(latest)
-    ]
 
 
 def describe_rounds(rounds: Sequence[PseudoMasks], config: TrainConfig) -> list[RoundOfMasks]:
@@ -122,19 +102,26 @@ def compactness(maps: Integer[np.ndarray, "t h w"]) -> float:
 
 
 def describe_decoding(
-    model: Segmenter, config: TrackConfig, videos: Sequence[LabelledVideo], rounds: int
+    model: Segmenter, config: TrackConfig, videos: Sequence[LabelledVideo], *, watch: Watch = ignore
 ) -> list[RoundOfDecoding]:
     """Track some videos and see what each round does to the masks of a frame.
 
     Args:
         model: Network with V and D.
-        config: How to track.
+        config: How to track, with R of at least 1.
         videos: The first few are tracked, and of these the first frames.
-        rounds: R, at least 1.
+        watch: Told of each video; asked between frames.
+
+    Raises:
+        Stopped: The watch asked for it.
     """
-    config = replace(config, refine=replace(config.refine, rounds=rounds))
-    rows = [row for video in videos[:_TRACKED_VIDEOS] for row in _decoded(model, config, video)]
-    table = np.array(rows).reshape(-1, rounds + 1, 3)
+    rows, chosen = [], videos[:_TRACKED_VIDEOS]
+    for number, video in enumerate(chosen):
+        watch.tell("rounds within frames", number, len(chosen))
+        for row in _decoded(model, config, video):
+            rows.append(row)
+            go_on(watch)
+    table = np.array(rows).reshape(-1, config.refine.rounds + 1, 3)
     means = [
         [float(np.nanmean(column)) if len(column) else float("nan") for column in r.T] for r in table.swapaxes(0, 1)
     ]
@@ -146,8 +133,8 @@ def describe_decoding(
 
 def _decoded(model: Segmenter, config: TrackConfig, video: LabelledVideo) -> Iterator[list[tuple[float, float, float]]]:
     """Yield, for each object of each frame that counts, the numbers of each round."""
-    start = video.frame_names.index(video.given[0])
-    frames = list(zip(video.frame_names, video.frames, strict=True))[start:]
+    pictures = dict(zip(video.frame_names, video.frames, strict=True))
+    frames = [(name, pictures[name]) for name in video.tracked]
     tracker, masks = Tracker(model, config), []
 
     def keep(number: int, probabilities: Tensor) -> None:
@@ -155,7 +142,8 @@ def _decoded(model: Segmenter, config: TrackConfig, video: LabelledVideo) -> Ite
             masks.clear()
         masks.append(probabilities[0].argmax(dim=0).cpu().numpy())
 
-    tracker.watch_rounds = keep
+    assert isinstance(tracker.propagator, MaskPropagation), "masks are decoded where there are rounds"
+    tracker.propagator.watch_rounds = keep
     for i, (name, path) in enumerate(islice(frames, _TRACKED_FRAMES)):
         rgb = read_image(path)
         given = video.given_mask(name) if name in video.given else None

@@ -3,7 +3,7 @@
 import io
 import statistics
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float64
@@ -13,6 +13,17 @@ from selfvos.evaluation.report import Report
 from selfvos.experiments.ablation import Ablation, deviation
 from selfvos.experiments.findings import RoundOfDecoding, RoundOfMasks
 from selfvos.experiments.tables import Table, Variant
+
+
+class _Scores(NamedTuple):
+    """Scores of the rows of a table, from here or from the paper."""
+
+    means: Sequence[float]
+    style: Mapping[str, Any]
+    """How their marks look."""
+    fps: Sequence[float | None]
+    spreads: Sequence[float] | None = None
+    """Standard deviations; None where there is one seed."""
 
 
 def against_costs(comparison: Comparison, costs: Mapping[str, Mapping[str, Any]]) -> bytes:
@@ -69,10 +80,12 @@ def ablation(found: Ablation) -> bytes:
     spreads = [deviation(each) for each in scores] if seeds > 1 else None
     draw = _over_axis if table.axis else _by_row
     first = found.comparison.first
-    draw(both[0], table, found.variants, means, spreads, _HERE, [found.costs[v.name]["fps"] for v in found.variants])
+    fps = [found.costs[variant.name]["fps"] for variant in found.variants]
+    draw(both[0], table, found.variants, _Scores(means, _HERE, fps, spreads))
     both[0].set_title(f"here: {first.protocol}, {first.objects} {first.unit}" + f", {seeds} seeds" * (seeds > 1))
     if published:
-        draw(both[1], table, published, [v.published[0] for v in published], None, _PAPER, [v.fps for v in published])
+        leading = [variant.published[0] for variant in published]
+        draw(both[1], table, published, _Scores(leading, _PAPER, [variant.fps for variant in published]))
         both[1].set_title(f"paper: {table.published_on}, full training")
     for axes, label in zip(both, (column, table.columns[0]), strict=False):
         (axes.set_ylabel if table.axis else axes.set_xlabel)(f"{label.removesuffix('-Mean')} in %")
@@ -202,53 +215,41 @@ def _line(found: Ablation, row: str) -> dict[str, Any]:
     return {"color": _colour(number), "linewidth": 1.4, "label": row}
 
 
-def _over_axis(
-    axes: Any,
-    table: Table,
-    variants: Sequence[Variant],
-    scores: Sequence[float],
-    spreads: Sequence[float] | None,
-    style: Mapping[str, Any],
-    fps: Sequence[float | None],
-) -> None:
+def _over_axis(axes: Any, table: Table, variants: Sequence[Variant], shown: _Scores) -> None:
     """Draw scores as a line over the places of their rows, in their order there."""
     order = sorted(range(len(variants)), key=lambda i: variants[i].place or 0.0)
     places = [variants[i].place or 0.0 for i in order]
-    spread = None if spreads is None else [spreads[i] for i in order]
+    spread = None if shown.spreads is None else [shown.spreads[i] for i in order]
     axes.set_xscale(table.scale)
-    axes.errorbar(places, [scores[i] for i in order], yerr=spread, capsize=3, markersize=7, zorder=3, **style)
+    axes.errorbar(
+        places, [shown.means[i] for i in order], yerr=spread, capsize=3, markersize=7, zorder=3, **shown.style
+    )
     adopted = [i for i in order if variants[i].name == table.adopted]
     for i in adopted:
         axes.axvline(variants[i].place, color="#d4d9de", linewidth=6, zorder=0)
     axes.set_xticks(places, [variants[i].tick or f"{variants[i].place:g}" for i in order], minor=False)
     axes.set_xticks([], minor=True)
     axes.set_xlabel(f"{table.axis} (grey: adopted)")
-    if any(variant.fps for variant in table.variants) and all(fps):
+    if any(variant.fps for variant in table.variants) and all(shown.fps):
         second = axes.twinx()
-        second.plot(places, [fps[i] for i in order], color=_SPEED, linestyle=":", marker=".")
+        second.plot(places, [shown.fps[i] for i in order], color=_SPEED, linestyle=":", marker=".")
         second.set_ylabel("frames per second (dotted)", color=_SPEED)
-        second.set_ylim(0, 1.15 * max(value for value in fps if value is not None))
+        second.set_ylim(0, 1.15 * max(value for value in shown.fps if value is not None))
         second.spines[["top"]].set_visible(False)
 
 
-def _by_row(
-    axes: Any,
-    table: Table,
-    variants: Sequence[Variant],
-    scores: Sequence[float],
-    spreads: Sequence[float] | None,
-    style: Mapping[str, Any],
-    fps: Sequence[float | None],  # noqa: ARG001
-) -> None:
+def _by_row(axes: Any, table: Table, variants: Sequence[Variant], shown: _Scores) -> None:
     """Draw scores as dots, a line of the picture for each row of the table, the first on top."""
     places = [table.variants.index(variant) for variant in variants]
-    for i, (place, score) in enumerate(zip(places, scores, strict=True)):
+    for i, (place, score) in enumerate(zip(places, shown.means, strict=True)):
         axes.annotate(
             f"{score:.1f}", (score, place), xytext=(0, 7), textcoords="offset points", fontsize=8, ha="center"
         )
         if variants[i].name == table.adopted:
             axes.axhspan(place - 0.5, place + 0.5, color="#eef1f4", zorder=0)
-    axes.errorbar(scores, places, xerr=spreads, capsize=3, markersize=7, **{**style, "linestyle": "none"})
+    axes.errorbar(
+        shown.means, places, xerr=shown.spreads, capsize=3, markersize=7, **{**shown.style, "linestyle": "none"}
+    )
     axes.set_yticks(range(len(table.variants)), [variant.name for variant in table.variants])
     axes.set_ylim(len(table.variants) - 0.4, -0.7)
     axes.margins(x=0.12)

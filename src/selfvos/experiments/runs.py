@@ -4,26 +4,46 @@ import json
 import logging
 import statistics
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from selfvos import api
-from selfvos.data.benchmarks.base import BENCHMARKS
+from selfvos.api.benchmark_runs import BenchmarkRun
+from selfvos.api.tasks.base import task_of
+from selfvos.api.tracked_videos import TrackedVideos, asked_of, same_asked
+from selfvos.data.benchmarks.base import BENCHMARKS, Benchmark
 from selfvos.errors import UsageError
 from selfvos.models.segmenter import Segmenter
 from selfvos.models.weights import digest
-from selfvos.settings import from_dict, to_dict
+from selfvos.settings import from_dict
 from selfvos.storage import write_text
 from selfvos.tracking.settings import TrackConfig
 from selfvos.training.checkpoint import branch, latest_checkpoint
 from selfvos.training.settings import TrainConfig
-from selfvos.types import nobody
+from selfvos.types import Watch, ignore
 
 log = logging.getLogger(__name__)
 
-Watch = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done, and how much there is."""
+
+@dataclass(frozen=True, kw_only=True)
+class BenchmarkAt:
+    """What everything is scored on."""
+
+    name: str
+    """Name of a protocol that is scored here."""
+    root: Path
+    """Folder of its data set."""
+
+    def open(self) -> Benchmark:
+        """Return its videos and rules.
+
+        Raises:
+            UnknownName: No such benchmark.
+            DataError: The data set is incomplete.
+        """
+        return BENCHMARKS.get(self.name)(self.root)
 
 
 def train_once(
@@ -33,7 +53,7 @@ def train_once(
     *,
     device: str = "auto",
     cache: Path | None = None,
-    watch: Watch = nobody,
+    watch: Watch = ignore,
 ) -> None:
     """Train until a run is complete: go on with one that was interrupted, and leave a complete one alone.
 
@@ -43,26 +63,21 @@ def train_once(
         run: Folder of the run.
         device: ``auto``, ``cpu``, ``cuda``, ``mps``.
         cache: Where decoded videos are kept.
-        watch: Called after every step.
+        watch: Told of every step; see `Watch`.
 
     Raises:
         UsageError: The folder holds a run with other settings.
+        Stopped: The watch asked for it; called again, training goes on from its last checkpoint.
     """
     settings = run / "settings.json"
     if settings.is_file() and from_dict(TrainConfig, json.loads(settings.read_text())) != config:
         raise UsageError(f"{run} was trained with other settings; choose another --out, or remove that folder")
     if is_trained(run):
         return
-    api.train(
-        config,
-        videos=videos,
-        out=run,
-        resume=run.is_dir(),
-        device=device,
-        cache=cache,
-        watch=lambda report: watch(report.stage, report.done, report.total),
-        packing=lambda done, total: watch("decoding videos", done, total or 0),
-    )
+    cached = api.open_video_cache(list(videos), config, cache=cache, watch=watch)
+    if cached.skipped:
+        log.warning("%s", cached.summary())
+    api.train(config, videos=cached, out=run, resume=run.is_dir(), device=device, watch=watch)
 
 
 def begin_from(warmup: TrainConfig, source: Path, config: TrainConfig, run: Path) -> None:
@@ -79,27 +94,21 @@ def begin_from(warmup: TrainConfig, source: Path, config: TrainConfig, run: Path
         branch(source, run, config)
 
 
-def require_scored(benchmark: str, root: Path) -> None:
+def require_scored(benchmark: BenchmarkAt) -> None:
     """Refuse a benchmark that gives no scores of masks, before anything is done for it.
 
     Raises:
         UsageError: It is scored by a server only, or follows points.
         DataError: The data set is incomplete.
     """
-    videos = BENCHMARKS.get(benchmark)(root)
-    if not videos.scored_here or videos.task == "points":
-        why = "follows points" if videos.scored_here else "is scored by its server only"
-        raise UsageError(f"{benchmark} {why}; choose a benchmark whose masks are scored here")
+    videos = benchmark.open()
+    if not videos.scored_here or not task_of(videos).side_by_side:
+        why = f"follows {videos.task}" if videos.scored_here else "is scored by its server only"
+        raise UsageError(f"{benchmark.name} {why}; choose a benchmark whose masks are scored here")
 
 
 def score_all(
-    model: Segmenter,
-    configs: Mapping[str, TrackConfig],
-    benchmark: str,
-    root: Path,
-    out: Path,
-    *,
-    watch: Watch = nobody,
+    model: Segmenter, configs: Mapping[str, TrackConfig], benchmark: BenchmarkAt, out: Path, *, watch: Watch = ignore
 ) -> None:
     """Track a benchmark in several ways side by side, and score each: what was done before is not done again.
 
@@ -108,65 +117,47 @@ def score_all(
     Args:
         model: A loaded network.
         configs: How to track, by name.
-        benchmark: Name of the protocol.
-        root: Folder of the data set.
+        benchmark: What to track.
         out: For each name there is ``<name>`` below it: masks and scores as in `selfvos.evaluate`, ``asked.json`` and
             ``speed.json`` when all is done, ``tracked.json`` before that.
-        watch: Called with the video, frames done, and frames in all.
+        watch: Told how many frames are done, video by video; see `Watch`.
 
     Raises:
         UsageError: The results would replace the true masks.
+        Stopped: The watch asked for it; called again, tracking goes on after the last finished video.
     """
-    asked = {"weights": digest(model.state_dict()), "benchmark": benchmark, "root": str(root.resolve())}
-    wanted = {name: {**asked, "track": to_dict(config)} for name, config in configs.items()}
-    todo = {name: config for name, config in configs.items() if not _is_scored(out / name, wanted[name])}
+    weights = digest(model.state_dict())
+    asked = {name: asked_of(weights, benchmark.name, benchmark.root, config) for name, config in configs.items()}
+    todo = {name: config for name, config in configs.items() if not _is_scored(out / name, asked[name])}
     if not todo:
         return
-    tracked = {name: _tracked_before(out / name, wanted[name]) for name in todo}
+    finished = {name: TrackedVideos(out / name, asked[name]) for name in todo}
     for name in todo:
         (out / name / "asked.json").unlink(missing_ok=True)
-    folders = {name: out / name for name in todo}
-    for video, times in api.track_together(
-        model, benchmark, todo, root=root, out=folders, kept={n: v.keys() for n, v in tracked.items()}, watch=watch
-    ):
+    ways = {
+        name: BenchmarkRun(config=config, out=out / name, kept=tuple(finished[name].seconds))
+        for name, config in todo.items()
+    }
+    for video, times in api.track_together(model, benchmark.name, ways, root=benchmark.root, watch=watch):
         for name, seconds in times.items():
             # The first frame waits for compilers and has nothing to follow.
-            tracked[name][video] = seconds[1:]
-            write_text(out / name / "tracked.json", json.dumps({**wanted[name], "videos": tracked[name]}) + "\n")
-    for name in todo:
-        supervision = api.make_tracker(model, todo[name]).supervision
-        notes = {"weights": asked["weights"], **api.flat_settings(todo[name], supervision)}
-        api.score(out / name / "masks", benchmark, root=root, out=out / name, settings=notes)
+            finished[name].add(video, seconds[1:])
+    for name, config in todo.items():
+        supervision = api.make_tracker(model, config).supervision
+        notes = {"weights": weights, **api.flat_settings(config, supervision)}
+        place = out / name
+        api.score(place / "masks", benchmark.name, root=benchmark.root, out=place, settings=notes, watch=watch)
         # The median: one frame may wait for a busy disk.
-        seconds = [one for video in tracked[name].values() for one in video]
+        seconds = [one for video in finished[name].seconds.values() for one in video]
         median = statistics.median(seconds) if seconds else float("nan")
-        write_text(out / name / "speed.json", json.dumps({"seconds_per_frame": median}) + "\n")
-        write_text(out / name / "asked.json", json.dumps(wanted[name], indent=1) + "\n")
-        (out / name / "tracked.json").unlink(missing_ok=True)
+        write_text(place / "speed.json", json.dumps({"seconds_per_frame": median}) + "\n")
+        write_text(place / "asked.json", json.dumps(asked[name], indent=1) + "\n")
+        finished[name].remove()
 
 
-def _is_scored(scores: Path, wanted: dict[str, Any]) -> bool:
+def _is_scored(scores: Path, asked: Mapping[str, Any]) -> bool:
     marker = scores / "asked.json"
-    return marker.is_file() and _same(json.loads(marker.read_text()), wanted)
-
-
-def _tracked_before(scores: Path, wanted: dict[str, Any]) -> dict[str, list[float]]:
-    marker = scores / "tracked.json"
-    if not marker.is_file():
-        return {}
-    before = json.loads(marker.read_text())
-    videos = before.pop("videos")
-    return videos if _same(before, wanted) else {}
-
-
-def _same(before: dict[str, Any], wanted: dict[str, Any]) -> bool:
-    # Settings that did not exist then have their defaults.
-    before, wanted = dict(before), dict(wanted)
-    try:
-        track = from_dict(TrackConfig, before.pop("track"))
-    except UsageError:  # written by another version, with other settings
-        return False
-    return track == from_dict(TrackConfig, wanted.pop("track")) and before == wanted
+    return marker.is_file() and same_asked(json.loads(marker.read_text()), asked)
 
 
 def is_trained(run: Path) -> bool:

@@ -1,7 +1,9 @@
-"""What weights of an earlier version say of themselves, in the words of this one."""
+"""What weights of version 1 say of themselves, in the words of this one."""
 
 from collections.abc import Mapping
 from typing import Any
+
+from selfvos.models.weights_notes import WeightsNotes
 
 _PLACES = {
     **{name: f"frame.{name}" for name in ("short_side_px", "size_px", "long_side_multiple", "fit", "precision")},
@@ -22,6 +24,23 @@ _PLACES = {
 """Where each setting of tracking is that stood by itself in version 1."""
 _GROUPS = ("system", "match", "labels", "points")
 """Groups that are what they were."""
+
+
+def read_version_1(notes: Mapping[str, Any]) -> WeightsNotes:
+    """Return notes of version 1: anything in a dictionary, of which some things were always called the same.
+
+    Supervision was told by a folder of true masks in the recipe.
+    """
+    recipe = notes.get("recipe", {})
+    return WeightsNotes(
+        recipe=dict(recipe),
+        steps=notes.get("steps", notes.get("total")),
+        track=nested_track(notes.get("track", {})),
+        supervision="true masks" if recipe.get("true_masks") else "none",
+        format=notes.get("format", ""),
+        untrained=tuple(notes.get("untrained", ())),
+        pieces=tuple(notes.get("pieces", ())),
+    )
 
 
 def nested_track(flat: Mapping[str, Any]) -> dict[str, Any]:

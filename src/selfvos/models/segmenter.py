@@ -1,7 +1,6 @@
 """The whole network: E, V and D under one roof, composed from settings."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -11,6 +10,7 @@ from selfvos.errors import UsageError
 from selfvos.models.backbones.base import BACKBONES
 from selfvos.models.frame_encoder import FrameEncoder
 from selfvos.models.mask_path import MASK_PATHS, MaskPath
+from selfvos.models.weights_notes import WeightsNotes
 from selfvos.types import FrameFeatures, MaskContext
 
 
@@ -46,8 +46,10 @@ class Segmenter(nn.Module):
         """
         super().__init__()
         self.config = config
-        self.notes: dict[str, Any] = {}
-        """What the maker of the weights kept with them, for instance how to track with them."""
+        self.notes = WeightsNotes()
+        """How the weights were made, and how to track with them."""
+        self.name = ""
+        """What whoever loaded the weights called them."""
         backbone = BACKBONES.get(config.backbone)(stride=config.stride, last_stage=config.last_stage)
         self.encoder = FrameEncoder(backbone, config.key_channels)
         self.mask_path: MaskPath | None = None

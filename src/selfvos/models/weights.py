@@ -12,13 +12,13 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from selfvos.errors import UsageError, WeightsMismatch
-from selfvos.models.old_notes import nested_track
+from selfvos.models.old_notes import read_version_1
 from selfvos.models.segmenter import Segmenter, SegmenterConfig
+from selfvos.models.weights_notes import NOTES_VERSION, Quality, WeightsNotes
 from selfvos.settings import from_dict, to_dict
 from selfvos.storage import atomic_path
 
-_FORMAT = 2
-"""Version 1 had the settings of tracking in one flat list."""
+__all__ = ["Quality", "WeightsCard", "WeightsNotes", "digest", "load_into", "load_weights", "save_weights"]
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class WeightsCard:
     digest: str
     """SHA-256 over names, types, shapes and values of all tensors."""
     settings: SegmenterConfig
-    notes: dict[str, Any]
-    """Anything its maker wanted kept: recipe, step, preset."""
+    notes: WeightsNotes
+    """How they were made, and how to track with them."""
 
 
 def digest(tensors: dict[str, Tensor]) -> str:
@@ -42,13 +42,13 @@ def digest(tensors: dict[str, Tensor]) -> str:
     return total.hexdigest()
 
 
-def save_weights(path: Path | str, model: Segmenter, *, notes: dict[str, Any] | None = None, half: bool = False) -> str:
+def save_weights(path: Path | str, model: Segmenter, *, notes: WeightsNotes | None = None, half: bool = False) -> str:
     """Write a model's weights atomically and return their digest.
 
     Args:
         path: A ``.safetensors`` file.
         model: The network; its settings are stored along.
-        notes: JSON-ready facts to keep with the weights.
+        notes: How they were made, and how to track with them.
         half: Store floating-point tensors in half precision.
     """
     tensors = {
@@ -56,7 +56,12 @@ def save_weights(path: Path | str, model: Segmenter, *, notes: dict[str, Any] | 
         for name, tensor in model.state_dict().items()
     }
     mark = digest(tensors)
-    header = {"format": _FORMAT, "digest": mark, "segmenter": to_dict(model.config), "notes": notes or {}}
+    header = {
+        "format": NOTES_VERSION,
+        "digest": mark,
+        "segmenter": to_dict(model.config),
+        "notes": to_dict(notes or WeightsNotes()),
+    }
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, metadata={"selfvos": json.dumps(header)})
     return mark
@@ -76,10 +81,8 @@ def load_weights(path: Path | str) -> tuple[Segmenter, WeightsCard]:
     model = Segmenter(config)
     load_into(model, tensors, source=str(path))
     notes = header["notes"]
-    if header["format"] == 1 and "track" in notes:
-        notes = {**notes, "track": nested_track(notes["track"])}
-    model.notes = notes
-    return model.eval(), WeightsCard(digest=header["digest"], settings=config, notes=notes)
+    model.notes = read_version_1(notes) if header["format"] == 1 else from_dict(WeightsNotes, notes)
+    return model.eval(), WeightsCard(digest=header["digest"], settings=config, notes=model.notes)
 
 
 def load_into(model: nn.Module, tensors: dict[str, Tensor], *, source: str) -> None:
@@ -113,7 +116,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, json.JSONDecodeError, OSError) as error:
         raise WeightsMismatch(f"{path}: not a readable safetensors file ({error})") from error
-    if header is None or header.get("format") not in (1, _FORMAT):
+    if header is None or header.get("format") not in (1, NOTES_VERSION):
         raise WeightsMismatch(
             f"{path}: not written by this version of selfvos; give weights that 'selfvos train' wrote"
         )

@@ -10,7 +10,7 @@ the mutual best match; pixel confidence is one minus the ratio of second best to
 is the share of the 3x3 surrounding that moves alike; video confidence is the share of mutual matches in the clip; the
 three are multiplied into a weight instead of compared with thresholds; negatives are a band of similarity ranks in
 the same reference frame, which moves from the easiest to the hardest with the video confidence; the two frames are
-any two of the clip.
+any two of the clip. Without code by its authors, its loss could not be compared with theirs.
 """
 
 import math

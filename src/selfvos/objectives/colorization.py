@@ -5,7 +5,7 @@ Origin: grey frames, three references, ResNet-18 and a head of five 3-D convolut
 knowledge of the paper [K: Vondrick et al. 2018], of which there is no public code by its authors. The head's layers
 are from an unofficial one [X: MaxLing/tracking_by_colorizing]. Inferred [I]: the table of colours
 (`selfvos.ops.colour.AB_CENTRES`); a cell has the colour of the pixel it is centred on; which frames of a longer clip
-are taken.
+are taken. With no code by its authors, its loss could not be compared with theirs.
 
 It owns: grey input (Lab without a and b), whole frames and no patches, any stride (the recipe's is 8), and a head of
 five blocks, 256 channels wide. Tracking shows the encoder frames in colour, which it has not learned from.

@@ -6,8 +6,9 @@ to 0.6 over the run, short loss + 0.1 long loss and Adam at 2e-4 are the public 
 [I]: the table of colours (`selfvos.ops.colour.AB_CENTRES`), jitter in Lab, draws for each clip rather than each batch.
 
 Departures: channels that stay are not scaled by 3 / (3 - n), as that leaves [0, 1]; a cell carries the colour of the
-pixel that it is centred on, where the released code mixes the numbers of bins; rebuilt colours stay at the feature's
-size along the chain, and are enlarged only to be scored.
+pixel that it is centred on, where the released code mixes the numbers of bins, and its test program those of objects;
+rebuilt colours stay at the feature's size along the chain, and are enlarged only to be scored, where the released code
+enlarges them after each link and shrinks them again for the next, which blurs them.
 
 It owns: RGB input with channels taken out, whole frames and no patches, any stride (the paper's is 4), the
 convolution to 64 channels.
@@ -30,6 +31,8 @@ from selfvos.ops.reconstruction import at_cells, label_loss, propagate_window, w
 from selfvos.types import LossTerms, SegmenterLike
 
 _EMBEDDING = 64
+_JITTER_STRENGTH = 0.1
+_TRUTH_START = 0.9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,12 +51,8 @@ class CorrFlowConfig:
     """How often a clip loses one or two of its three input channels, in [0, 1]."""
     jitter_probability: float = 0.1
     """How often the input's colours are changed at random, in [0, 1]."""
-    jitter_strength: float = 0.1
-    """How much, in [0, 0.5]."""
-    truth_start: float = 0.9
-    """How often a link of the chain starts from real instead of rebuilt colours, at first."""
     truth_end: float = 0.6
-    """The same at the end."""
+    """How often a link of the chain starts from real instead of rebuilt colours at the end; it begins at 0.9."""
     anneal_steps: int = 210_000
     """Steps from the start to the end; the paper's run is as long."""
     feature: str = "base"
@@ -66,7 +65,7 @@ class CorrFlowConfig:
             raise UsageError("corrflow needs frames >= 2, radius_px >= 0, anneal_steps >= 1 and feature_channels >= 1")
         if self.temperature <= 0:
             raise UsageError(f"temperature must be > 0, got {self.temperature}")
-        for name in ("drop_probability", "jitter_probability", "truth_start", "truth_end"):
+        for name in ("drop_probability", "jitter_probability", "truth_end"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UsageError(f"{name} must be in [0, 1], got {getattr(self, name)}")
 
@@ -177,7 +176,7 @@ class CorrFlow(Objective):
     def truth_probability(self) -> float:
         """How often a link starts from real colours by now."""
         done = min(1.0, int(self.steps) / self.config.anneal_steps)
-        return self.config.truth_start + (self.config.truth_end - self.config.truth_start) * done
+        return _TRUTH_START + (self.config.truth_end - _TRUTH_START) * done
 
     def forward(self, clip: EncodedClip, generator: torch.Generator) -> LossTerms:
         """Score one batch of clips; parts: `short`, and `long` before its weight.
@@ -208,7 +207,7 @@ class CorrFlow(Objective):
         batch = len(frames)
         chosen = (torch.rand(batch, generator=generator) < self.config.jitter_probability).nonzero()[:, 0]
         chosen = chosen.to(frames.device)
-        jittered = jitter(frames[chosen].flatten(0, 1), self.config.jitter_strength, generator)
+        jittered = jitter(frames[chosen].flatten(0, 1), _JITTER_STRENGTH, generator)
         frames = frames.index_copy(0, chosen, jittered.view_as(frames[chosen]))
         kept = draw_kept(batch, self.config.drop_probability, generator).to(frames.device)
         return frames * kept[:, None, :, None, None]

@@ -8,7 +8,8 @@ Origin: walks, palindromes, edge dropout and node patches are the paper's [P: Ja
 jitter, head, temperature 0.05, dropout 0.1 and walks of two frames and more are from the public code
 [X: ajabri/videowalk]. Inferred [I]: the jitter keeps the patch's aspect; edges back are closed independently of the
 edges there; colours are normalised as the encoder does it; borders are padded as the encoder pads them (the code
-reflects); whole frames are not cropped one by one as the code's data loader does. Nodes made of feature cells are an
+reflects); whole frames are not cropped one by one as the code's data loader does. In the code an edge that is closed on
+the way there is closed on the way back as well; the loss is the same on average. Nodes made of feature cells are an
 extra: they cost one pass of the frame, but every cell knows its place from the padded border, and a walker can come
 home by place alone (Tang et al. 2021, arXiv:2105.05838). Use them where time is short, not to compare with the paper.
 """

@@ -16,7 +16,7 @@ the weights that a run keeps are the student's, not the teacher's, and a new pha
 
 import copy
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import cast
 
 import torch
@@ -33,6 +33,11 @@ from selfvos.types import LossTerms, SegmenterLike
 
 _GLOBAL_VIEWS = 2
 _MULTIPLE_PX = 16
+_FIRST_TEACHER_TEMPERATURE = 0.04
+GLOBAL_VIEW = TransformConfig(min_scale=math.sqrt(0.14))
+"""What part of the image a global view shows."""
+LOCAL_VIEW = TransformConfig(min_scale=math.sqrt(0.05), max_scale=math.sqrt(0.14))
+"""What part of the image a local view shows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,16 +48,10 @@ class DINOConfig:
     """Frames taken from each clip; clips need at least as many, and at least 2."""
     global_px: int = 224
     """Side of a global view; that of the frame where it is smaller, and local views shrink alike."""
-    global_view: TransformConfig = field(default_factory=lambda: TransformConfig(min_scale=math.sqrt(0.14)))
-    """What part of the image a global view shows."""
     local_views: int = 8
     """Local views of each image, which the teacher does not see."""
     local_px: int = 96
     """Side of a local view."""
-    local_view: TransformConfig = field(
-        default_factory=lambda: TransformConfig(min_scale=math.sqrt(0.05), max_scale=math.sqrt(0.14))
-    )
-    """What part of the image a local view shows."""
     feature_channels: int = 512
     """Channels of the encoder's base feature; a training takes what the network has, unless set."""
     hidden_channels: int = 2048
@@ -63,10 +62,8 @@ class DINOConfig:
     """Answers to choose from."""
     student_temperature: float = 0.1
     """Softmax temperature of the student, > 0."""
-    first_teacher_temperature: float = 0.04
-    """Softmax temperature of the teacher at the first step, > 0."""
     teacher_temperature: float = 0.07
-    """Softmax temperature of the teacher from `temperature_steps` on, > 0."""
+    """Softmax temperature of the teacher from `temperature_steps` on, > 0; it begins at 0.04."""
     temperature_steps: int = 10_000
     """Steps over which the teacher's temperature rises evenly, >= 1."""
     momentum: float = 0.996
@@ -77,8 +74,8 @@ class DINOConfig:
     """Share of the centre that stays at each step, in [0, 1]."""
 
     def __post_init__(self) -> None:
-        if min(self.student_temperature, self.first_teacher_temperature, self.teacher_temperature) <= 0:
-            raise UsageError("all temperatures must be > 0")
+        if min(self.student_temperature, self.teacher_temperature) <= 0:
+            raise UsageError("student_temperature and teacher_temperature must be > 0")
         if min(self.images, self.temperature_steps, self.momentum_steps) < 1 or self.local_views < 0:
             raise UsageError("images and steps must be >= 1, local_views >= 0")
         if min(self.global_px, self.local_px, self.hidden_channels, self.bottleneck_channels, self.prototypes) < 1:
@@ -210,9 +207,9 @@ class DINO(Objective):
         """
         config: DINOConfig = self.config
         images = self._images(clip, generator)
-        views = [make_views(images, config.global_px, config.global_view, generator) for _ in range(_GLOBAL_VIEWS)]
+        views = [make_views(images, config.global_px, GLOBAL_VIEW, generator) for _ in range(_GLOBAL_VIEWS)]
         local_px = _local_px(config, images.shape[-2:])
-        local = [make_views(images, local_px, config.local_view, generator) for _ in range(config.local_views)]
+        local = [make_views(images, local_px, LOCAL_VIEW, generator) for _ in range(config.local_views)]
         student = [_answers(clip.model, self.head, views, config)]
         if local:
             student.append(_answers(clip.model, self.head, local, config))
@@ -226,7 +223,7 @@ class DINO(Objective):
             student_temperature=config.student_temperature,
             teacher_temperature=temperature_at(
                 int(self.step),
-                first=config.first_teacher_temperature,
+                first=_FIRST_TEACHER_TEMPERATURE,
                 last=config.teacher_temperature,
                 steps=config.temperature_steps,
             ),

@@ -13,6 +13,9 @@ from selfvos.ops.contrast import gather_points, grid_points, info_nce, similarit
 from selfvos.ops.warp import Mode, Transform, TransformConfig, sample_transform, warp, warp_unit
 from selfvos.types import LossTerms, SegmenterLike
 
+_MOVED: Mode = "nearest"
+"""How the first view's features are moved into the geometry of the second."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class DULConfig:
@@ -26,8 +29,6 @@ class DULConfig:
     """Rows and columns of the grid on which the two views of the first frame are compared."""
     reference_weight: float = 0.1
     """Weight of the comparison of the two views of the first frame."""
-    interpolation: Mode = "nearest"
-    """How the first view's scores are moved into the geometry of the second."""
     transform: TransformConfig = field(default_factory=TransformConfig)
     """What happens to all frames of the second view."""
 
@@ -99,7 +100,7 @@ class DUL(Objective):
         sides = (first_view.shape[-2], first_view.shape[-1])
 
         anchors = gather_points(first_view[:, 0], grid_points(batch, config.anchors_per_side, *sides, generator))
-        rest = warp(first_view[:, 1:].flatten(1, 2), transform, mode=config.interpolation)
+        rest = warp(first_view[:, 1:].flatten(1, 2), transform, mode=_MOVED)
         temporal = temporal_loss(
             anchors,
             rest.unflatten(1, (count - 1, -1)),
@@ -108,7 +109,7 @@ class DUL(Objective):
         )
         points = grid_points(batch, config.reference_per_side, *sides, generator)
         reference = info_nce(
-            gather_points(warp_unit(first_view[:, 0], transform, mode=config.interpolation), points),
+            gather_points(warp_unit(first_view[:, 0], transform, mode=_MOVED), points),
             gather_points(second_first, points),
             temperature=config.temperature,
         )

@@ -9,6 +9,7 @@ together over time are the paper's, from general knowledge of it [K: Zhao, Jin, 
 Inferred [I]: neighbours are the eight around a node; relations are dot products after two linear maps that start as
 identities, so that learning begins from plain similarity; each step there and back is one in space, then one in time;
 the contrast is InfoNCE between a node's neighbours and the neighbours of where it goes; its weight and temperatures.
+Without code by its authors, its loss could not be compared with theirs.
 """
 
 from dataclasses import dataclass

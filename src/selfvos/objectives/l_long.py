@@ -26,8 +26,6 @@ class LLongConfig:
     """Softmax temperature of both the affinity and the contrast, > 0."""
     points_per_side: int = 8
     """Rows and columns of the grid of compared positions."""
-    exclude_within_cells: float = 2.0
-    """Positions of the same frame at most so many cells away are no negatives."""
     min_gap: int = 5
     """Least difference of the two frame numbers, in frames of the training list; at least 1."""
     transform: TransformConfig = field(default_factory=TransformConfig)
@@ -96,7 +94,6 @@ def long_loss(
     points: Int64[Tensor, "b p 2"],
     *,
     temperature: float,
-    exclude_within_cells: float = 2.0,
     scored: Bool[Tensor, "b"] | None = None,
 ) -> Float[Tensor, ""]:
     """Score how well a frame's features are rebuilt from a distant frame's transformed ones.
@@ -107,7 +104,6 @@ def long_loss(
         transform: Φ, applied to the features of the distant frame.
         points: Cells of the frame that are rebuilt and compared.
         temperature: Softmax temperature of affinity and contrast, unitless, > 0.
-        exclude_within_cells: Positions of the same frame at most so many cells away are no negatives.
         scored: Clips that count, at least one; the others serve as negatives only. None scores all.
 
     Returns:
@@ -115,7 +111,9 @@ def long_loss(
 
     Source:
         Li et al. 2023, arXiv:2303.10100, long-term semantic dependency, E(I_t) = A' Φ(E(I_t')). The paper prints no
-        distance; this is InfoNCE over grid positions of the batch. Only the affinity of those positions is computed.
+        distance; this is InfoNCE over grid positions of the batch, of which those of the same frame at most two cells
+        away are no negatives. Only the affinity of those positions is computed. The released code lacks this term:
+        its values could not be compared with the authors'.
     """
     targets = gather_points(frame, points)
     return info_nce(
@@ -123,7 +121,6 @@ def long_loss(
         rebuild(targets, warp_unit(reference, transform), temperature=temperature),
         temperature=temperature,
         points=points,
-        exclude_within_cells=exclude_within_cells,
         scored=scored,
     )
 
@@ -158,7 +155,6 @@ class LLong(Objective):
             sample_transform(batch, generator, config.transform),
             grid_points(batch, config.points_per_side, frame.shape[-2], frame.shape[-1], generator),
             temperature=config.temperature,
-            exclude_within_cells=config.exclude_within_cells,
             scored=pair.scored,
         )
         return LossTerms(loss, {"long": loss.detach()})

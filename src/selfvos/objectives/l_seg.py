@@ -67,7 +67,8 @@ def segmentation_loss(
         Mean over the pixels of clips with objects, in nats; 0 when there is none.
 
     Source:
-        Mask-VOS, L_seg as in the released code, without its disabled bootstrapping.
+        Mask-VOS, L_seg as in the released code, without its disabled bootstrapping. Departure: probabilities are not
+        kept within 1e-7 of 0 and 1, as logarithms stay finite without.
     """
     loss = -compete(logits, present).gather(1, labels[:, None])[:, 0].mean(dim=(1, 2))
     counts = present.any(dim=1).float()

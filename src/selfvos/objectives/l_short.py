@@ -21,8 +21,6 @@ class LShortConfig:
     """Softmax temperature, > 0."""
     points_per_side: int = 8
     """Rows and columns of the grid of compared positions."""
-    exclude_within_cells: float = 2.0
-    """Positions of the same frame at most so many cells away are no negatives."""
     stop_gradient: bool = True
     """Whether the untransformed frame only gives the target."""
     transform: TransformConfig = field(default_factory=TransformConfig)
@@ -42,7 +40,6 @@ def short_loss(
     points: Int64[Tensor, "b p 2"],
     *,
     temperature: float,
-    exclude_within_cells: float = 2.0,
 ) -> Float[Tensor, ""]:
     """Score how well a transformed frame's features equal the transformed features of its neighbour.
 
@@ -52,7 +49,6 @@ def short_loss(
         transform: Φ.
         points: Cells of the transformed frame that are compared.
         temperature: Softmax temperature, unitless, > 0.
-        exclude_within_cells: Positions of the same frame at most so many cells away are no negatives.
 
     Returns:
         Contrastive loss in nats, at least 0.
@@ -60,14 +56,14 @@ def short_loss(
     Source:
         Li et al. 2023, arXiv:2303.10100, short-term appearance consistency, E(Φ(I_t)) = Φ(E(I_{t+1})). The paper
         prints no distance; as a plain distance is solved by one constant feature, this is InfoNCE over grid
-        positions of the batch.
+        positions of the batch; those of the same frame at most two cells away are no negatives. The released code
+        lacks this term: its values could not be compared with the authors'.
     """
     return info_nce(
         gather_points(transformed, points),
         gather_points(warp_unit(neighbour, transform), points),
         temperature=temperature,
         points=points,
-        exclude_within_cells=exclude_within_cells,
     )
 
 
@@ -96,6 +92,5 @@ class LShort(Objective):
             transform,
             grid_points(batch, config.points_per_side, transformed.shape[-2], transformed.shape[-1], generator),
             temperature=config.temperature,
-            exclude_within_cells=config.exclude_within_cells,
         )
         return LossTerms(loss, {"short": loss.detach()})

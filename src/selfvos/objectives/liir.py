@@ -11,7 +11,8 @@ Departures from both beside MAST's: the other clips of the batch stand in for a 
 momentum head either, and they do receive gradient (without it they drew all affinity to themselves: trained on one
 batch of four clips, the second head's loss rose from 0.54 to 0.65 in 64 steps, and fell to 0.08 with it); the position
 embedding is added before the heads instead of after the stem, which belongs to the encoder, and is therefore gone
-when tracking.
+when tracking; a cell carries the colour of the pixel that it is centred on, where the code brings colours to the size
+of the cells by interpolation. Places of a window that lie off the map have no share, as with MAST.
 
 It owns: Lab input with a channel taken out, whole frames and no patches, any stride (the paper's is 4), two
 convolutions (64 channels; 128 channels at twice the stride), the position embedding.
@@ -106,7 +107,7 @@ def compactness_loss(affinity: Float[Tensor, "b k h w"]) -> Float[Tensor, ""]:
 
     Source:
         LIIR, arXiv:2203.14333, compactness prior, as in the unofficial code: Gaussians of full width 1 cell at half
-        maximum, of height softmax of the two best values.
+        maximum, of height softmax of the two best values. Departure: places off the map have no share.
     """
     side = math.isqrt(affinity.shape[1])
     best, places = affinity.detach().topk(2, dim=1)  # b 2 h w

@@ -6,7 +6,8 @@ each side, 20 x smooth L1 at full size and Adam at 1e-3 are the public code's [X
 and distance are drawn for each clip rather than each batch and video.
 
 Departures: the encoder takes RGB, so the picture without its channel is converted back and clipped to what sRGB has,
-which says nothing of the channel that was taken; the rest is not scaled by 3/2, as that leaves [0, 1].
+which says nothing of the channel that was taken; the rest is not scaled by 3/2, as that leaves [0, 1]; places of a
+window that lie off the map have no share, as the paper has it, where the released code lets them score 0 and take one.
 
 It owns: Lab input with a channel taken out, whole frames and no patches, any stride (the paper's is 4), the
 convolution to 64 channels.
@@ -75,7 +76,8 @@ def mast_loss(
         20 x smooth L1, mean over pixels; 0 for a perfect copy.
 
     Source:
-        Lai et al. 2020, arXiv:2002.07793, as in the released code, with one reference.
+        Lai et al. 2020, arXiv:2002.07793, as in the released code, with one reference. Departure: places off the map
+        have no share.
     """
     stride = target_colour.shape[-1] // target.shape[-1]
     scores = window_scores(target, reference, radius_cells=radius_px // stride, temperature=temperature)

@@ -31,6 +31,8 @@ from selfvos.ops.cycles import cell_positions, expected_positions, feature_map, 
 from selfvos.types import LossTerms
 
 _FOREGROUND = 0.2
+_GLOBAL_CHANNELS = 128
+"""Channels of a video's global feature."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +43,6 @@ class MuGConfig:
     """What is learned: ``base``, ``key``, or a stage such as ``layer4``."""
     feature_channels: int = 512
     """Channels of that feature; a training takes what the network has, unless set."""
-    global_channels: int = 128
-    """Channels of a video's global feature."""
     temperature: float = 0.05
     """Softmax temperature of all comparisons of unit-length features, > 0."""
     points_per_side: int = 8
@@ -59,8 +59,8 @@ class MuGConfig:
     def __post_init__(self) -> None:
         if self.temperature <= 0:
             raise UsageError(f"temperature must be > 0, got {self.temperature}")
-        if min(self.feature_channels, self.global_channels, self.points_per_side) < 1:
-            raise UsageError("feature_channels, global_channels and points_per_side must be >= 1")
+        if min(self.feature_channels, self.points_per_side) < 1:
+            raise UsageError("feature_channels and points_per_side must be >= 1")
 
 
 def border_saliency(lab: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b h w"]:
@@ -188,7 +188,7 @@ class MuG(Objective):
         self.foreground = nn.Sequential(
             nn.Conv2d(config.feature_channels, 64, 3, padding=1), nn.ReLU(), nn.Conv2d(64, 1, 1)
         )
-        self.whole = nn.Linear(config.feature_channels, config.global_channels)
+        self.whole = nn.Linear(config.feature_channels, _GLOBAL_CHANNELS)
 
     def forward(self, clip: EncodedClip, generator: torch.Generator) -> LossTerms:
         """Score one batch of clips; parts: `frame`, `short`, `long` and `video`, before their weights.

@@ -7,7 +7,8 @@ of paths of different lengths from one frame to another, and a contrast that rej
 paper's, from general knowledge of it [K: Son 2022]; no code was found [X]. Inferred [I]: the mixture takes each
 earlier frame for the last stop equally often; the long cycle goes there and back by such mixtures; the self-cycle is
 cross-entropy with the identity, averaged over pairs rather than summed, so that its weight does not depend on the
-number of frames; the contrast is the probability of a step staying in its own video; both weights.
+number of frames; the contrast is the probability of a step staying in its own video; both weights. Without code by
+its authors, its loss could not be compared with theirs.
 """
 
 import math

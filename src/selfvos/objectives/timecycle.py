@@ -10,6 +10,10 @@ the target. Inferred [I]: motion is measured between the target and the frame be
 more); matches outside the frame score 0 (the code leaves them out of its mean); features of other sizes than 30x30
 are resampled, as the regressor reads a fixed number of cells.
 
+Departures: a box is cut out exactly where it lies, at the centres of its cells, where the code stretches the distance
+of its centre from the middle by 227/210 and samples from edge to edge. The code's test program also predicts the first
+frame, from itself; here the first mask stands as it was drawn.
+
 It owns: plain RGB frames, shared with other objectives; the patch, cut from the target's pixels and encoded on its
 own; unit-length features at any stride, resampled to `frame_cells`; the regressor. Which feature that is, `feature`
 says: the code's 1x1 convolution to 512 channels is this network's ``base`` for ResNet-50.

@@ -12,6 +12,9 @@ loss of its own (``codec``), with one convolution per level; nothing else teache
 from the first step on, not from the second epoch on. The pair of frames is drawn anew for every batch. The encoder
 sees lightness as a grey sRGB picture.
 
+Departure: a box that reaches over an edge of the frame is moved inside and keeps its size; the code's boxes shrink at
+the right and the lower edge.
+
 Two stages there, one setting here: with `PatchConfig.localise` off it is the first (two random patches), with it on
 the second. While features say nothing, the expected position is the middle of the frame, and so the second begins
 much like the first.

@@ -25,6 +25,9 @@ from selfvos.objectives.crw import require_width
 from selfvos.ops.warp import TransformConfig, sample_transform, warp
 from selfvos.types import LossTerms, SegmenterLike
 
+_VIEW_PX = 224
+"""Side of a view; that of the frame where it is smaller."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class VFSConfig:
@@ -32,8 +35,6 @@ class VFSConfig:
 
     group_frames: int = 4
     """Frames in each of the two groups; fewer where clips have less than twice as many."""
-    view_px: int = 224
-    """Side of a view; that of the frame where it is smaller."""
     view: TransformConfig = field(default_factory=lambda: TransformConfig(min_scale=math.sqrt(0.2)))
     """How each frame is cropped and mirrored."""
     feature_channels: int = 512
@@ -44,9 +45,9 @@ class VFSConfig:
     """Channels between the predictor's two layers."""
 
     def __post_init__(self) -> None:
-        sizes = (self.group_frames, self.view_px, self.projection_channels, self.predictor_channels)
+        sizes = (self.group_frames, self.projection_channels, self.predictor_channels)
         if min(*sizes, self.feature_channels) < 1:
-            raise UsageError("group_frames, view_px and all numbers of channels must be >= 1")
+            raise UsageError("group_frames and all numbers of channels must be >= 1")
 
 
 def view_loss(predictions: Float[Tensor, "b g c"], targets: Float[Tensor, "b h c"]) -> Float[Tensor, ""]:
@@ -106,7 +107,7 @@ class VFS(Objective):
 
     def _embed(self, clip: EncodedClip, group: Tensor, generator: torch.Generator) -> Float[Tensor, "b g c"]:
         frames = clip.frames[:, group.to(clip.frames.device)]
-        views = make_views(frames.flatten(0, 1), self.config.view_px, self.config.view, generator)
+        views = make_views(frames.flatten(0, 1), _VIEW_PX, self.config.view, generator)
         pooled = pooled_base(clip.model, views, self.config.feature_channels)
         return self.projector(pooled).float().unflatten(0, frames.shape[:2])
 

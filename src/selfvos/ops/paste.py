@@ -16,6 +16,10 @@ _EDGE = 4.0
 """Steepness of an outline: it passes from 0 to 1 while the smoothed mask changes by a quarter."""
 _LEAST_AREA = 0.002
 """Fraction of the first frame below which an object is not worth following."""
+_MOST_TURN = 0.5
+"""Largest rotation to either side, in radians."""
+_MOST_DRIFT = 0.12
+"""Largest own motion from one frame to the next, in half sides of the picture."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,10 +32,6 @@ class PasteConfig:
     """Smallest size of a pasted object relative to what it was, > 0."""
     max_scale: float = 1.4
     """Largest size relative to what it was."""
-    max_turn: float = 0.5
-    """Largest rotation to either side, in radians."""
-    max_drift: float = 0.12
-    """Largest own motion from one frame to the next, in half sides of the picture."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.probability <= 1:
@@ -94,11 +94,11 @@ def _paths(first: Tensor, unit: Tensor, count: int, config: PasteConfig) -> Floa
     scale = config.min_scale + (config.max_scale - config.min_scale) * unit[0]
     time = torch.arange(count, device=unit.device)
     signed = 2 * unit - 1
-    turn = config.max_turn * (signed[1][:, None] + signed[2][:, None] * time / max(count - 1, 1)) / 2
+    turn = _MOST_TURN * (signed[1][:, None] + signed[2][:, None] * time / max(count - 1, 1)) / 2
     towards = signed[3] * math.pi
     heading = torch.stack([towards.cos(), towards.sin()], dim=-1)
     place = 0.7 * torch.stack([signed[4], signed[5]], dim=-1)
-    place = place[:, None] + config.max_drift * unit[2][:, None, None] * heading[:, None] * time[:, None]
+    place = place[:, None] + _MOST_DRIFT * unit[2][:, None, None] * heading[:, None] * time[:, None]
     cos, sin = (turn.cos() / scale[:, None], turn.sin() / scale[:, None])
     matrix = torch.stack([torch.stack([cos, sin], dim=-1), torch.stack([-sin, cos], dim=-1)], dim=-2)
     shift = _centre(first)[:, None] - (matrix @ place[..., None])[..., 0]

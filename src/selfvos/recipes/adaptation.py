@@ -35,5 +35,5 @@ def adaptation(model: Segmenter) -> TrainConfig:
         joint=replace(phase, epochs=0),
         checkpoint_steps=20,
         picture_steps=100_000,
-        track=model.notes.get("track", {}),
+        track=model.notes.track,
     )

@@ -3,8 +3,10 @@
 from dataclasses import replace
 
 from selfvos.data.clips import ClipConfig
+from selfvos.data.photos import PhotoConfig
 from selfvos.models.segmenter import SegmenterConfig
 from selfvos.ops.paste import PasteConfig
+from selfvos.ops.warp import CropConfig
 from selfvos.recipes.base import RECIPES
 from selfvos.training.settings import ObjectiveSpec, OptimizerConfig, PhaseConfig, PseudoMaskConfig, TrainConfig
 
@@ -113,4 +115,29 @@ def mask_vos_resnet18_small() -> TrainConfig:
             "refine": {"rounds": 1, "remember": "changes"},
             "show": {"edge_px": 12},
         },
+    )
+
+
+@RECIPES.register("mask_vos_resnet18_long")
+def mask_vos_resnet18_long() -> TrainConfig:
+    """Return one long schedule for the network that ships: days of two cores beside other work, or a night of a GPU.
+
+    The small run's two stages of correspondence in one, on larger crops, with frames up to a second apart, photographs
+    among the videos, and the mean of the weights instead of the last ones. V and D learn as in the small run. To go on
+    from weights that are there, start with them and a lower rate; docs/results.md has what was run.
+    """
+    small = mask_vos_resnet18_small()
+    return replace(
+        small,
+        clips=ClipConfig(
+            offsets=(0, 3, 8), frame_step=2, crop_px=256, crop=CropConfig(max_short_side=1.5), photos=PhotoConfig()
+        ),
+        warmup=PhaseConfig(
+            epochs=100,
+            steps_per_epoch=100,
+            batch_clips=4,
+            objectives=(ObjectiveSpec(name="dul"),),
+            optimizer=OptimizerConfig(lr=5e-4, schedule="cosine", warm_steps=100, betas=(0.9, 0.999)),
+        ),
+        ema_decay=0.995,
     )

@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64, Integer, UInt8
+from jaxtyping import Float, Float64, Integer, Shaped, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -34,8 +34,9 @@ class Framing:
             stride: Both sides become multiples of it.
         """
         resized = config.size_px or _scaled(native, config.short_side_px, config.long_side_multiple)
-        padded = (-(-resized[0] // stride) * stride, -(-resized[1] // stride) * stride)
-        return cls(native=native, resized=padded if config.fit == "stretch" else resized, padded=padded)
+        cells = [side // stride if config.fit == "shrink" else -(-side // stride) for side in resized]
+        padded = (max(1, cells[0]) * stride, max(1, cells[1]) * stride)
+        return cls(native=native, resized=resized if config.fit == "pad" else padded, padded=padded)
 
     def frame(self, rgb: UInt8[np.ndarray, "y x 3"], device: torch.device) -> Float[Tensor, "1 3 y2 x2"]:
         """Return a frame as RGB in [0, 1], resized (bicubic) and padded by repeating the border.
@@ -77,7 +78,7 @@ class Framing:
         )
         return rows, columns
 
-    def nearest(self, ids: Integer[np.ndarray, "_y _x"]) -> Integer[np.ndarray, "y2 x2"]:
+    def nearest(self, ids: Shaped[np.ndarray, "_y _x"]) -> Shaped[np.ndarray, "y2 x2"]:
         """Return labels of any size at native size: each pixel takes the label that its centre falls on."""
         places = ((np.arange(n) + 0.5) * (m / n) for n, m in zip(self.native, ids.shape, strict=True))
         rows, columns = (place.astype(np.int64) for place in places)

@@ -1,5 +1,6 @@
 """What label propagation remembers of a mask, carries to a frame, and shows of it."""
 
+from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
@@ -14,10 +15,12 @@ from selfvos.tracking.framing import Framing
 from selfvos.tracking.memory import Memory
 from selfvos.tracking.settings import LabelConfig, TrackConfig
 
+_FEW = 8
+
 
 def empty_memory(config: TrackConfig) -> Memory:
     """Return a memory for a new video."""
-    return Memory(config.memory.recent, pinned=config.memory.permanent, offsets=config.memory.offsets)
+    return Memory(config.memory.recent, permanent=config.memory.permanent, offsets=config.memory.offsets)
 
 
 def fold(labels: Float[Tensor, "1 o1 h2 w2"], scale: int) -> Float[Tensor, "m l"]:
@@ -74,10 +77,10 @@ def stretch(carried: Float[Tensor, "o1 h w"], lost_below: float) -> Float[Tensor
         up what has disappeared.
     """
     peak = carried[1:].amax(dim=(1, 2), keepdim=True)
-    objects = carried[1:] / torch.where(peak > lost_below, peak, 1.0)
-    background = carried[:1] - carried[:1].amin()
-    stretched = torch.cat([background, objects])
-    return stretched / stretched.sum(dim=0, keepdim=True).clamp_min(torch.finfo(stretched.dtype).tiny)
+    stretched = torch.empty_like(carried)
+    stretched[:1] = carried[:1] - carried[:1].amin()
+    torch.div(carried[1:], torch.where(peak > lost_below, peak, 1.0), out=stretched[1:])
+    return stretched.div_(stretched.sum(dim=0, keepdim=True).clamp_min(torch.finfo(stretched.dtype).tiny))
 
 
 def stretch_shown(
@@ -93,7 +96,9 @@ def stretch_shown(
     Source:
         Public test code of UVC, DINO and VFS: pixels are stretched, not cells. Interpolation does not mind which.
     """
-    return _stretch(maps, native_maps(maps, stride=stride, resized=resized, native=size, up=config.up))
+    parts = (maps[part.start : part.stop] for part in few(len(maps)))
+    sizes = {"stride": stride, "resized": resized, "native": size, "up": config.up}
+    return torch.cat([_stretch(part, native_maps(part, **sizes)) for part in parts])
 
 
 def draw_cells(
@@ -119,6 +124,11 @@ def harden(
     rows, columns = (place.astype(np.int64) for place in framing.places(stride, how))
     picked = torch.from_numpy(channel[rows[:, None], columns])
     return (picked == torch.arange(channels)[:, None, None]).float()[None]
+
+
+def few(count: int) -> Iterator[slice]:
+    """Cut objects or channels into a few at a time: what is as large as a picture need not exist for all at once."""
+    return (slice(start, min(start + _FEW, count)) for start in range(0, count, _FEW))
 
 
 def _stretch(maps: Float[Tensor, "o h w"], picture: Float[Tensor, "o y x"]) -> Float[Tensor, "o h w"]:

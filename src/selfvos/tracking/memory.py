@@ -1,10 +1,13 @@
-"""What the tracker remembers: pinned frames for ever, and the latest few in turn."""
+"""What the tracker remembers: permanent frames for ever, and the latest few in turn."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+
+ELSEWHERE = -1_000_000
+"""Number of a frame that is not one of the walk: farther away than any that is."""
 
 
 @dataclass(frozen=True)
@@ -18,59 +21,84 @@ class Entry:
     background, then all of the first object, and so on."""
     values: Float[Tensor, "o m v"] | None
     """Mask embedding of each object in every cell; None in pure label propagation."""
+    frame: int = 0
+    """Number of the frame among all that share a cache."""
+
+
+@dataclass(frozen=True)
+class _Slot:
+    """What is known of the entry in one place of the buffers."""
+
+    number: int
+    """Of its frame in the walk."""
+    frame: int
+    """`Entry.frame`."""
+    saved: Entry | None = None
+    """A copy that a snapshot holds of it."""
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """All that a memory holds at one time."""
+
+    entries: tuple[Entry, ...]
+    numbers: tuple[int, ...]
+    permanent: int
+    came: int
+    next: int
 
 
 class Memory:
-    """Entries in buffers that matching reads in place: pinned frames first, then a ring of the latest.
+    """Entries in buffers that matching reads in place: permanent frames first, then a ring of the latest.
 
-    Matching does not care for the order inside the ring. The size depends on the settings, the pinned frames and
+    Matching does not care for the order inside the ring. The size depends on the settings, the permanent frames and
     the objects, never on the length of the video.
     """
 
-    def __init__(self, last: int, *, pinned: tuple[int, ...] = (0,), offsets: tuple[int, ...] | None = None) -> None:
+    def __init__(self, last: int, *, permanent: tuple[int, ...] = (0,), offsets: tuple[int, ...] | None = None) -> None:
         """Make an empty memory.
 
         Args:
-            last: How many of the latest frames it keeps besides the pinned ones; 0 keeps none.
-            pinned: Frames that `keep` pins, numbered in the order in which they come.
+            last: How many of the latest frames it keeps besides the permanent ones; 0 keeps none.
+            permanent: Frames that `keep` keeps for ever, numbered in the order in which they come.
             offsets: Which of the latest frames it lends, by age; None for all.
         """
         self._last = last
-        self._lasting = pinned
+        self._lasting = permanent
         self._offsets = offsets
         self._came = 0
-        self._numbers: list[int] = []
-        self._pinned = 0
+        self._slots: list[_Slot] = []
+        self._permanent = 0
         self._next = 0
         self._keys = torch.empty(0)
         self._labels = torch.empty(0)
         self._values: Tensor | None = None
 
     def __len__(self) -> int:
-        return len(self._numbers)
+        return len(self._slots)
 
     @property
     def missing(self) -> int:
         """How many of the latest frames that it could lend have not come yet."""
-        lent = len(self.ages) - self._pinned
+        lent = len(self.ages) - self._permanent
         return (self._last if self._offsets is None else len(self._offsets)) - lent
 
     @property
     def oldest(self) -> int:
-        """Place of the frame that came first among those that are lent."""
-        ages = self.ages
+        """Place among those lent of the frame of the walk that came first."""
+        ages = [age if age <= self._came else 0 for age in self.ages]
         return ages.index(max(ages))
 
     @property
     def ages(self) -> list[int]:
         """How many frames before the coming one each frame came that is lent."""
-        ages = [self._came - number for number in self._numbers]
+        ages = [self._came - slot.number for slot in self._slots]
         return ages if self._offsets is None else [ages[place] for place in self._chosen(self._offsets)]
 
     @property
-    def frames(self) -> tuple[tuple[int, ...], int]:
-        """Which frames are remembered, by number, in their places, and how many of them are pinned."""
-        return tuple(self._numbers), self._pinned
+    def content(self) -> tuple[tuple[tuple[int, int], ...], int]:
+        """What tells whether two memories lend the same: the frames, when they came, and how many are permanent."""
+        return tuple((slot.frame, self._came - slot.number) for slot in self._slots), self._permanent
 
     @property
     def keys(self) -> Float[Tensor, "n h w c"]:
@@ -79,9 +107,9 @@ class Memory:
 
     @property
     def permanent(self) -> Bool[Tensor, " n"]:
-        """Which of the frames that are lent are pinned."""
+        """Which of the frames that are lent are permanent."""
         count = len(self) if self._offsets is None else len(self._chosen(self._offsets))
-        return torch.arange(count, device=self._keys.device) < self._pinned
+        return torch.arange(count, device=self._keys.device) < self._permanent
 
     @property
     def labels(self) -> Float[Tensor, "r l"]:
@@ -94,20 +122,18 @@ class Memory:
         return self._values[object_index][self._places()].flatten(0, 1)
 
     def keep(self, entry: Entry, *, given: bool = False) -> None:
-        """Remember the next frame: for ever if it is to be pinned, or if any is and this one's mask was given."""
+        """Remember the next frame: for ever if it is to be, or if any is to be and this one's mask was given."""
         lasting = self._came in self._lasting or (given and bool(self._lasting))
         (self.pin if lasting else self.write)(entry)
 
     def pin(self, entry: Entry) -> None:
         """Remember the next frame for ever."""
-        if len(self) == 0:
-            self._allocate(entry)
-        else:
-            self._insert(self._pinned)
-        self._numbers.insert(self._pinned, self._came)
-        self._store(self._pinned, entry)
-        self._pinned += 1
+        self._pin(entry, self._came)
         self._came += 1
+
+    def add(self, entry: Entry) -> None:
+        """Remember a frame for ever that is not one of the walk."""
+        self._pin(entry, ELSEWHERE)
 
     def write(self, entry: Entry) -> None:
         """Remember the next frame until `last` newer ones have come."""
@@ -116,39 +142,70 @@ class Memory:
             return
         if len(self) == 0:
             self._allocate(entry)
-        place = self._pinned + self._next
-        self._numbers[place : place + 1] = [self._came - 1]
+        place = self._permanent + self._next
+        self._slots[place : place + 1] = [_Slot(self._came - 1, entry.frame)]
         self._store(place, entry)
         self._next = (self._next + 1) % self._last
 
     def forget_recent(self) -> None:
-        """Drop all frames that are not pinned."""
-        del self._numbers[self._pinned :]
+        """Drop all frames that are not permanent."""
+        del self._slots[self._permanent :]
         self._next = 0
 
     def add_objects(self, count: int, *, parts: int = 1) -> None:
         """Make room for objects that no remembered frame shows, whose labels have so many parts in a cell."""
+        if not (count and len(self)):
+            return
         self._labels = torch.cat([self._labels, self._labels.new_zeros(*self._labels.shape[:2], count * parts)], dim=2)
         if self._values is not None:
             self._values = torch.cat([self._values, self._values.new_zeros(count, *self._values.shape[1:])])
+        self._slots = [replace(slot, saved=None) for slot in self._slots]
+
+    def snapshot(self) -> Remembered:
+        """Return all that is remembered; of frames that an earlier snapshot holds nothing is copied again."""
+        entries = tuple(slot.saved or self._copy(place) for place, slot in enumerate(self._slots))
+        self._slots = [replace(slot, saved=entry) for slot, entry in zip(self._slots, entries, strict=True)]
+        numbers = tuple(slot.number for slot in self._slots)
+        return Remembered(entries, numbers, self._permanent, self._came, self._next)
+
+    def restore(self, state: Remembered) -> None:
+        """Remember what a snapshot holds, and nothing else."""
+        pairs = zip(state.numbers, state.entries, strict=True)
+        self._slots = [_Slot(number, entry.frame, entry) for number, entry in pairs]
+        self._permanent, self._came, self._next = state.permanent, state.came, state.next
+        if state.entries:
+            self._allocate(state.entries[0], max(1, self._permanent))
+        for place, entry in enumerate(state.entries):
+            self._store(place, entry)
 
     def _chosen(self, offsets: tuple[int, ...]) -> list[int]:
-        recent = range(self._pinned, len(self))
-        return [*range(self._pinned), *(place for place in recent if self._came - self._numbers[place] in offsets)]
+        recent = range(self._permanent, len(self))
+        chosen = (place for place in recent if self._came - self._slots[place].number in offsets)
+        return [*range(self._permanent), *chosen]
 
     def _places(self) -> slice | list[int]:
         return slice(len(self)) if self._offsets is None else self._chosen(self._offsets)
 
-    def _allocate(self, entry: Entry) -> None:
+    def _pin(self, entry: Entry, number: int) -> None:
+        if len(self) == 0:
+            self._allocate(entry)
+        else:
+            self._widen(self._permanent)
+        self._slots.insert(self._permanent, _Slot(number, entry.frame))
+        self._store(self._permanent, entry)
+        self._permanent += 1
+
+    def _allocate(self, entry: Entry, permanent: int = 1) -> None:
         # Pages of an empty tensor are taken from the machine only when they are written.
-        slots = 1 + self._last
+        slots = permanent + self._last
         self._keys = entry.key.new_empty(slots, *entry.key.shape)
         self._labels = entry.labels.new_empty(slots, *entry.labels.shape)
+        self._values = None
         if entry.values is not None:
             o, m, v = entry.values.shape
             self._values = entry.values.new_empty(o, slots, m, v)
 
-    def _insert(self, place: int) -> None:
+    def _widen(self, place: int) -> None:
         def widen(buffer: Tensor, dim: int) -> Tensor:
             before, after = buffer.split([place, buffer.shape[dim] - place], dim=dim)
             return torch.cat([before, torch.empty_like(buffer.narrow(dim, 0, 1)), after], dim=dim)
@@ -163,3 +220,7 @@ class Memory:
         self._labels[place] = entry.labels
         if self._values is not None and entry.values is not None:
             self._values[:, place] = entry.values
+
+    def _copy(self, place: int) -> Entry:
+        values = None if self._values is None else self._values[:, place].clone()
+        return Entry(self._keys[place].clone(), self._labels[place].clone(), values, self._slots[place].frame)

@@ -1,5 +1,7 @@
 """The objects of one video: their ids as drawn, and how they turn into maps and back."""
 
+import copy
+
 import numpy as np
 import torch
 from jaxtyping import Float, Integer, UInt8
@@ -7,9 +9,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from selfvos.errors import MaskMismatch
-from selfvos.ops.label_map import LabelMap, label_map
+from selfvos.ops.label_map import LabelMap, label_map, native_maps
 from selfvos.tracking.framing import Framing
-from selfvos.tracking.labels import draw_cells, stretch_shown
+from selfvos.tracking.labels import draw_cells, few, stretch_shown
 from selfvos.tracking.settings import TrackConfig
 from selfvos.types import ObjectState
 
@@ -68,7 +70,14 @@ class ObjectTable:
 
     def draw(self, mask: Ids, device: torch.device) -> Float[Tensor, "1 o1 y x"]:
         """Return a drawn mask as maps of the padded frame, background first."""
-        return _with_background(self.framing.objects(mask, self.ids, device))
+        maps = torch.empty(1, 1 + len(self.ids), *self.framing.padded, device=device)
+        for part in few(len(self.ids)):
+            # Masks at native size are the largest thing there is: never one for each object.
+            maps[:, 1 + part.start : 1 + part.stop] = self.framing.objects(
+                mask, self.ids[part.start : part.stop], device
+            )
+        maps[:, :1] = _background(maps[:, 1:])
+        return maps
 
     def draw_cells(self, mask: Ids, stride: int, device: torch.device) -> Float[Tensor, "1 o1 h w"] | None:
         """Return the labels of cells, each of a single place of a drawn mask, background first.
@@ -76,10 +85,15 @@ class ObjectTable:
         None where a cell gets the mean of its pixels.
         """
         how = self._config.labels.down
+        if self._config.labels.hard and how != "subsample":
+            how = "nearest"  # hard labels are those of single pixels
         if how == "area":
             return None
-        drawn = self.framing.drawn(mask, self.ids, device)
-        return _with_background(draw_cells(drawn, self.framing, stride, how))
+        cells = [
+            draw_cells(self.framing.drawn(mask, self.ids[part.start : part.stop], device), self.framing, stride, how)
+            for part in few(len(self.ids))
+        ]
+        return _with_background(torch.cat(cells, dim=1))
 
     def insert(self, soft: Float[Tensor, "1 o1 y x"], mask: Ids) -> Float[Tensor, "1 p1 y x"]:
         """Enrol what a mask shows and put it into what was tracked; see `over`."""
@@ -106,13 +120,25 @@ class ObjectTable:
             maps: Soft masks of the padded frame, background first.
             stride: Pixels of the padded frame per cell of the maps.
         """
-        framing, labels = self.framing, self._config.labels
-        size = framing.native if self._config.show.decide_at == "native" else framing.resized
-        if labels.min_max == "shown":
-            maps = stretch_shown(maps, labels, stride=float(stride), resized=framing.resized, size=size)
-        found = label_map(maps, stride=float(stride), resized=framing.resized, native=size, up=labels.up)
+        framing, up = self.framing, self._config.labels.up
+        maps, size = self._decided_by(maps, stride)
+        found = label_map(maps, stride=float(stride), resized=framing.resized, native=size, up=up)
         self.states = tuple(self._state(found, o) for o in range(len(self.ids)))
         return found if size == framing.native else found._replace(channel=framing.nearest(found.channel))
+
+    def soft(self, maps: Float[Tensor, "o1 h w"], stride: int) -> Float[np.ndarray, "o y x"]:
+        """Return at native size what `decide` decides by, without the background; for arguments see there."""
+        framing, up = self.framing, self._config.labels.up
+        maps, size = self._decided_by(maps, stride)
+        soft = native_maps(maps[1:], stride=float(stride), resized=framing.resized, native=size, up=up)
+        found = soft.cpu().numpy()
+        return found if size == framing.native else np.stack([framing.nearest(one) for one in found])
+
+    def copy(self) -> "ObjectTable":
+        """Return a table that knows the same and changes by itself."""
+        table = copy.copy(self)
+        table.ids = list(self.ids)
+        return table
 
     def read_out(self, found: LabelMap, given: Ids | None) -> Ids:
         """Return the ids of a decided frame; pixels of a given mask are as given."""
@@ -127,6 +153,16 @@ class ObjectTable:
         """Return a mask in the type of all results: uint8, or uint16 when an id is above 255."""
         return mask.astype(self._dtype())
 
+    def _decided_by(
+        self, maps: Float[Tensor, "o1 h w"], stride: int
+    ) -> tuple[Float[Tensor, "o1 h w"], tuple[int, int]]:
+        """Return maps as they are compared, and the size at which they are."""
+        framing, labels = self.framing, self._config.labels
+        size = framing.native if self._config.show.decide_at == "native" else framing.resized
+        if labels.min_max == "shown":
+            maps = stretch_shown(maps, labels, stride=float(stride), resized=framing.resized, size=size)
+        return maps, size
+
     def _state(self, found: LabelMap, o: int) -> ObjectState:
         pixels, total, peak = (float(numbers[o + 1]) for numbers in found[1:])
         lost = pixels == 0 or peak <= self._config.labels.lost_below
@@ -137,7 +173,11 @@ class ObjectTable:
 
 
 def _with_background(objects: Float[Tensor, "1 o y x"]) -> Float[Tensor, "1 o1 y x"]:
-    return torch.cat([(1 - objects.sum(dim=1, keepdim=True)).clamp(0, 1), objects], dim=1)
+    return torch.cat([_background(objects), objects], dim=1)
+
+
+def _background(objects: Float[Tensor, "1 o y x"]) -> Float[Tensor, "1 1 y x"]:
+    return (1 - objects.sum(dim=1, keepdim=True)).clamp(0, 1)
 
 
 def _size(shape: np.ndarray | tuple[int, ...]) -> str:

@@ -1,5 +1,6 @@
 """OSVOS: one network for each object, fine-tuned on the frame that shows its mask."""
 
+import copy
 import logging
 import math
 from dataclasses import dataclass
@@ -10,12 +11,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from selfvos.errors import UsageError
-from selfvos.models.segmenter import Segmenter
 from selfvos.models.side_network import SideNetwork
 from selfvos.ops.masks import balanced_cross_entropy
+from selfvos.tracking.encoding import EncodedFrame, FrameEncoding
+from selfvos.tracking.propagator import SYSTEMS, GivenMasks, SoftMasks
 from selfvos.tracking.settings import TrackConfig
-from selfvos.tracking.supervised import SupervisedTracker
-from selfvos.tracking.system import SYSTEMS
+from selfvos.tracking.supervised import SupervisedPropagator, whole
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +81,7 @@ def augment(
 
 
 @SYSTEMS.register("osvos", about="supervised: OSVOS, one network per object, fine-tuned on its first mask (slow start)")
-class OSVOSTracker(SupervisedTracker):
+class OSVOSPropagator(SupervisedPropagator):
     """Fine-tunes a copy of the encoder on the first mask of each object, then looks at every frame by itself.
 
     No parent network stands between encoder and video: what the encoder knows of objects is what its own training
@@ -98,36 +99,66 @@ class OSVOSTracker(SupervisedTracker):
     Config = OSVOSConfig
     _own: OSVOSConfig
 
-    def __init__(self, model: Segmenter, config: TrackConfig | None = None) -> None:
-        """Make a tracker; any encoder will do."""
-        super().__init__(model, config)
-        self._encoder = model.encoder.backbone
-        self._networks: list[SideNetwork] = []
+    def __init__(self, encoding: FrameEncoding, config: TrackConfig) -> None:
+        """Make a propagator; any encoder will do."""
+        super().__init__(encoding, config)
+        self._encoder = encoding.model.encoder.backbone
+        self._device = encoding.model.device
+        self._networks: tuple[SideNetwork, ...] = ()
+        self._image: Tensor | None = None
         self.precision = "float32"
 
     @property
     def supervision(self) -> str:
-        """What results are marked with wherever they are shown."""
+        """See `Propagator.supervision`."""
         return "supervised system osvos, fine-tuned on first masks, without a parent network"
 
-    def _forget(self) -> None:
-        self._networks = []
+    def start(self, frame: EncodedFrame) -> None:
+        """See `Propagator.start`."""
+        self._networks, self._image = (), frame.image
 
-    def _learn(self, image: Float[Tensor, "1 3 y x"], masks: Float[Tensor, "1 o1 y x"], drawn: list[int]) -> None:
+    def learn(self, given: GivenMasks) -> SoftMasks:
+        """See `Propagator.learn`."""
+        assert self._image is not None, "no video has begun"
+        self._tune_all(self._image, given)
+        return whole(given.pixels)
+
+    def follow(self, frame: EncodedFrame) -> SoftMasks:
+        """See `Propagator.follow`."""
+        self._image = frame.image
+        objects = torch.cat([torch.sigmoid(network(frame.image)) for network in self._networks], dim=1)
+        # Networks do not know of each other: background is where even the surest of them says no.
+        return whole(torch.cat([1 - objects.amax(dim=1, keepdim=True), objects], dim=1))
+
+    def remember(self, frame: EncodedFrame, given: GivenMasks) -> None:
+        """See `Propagator.remember`: each object that it shows is fine-tuned on it as well."""
+        self._tune_all(frame.image, given)
+
+    def snapshot(self) -> tuple[tuple[SideNetwork, ...], Tensor | None]:
+        """See `Propagator.snapshot`."""
+        return self._networks, self._image
+
+    def restore(self, state: tuple[tuple[SideNetwork, ...], Tensor | None]) -> None:
+        """See `Propagator.restore`."""
+        self._networks, self._image = state
+
+    def _tune_all(self, image: Float[Tensor, "1 3 y x"], given: GivenMasks) -> None:
         # Whoever calls may have switched gradients off.
         with torch.inference_mode(False), torch.enable_grad():
-            for o in drawn:
-                if o == len(self._networks):
-                    self._networks.append(self._fresh(o))
-                self._tune(o, image.clone(), masks[:, 1 + o : 2 + o].clone())
+            for o in given.drawn:
+                known = o < len(self._networks)
+                # A copy: snapshots hold networks as they are.
+                network = copy.deepcopy(self._networks[o]) if known else self._fresh(o)
+                self._tune(network, o, image.clone(), given.pixels[:, 1 + o : 2 + o].clone())
+                self._networks = (*self._networks[:o], network, *self._networks[o + 1 :])
 
     def _fresh(self, o: int) -> SideNetwork:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self._own.seed + o)
-            return SideNetwork(self._encoder).to(self._model.device).eval()
+            return SideNetwork(self._encoder).to(self._device).eval()
 
-    def _tune(self, o: int, image: Tensor, mask: Tensor) -> None:
-        network, own = self._networks[o], self._own
+    def _tune(self, network: SideNetwork, o: int, image: Tensor, mask: Tensor) -> None:
+        own = self._own
         groups = [
             {"params": list(network.backbone.parameters()), "lr": own.lr},
             {"params": network.heads(), "lr": own.head_lr},
@@ -142,9 +173,3 @@ class OSVOSTracker(SupervisedTracker):
             optimizer.step()
             if step % _TELL_EVERY == 0 or step == own.steps:
                 log.info("osvos: object %d, step %d of %d, loss %.4f", o + 1, step, own.steps, loss.item())
-
-    @torch.inference_mode()
-    def _follow(self, image: Float[Tensor, "1 3 y x"]) -> Float[Tensor, "1 o1 y x"]:
-        objects = torch.cat([torch.sigmoid(network(image)) for network in self._networks], dim=1)
-        # Networks do not know of each other: background is where even the surest of them says no.
-        return torch.cat([1 - objects.amax(dim=1, keepdim=True), objects], dim=1)

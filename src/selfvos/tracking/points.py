@@ -11,13 +11,14 @@ from torch.nn import functional as F
 from selfvos.errors import DataError, UsageError
 from selfvos.models.segmenter import Segmenter
 from selfvos.ops.label_map import native_maps
-from selfvos.tracking.eye import Eye
+from selfvos.tracking.encoding import FrameEncoding
+from selfvos.tracking.feature import MatchedFeature
 from selfvos.tracking.framing import Framing
 from selfvos.tracking.labels import empty_memory
 from selfvos.tracking.memory import Entry
 from selfvos.tracking.propagation import propagation
+from selfvos.tracking.recommendation import recommended
 from selfvos.tracking.settings import TrackConfig
-from selfvos.tracking.system import recommended
 
 Points = Float64[np.ndarray, "j 2"]
 """Place (x, y) of each point in pixels of the video, 0-based; NaN where it is missing."""
@@ -47,8 +48,9 @@ class PointTracker:
         self.config = config or recommended(model)
         if rounds := self.config.refine.rounds:
             raise UsageError(f"points are followed without refinement: set refine.rounds to 0, got {rounds}")
-        self._eye = Eye(model, self.config)
-        self.precision = self._eye.precision
+        self._encoding = FrameEncoding(model, self.config.frame)
+        self._feature = MatchedFeature(self._encoding.network, self.config)
+        self.precision = self._encoding.precision
         """``float32`` or ``bfloat16``: what the visual encoder computes in."""
         self._framing: Framing | None = None
         self._memory = empty_memory(self.config)
@@ -67,10 +69,10 @@ class PointTracker:
         Raises:
             DataError: No point lies in the frame.
         """
-        framing = self._eye.fit(frame)
-        features = self._eye.look(frame, framing)[1]
-        self._eye.begin(features)
-        key = self._eye.key(features)
+        framing = self._encoding.fit(frame)
+        encoded = self._encoding.encode(frame, framing)
+        self._feature.begin(encoded)
+        key = self._feature.key(encoded)
         drawn = self._draw(points, framing, (key.shape[0], key.shape[1])).to(key.device)
         seen = drawn.flatten(1).sum(dim=1).cpu().numpy() > 0
         if not seen.any():
@@ -99,7 +101,7 @@ class PointTracker:
         if frame.shape[:2] != framing.native:
             came, needed = (f"{y}x{x}" for y, x in (frame.shape[:2], framing.native))
             raise DataError(f"frame is {came} (height x width), the first one was {needed}; start a new video")
-        key = self._eye.key(self._eye.look(frame, framing)[1])
+        key = self._feature.key(self._encoding.encode(frame, framing))
         labels = propagation(key, self._memory, self.config)(self._memory.labels)
         self._memory.keep(Entry(key=key, labels=labels, values=None))
         return self._read_out(labels.T.unflatten(1, key.shape[:2]), framing)
@@ -115,14 +117,14 @@ class PointTracker:
     def _read_out(self, maps: Float[Tensor, "j h w"], framing: Framing) -> Points:
         if self.config.points.grid == "cells":
             return read_points(maps, self.config.points.top) * self._cell_px(framing)
-        stride = float(self._eye.stride)
+        stride = float(self._feature.stride)
         maps = native_maps(maps, stride=stride, resized=framing.resized, native=framing.native)
         return read_points(maps, self.config.points.top)
 
     def _cell_px(self, framing: Framing) -> Float64[np.ndarray, "2"]:
         """Return the width and height of a feature cell in native pixels."""
         (height, width), (tall, wide) = framing.native, framing.resized
-        return np.array([width / wide, height / tall]) * self._eye.stride
+        return np.array([width / wide, height / tall]) * self._feature.stride
 
 
 def draw_points(points: Points, size: tuple[int, int], sigma: float) -> Float[Tensor, "j y x"]:
@@ -138,7 +140,8 @@ def draw_points(points: Points, size: tuple[int, int], sigma: float) -> Float[Te
 
     Source:
         Public code of CRW and Spa-then-Temp: the peak is on a whole place (the nearest for sigma 0.5, the one below
-        for sigma 4) in a square of 6 sigma + 1 places.
+        for sigma 4) in a square of 6 sigma + 1 places. Departure: near the top and left edge their code rounds
+        towards 0, which moves the peak there.
     """
     maps = torch.zeros(len(points), *size, dtype=torch.float64)
     for j, (x, y) in enumerate(points.tolist()):

@@ -3,6 +3,15 @@
 Origin: the public test code of each method, as gathered in one table [X]; what else is inferred [I] is said below. All
 are settings of one tracker, which departs from these programs alike: frames are resized by bicubic interpolation and
 padded by repeating their border, and exactly k cells are kept where a threshold at the k-th value keeps ties as well.
+Further departures, on purpose, where the code has something that looks like a slip or that a tracker cannot know:
+
+* `vfs`, `vfs-resnet50`: their loop counts the first frame twice until 20 others have come; ``memory.pad_start=twice``
+  does the same.
+* `crw`, `dul`: an object that is nowhere likelier than ``labels.lost_below`` is shown as lost; their code knows no such
+  thing, and 0 switches it off.
+* `corrflow`: their code interpolates the numbers of objects; labels are interpolated here.
+* `timecycle`: their code predicts the first frame from itself; here it is as drawn.
+* `dinov3`: maps go up to the pixel's nearest cell by the centre of the pixel, not by its corner.
 """
 
 import math
@@ -46,10 +55,10 @@ _preset(
 )
 _preset(
     "dul",
-    "DUL: layer4, last 20, top 10 in a circle of 12, the first frame everywhere",
+    "DUL: layer4, last 20, top 10 in a circle of 12, the first frame everywhere, its copies at the start",
     # Departures: cells get the mean of a mask, not its value at a place, and corners are not aligned; frames where
     # objects appear share one memory.
-    TrackConfig(refine=_PLAIN, feature=FeatureConfig(stage="layer4")),
+    TrackConfig(refine=_PLAIN, feature=FeatureConfig(stage="layer4"), memory=MemoryConfig(pad_start="fill")),
 )
 
 _VFS = _preset(
@@ -172,10 +181,9 @@ _CROPMAE = _preset(
 _SMTC = _preset(
     "smtc",
     "SMTC: last block, last 20, top 7 in a circle of 7, the first frame everywhere",
-    # That native sides are rounded up to whole patches is inferred [I].
     replace(
         _CROPMAE,
-        frame=FrameConfig(short_side_px=None, fit="stretch"),
+        frame=FrameConfig(short_side_px=None, fit="shrink"),
         match=MatchConfig(top_k=7, radius_cells=7.0, temperature=0.2),
     ),
 )

@@ -1,7 +1,7 @@
 """How what is remembered is propagated to a frame: by its best matches, or by a mixture of whole windows."""
 
 import math
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
@@ -14,12 +14,14 @@ from selfvos.ops.window_attention import AttendConfig, attend
 from selfvos.tracking.memory import Memory
 from selfvos.tracking.settings import TrackConfig
 
+Once = Callable[[Callable[[], Matches]], Matches]
+"""Returns the matches that a function finds, or the same where they are known already."""
 Propagate = Callable[[Tensor], Tensor]
 """Carries values of the cells that memory lends (r c) to the cells of one frame (m c)."""
 
 
 def propagation(
-    key: Float[Tensor, "h w c"], memory: Memory, config: TrackConfig, once: Callable[..., Matches] | None = None
+    key: Float[Tensor, "h w c"], memory: Memory, config: TrackConfig, once: Once | None = None
 ) -> Propagate:
     """Compare a frame with what is remembered; return how to propagate to it.
 
@@ -27,24 +29,18 @@ def propagation(
         key: What the frame is matched by.
         memory: What is remembered.
         config: Says how to compare.
-        once: Called with what decides which matches there are and a function that finds them, in place of that
-            function: they may be known already.
+        once: Finds the matches; by default each time anew.
     """
     if isinstance(config.match, AttendConfig):
         return _mixture(key, memory, config.match, _copies(memory, config))
     grid = key.shape[0] * key.shape[1]
     copies = 0 if _are_cheap(memory, config.match) else _copies(memory, config)
-    matches = (
-        _found(key, memory, config)
-        if once is None
-        else once(known(memory, config), lambda: _found(key, memory, config))
-    )
+
+    def find() -> Matches:
+        return _found(key, memory, config)
+
+    matches = find() if once is None else once(find)
     return lambda values: readout(_padded(values, memory, copies, grid), matches)
-
-
-def known(memory: Memory, config: TrackConfig) -> Hashable:
-    """Return what decides, besides the frame, which matches there are."""
-    return config.feature, config.match, config.memory, memory.frames
 
 
 def _found(key: Float[Tensor, "h w c"], memory: Memory, config: TrackConfig) -> Matches:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from selfvos.models.segmenter import Segmenter
 from selfvos.ops.masks import aggregate
-from selfvos.types import MaskContext, nobody
+from selfvos.types import MaskContext
 
 _BYTES_PER_PIXEL = {"full": 700, "slim": 150}
 """What one more object takes in a pass through V and D, per pixel of the frame: 540 and 100 measured, rounded up."""
@@ -18,6 +18,10 @@ WatchRounds = Callable[[int, Tensor], None]
 """Called with a round's number and the masks after it (1 o1 y x), padded, background first."""
 
 
+def unwatched(number: int, masks: Float[Tensor, "1 o1 y x"]) -> None:
+    """Watch rounds without doing anything."""
+
+
 def refine(
     model: Segmenter,
     context: MaskContext,
@@ -25,7 +29,7 @@ def refine(
     probabilities: Float[Tensor, "1 o1 y x"],
     rounds: int,
     *,
-    watch: WatchRounds = nobody,
+    watch: WatchRounds = unwatched,
 ) -> Float[Tensor, "1 o1 y x"]:
     """Decode every object `rounds` times, each time from the mask of the round before.
 

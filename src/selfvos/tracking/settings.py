@@ -31,13 +31,14 @@ class FrameConfig:
     """Height and width that frames are tracked at, whatever their shape; None: as `short_side_px` says."""
     long_side_multiple: int = 1
     """The longer side is rounded down to a multiple of this."""
-    fit: Literal["pad", "stretch"] = "pad"
-    """Bring sides up to multiples of the stride by repeating the border, or by stretching the frame."""
+    fit: Literal["pad", "stretch", "shrink"] = "pad"
+    """Bring sides to multiples of the stride: up by repeating the border, or by stretching the frame; or down by
+    shrinking it."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """What the visual encoder computes in; ``auto`` takes bfloat16 where a short trial shows that it is faster."""
 
     def __post_init__(self) -> None:
-        _require("fit", self.fit, ("pad", "stretch"))
+        _require("fit", self.fit, ("pad", "stretch", "shrink"))
         if self.short_side_px is not None and self.short_side_px < 16:
             raise UsageError(f"short_side_px must be at least 16, got {self.short_side_px}")
         if self.size_px is not None and min(self.size_px) < 16:
@@ -181,7 +182,8 @@ class TrackConfig:
     """Settings of the tracker, by question; the defaults are the paper's."""
 
     system: SystemSpec = field(default_factory=SystemSpec)
-    """What follows objects; from the rest, supervised systems take `frame`, `memory.last` and `labels.lost_below`."""
+    """What follows objects; from the rest, supervised systems take `frame`, `memory.last`,
+    `labels.lost_below` and `show`."""
     frame: FrameConfig = field(default_factory=FrameConfig)
     """How large frames are seen."""
     feature: FeatureConfig = field(default_factory=FeatureConfig)

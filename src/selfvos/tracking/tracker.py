@@ -1,6 +1,7 @@
 """Frame in, mask out."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,88 +10,74 @@ from torch import Tensor
 
 from selfvos.errors import UsageError
 from selfvos.models.segmenter import Segmenter
-from selfvos.ops import masks as mask_ops
 from selfvos.ops.guided_filter import guided_filter
 from selfvos.ops.label_map import LabelMap
-from selfvos.tracking.eye import Eye
-from selfvos.tracking.labels import empty_memory, fold, harden, settle, stretch, unfold, with_changes
-from selfvos.tracking.memory import Entry
+from selfvos.tracking.encoding import EncodedFrame, FeatureCache, FrameEncoding
+from selfvos.tracking.labels import few
 from selfvos.tracking.object_table import Ids, ObjectTable
-from selfvos.tracking.propagation import propagation
-from selfvos.tracking.refinement import WatchRounds, embed, refine
+from selfvos.tracking.propagator import SYSTEMS, GivenMasks, SoftMasks, system_name
+from selfvos.tracking.recommendation import recommended
 from selfvos.tracking.settings import TrackConfig
-from selfvos.tracking.system import MEMORY, SYSTEMS, recommended, system_name
-from selfvos.types import FrameFeatures, MaskContext, ObjectState, nobody
+from selfvos.types import ObjectState
 
 
 @dataclass(frozen=True)
-class _Seen:
-    """The latest frame: kept until the next one comes, so that its mask can still be corrected."""
+class Shown:
+    """What the latest mask was decided from."""
 
-    key: Float[Tensor, "h w c"]
-    context: MaskContext | None
-    coarse: Float[Tensor, "1 o1 h2 w2"]
-    """Labels of cells, or of their parts."""
-    fine: Float[Tensor, "1 o1 y x"] | None
-    """Drawn or decoded masks of the padded frame; None where the coarse ones are all there is."""
-    pinned: bool
-    shown: Float[Tensor, "1 o1 y x"] | None = None
-    """What objects are read from, where it is not what is remembered."""
+    maps: Float[Tensor, "1 o1 h w"]
+    stride: int
 
 
-@SYSTEMS.register(MEMORY, about="memory of past frames, matching, and rounds of V and D: selfvos' own")
+@dataclass(frozen=True)
+class Snapshot:
+    """All that a tracker knows at one frame of a video; it never changes."""
+
+    table: ObjectTable
+    shown: Shown
+    propagator: Any
+
+
 class Tracker:
     """Follows any number of objects through a video of any length, one frame at a time.
 
-    ``start`` with a frame and its mask, ``step`` through the frames that follow, ``correct`` the latest mask where
-    it is wrong: a corrected frame is remembered for ever.
+    ``start`` with a frame and its mask, ``step`` through the frames that follow, forward or backward, ``correct`` the
+    latest mask where it is wrong: a corrected frame is remembered for ever. ``remember`` adds a mask of a frame that is
+    not on the way; ``snapshot`` and ``restore`` go back to a frame without tracking again what came before it.
 
-    Source:
-        Mask-VOS, inference: memory of the first and the last N frames, one restricted top-k affinity shared by
-        all objects, warped labels as coarse masks, R rounds of V and D. Departures: the coarse labels of frames
-        before the memory is full are not padded with copies of the first frame; see also `Framing`.
-        Label propagation of other methods is the same without V and D, by their settings: see `presets`.
+    It knows ids, sizes, checks, and what is shown; how masks get from frame to frame is its `Propagator`'s business.
     """
 
-    def __init__(self, model: Segmenter, config: TrackConfig | None = None, beside: "Tracker | None" = None) -> None:
+    def __init__(self, model: Segmenter, config: TrackConfig | None = None, cache: FeatureCache | None = None) -> None:
         """Make a tracker.
 
         Args:
             model: Network in evaluation mode.
             config: Settings; by default those that the weights recommend, or else the paper's.
-            beside: A tracker of the same network that is given the same frames, in step with this one: each is
-                encoded once for both, and matched once where both compare it with the same frames in the same way.
+            cache: Shared by trackers of one network that are given the same frames in step: what equal parts of their
+                settings say alike is done once.
 
         Raises:
-            UsageError: Refinement is asked of weights without a mask path, the feature does not exist, settings or
-                weights ask for another system, or the other tracker sees frames at another size or precision.
+            UnknownName: No such system.
+            UsageError: Refinement is asked of weights without a mask path, the feature does not exist, or the system
+                cannot work with these weights or settings.
         """
         self.config = config or recommended(model)
-        if self.config.refine.rounds and model.mask_path is None:
-            raise UsageError("these weights have no mask path (V and D): set refine.rounds to 0 for label propagation")
-        if (system := system_name(model, self.config)) != MEMORY:
-            raise UsageError(f"these settings or weights ask for {system!r}: call selfvos.make_tracker, not Tracker")
-        if self.config.refine.rounds and model.mask_path and model.mask_path.system != MEMORY:
-            raise UsageError(f"mask path {model.config.mask_path!r} refines nothing here: set refine.rounds to 0")
-        self._eye = Eye(model, self.config, None if beside is None else beside._eye)
-        self._model = self._eye.model
-        self.precision = self._eye.precision
-        """``float32`` or ``bfloat16``: what the visual encoder computes in."""
-        self.watch_rounds: WatchRounds = nobody
-        """Called with the coarse masks of every tracked frame as round 0, then with those of each round after it."""
+        self._encoding = FrameEncoding(model, self.config.frame, cache)
+        self.propagator = SYSTEMS.get(system_name(model, self.config))(self._encoding, self.config)
+        """The method that carries masks from frame to frame."""
         self._table: ObjectTable | None = None
-        self._memory = empty_memory(self.config)
-        self._latest: _Seen | None = None
+        self._shown: Shown | None = None
 
     @property
     def supervision(self) -> str:
-        """What sets results apart wherever they are shown: nothing, unless the weights learned from true masks."""
-        return "supervised: trained on true masks" if self._model.notes.get("recipe", {}).get("true_masks") else ""
+        """What sets results apart wherever they are shown: that they are supervised; empty where nothing does."""
+        return self.propagator.supervision
 
     @property
-    def spared_s(self) -> float:
-        """Seconds of matching that a tracker side by side with this one has spared it in the latest frame."""
-        return self._eye.spared_s
+    def precision(self) -> str:
+        """``float32`` or ``bfloat16``: what the visual encoder computes in."""
+        return self.propagator.precision
 
     @property
     def objects(self) -> tuple[ObjectState, ...]:
@@ -99,7 +86,7 @@ class Tracker:
 
     @torch.inference_mode()
     def start(self, frame: UInt8[np.ndarray, "y x 3"], mask: Ids) -> Ids:
-        """Begin a video: forget everything, learn the objects of its first mask.
+        """Begin a video, at any of its frames: forget everything, learn the objects of a first mask.
 
         Args:
             frame: RGB.
@@ -111,12 +98,12 @@ class Tracker:
         Raises:
             MaskMismatch: The mask has another size than the frame, or no object.
         """
-        self._table = ObjectTable(self._eye.fit(frame), self.config, mask)
-        self._memory, self._latest = empty_memory(self.config), None
-        image, features = self._eye.look(frame, self._table.framing)
-        self._eye.begin(features)
-        self._accept(self._given(image, features, mask))
-        return self._table.as_ids(mask)
+        table = ObjectTable(self._encoding.fit(frame), self.config, mask)
+        self._table = None  # broken off while it learns, it has not started
+        self.propagator.start(self._encode(frame, table))
+        self._show(table, self.propagator.learn(self._drawn(table, mask)))
+        self._table = table
+        return table.as_ids(mask)
 
     @torch.inference_mode()
     def step(self, frame: UInt8[np.ndarray, "y x 3"], mask: Ids | None = None) -> Ids:
@@ -138,22 +125,19 @@ class Tracker:
         table.check_frame(frame)
         if mask is not None:
             table.check(mask)
-        self._remember()
-        seen = self._follow(*self._eye.look(frame, table.framing))
+        encoded = self._encode(frame, table)
+        soft = self.propagator.follow(encoded)
         if mask is not None and mask.any():
-            seen = self._insert(seen, mask)
-        return table.read_out(self._accept(seen), mask)
-
-    @torch.inference_mode()
-    def look_ahead(self, frame: UInt8[np.ndarray, "y x 3"]) -> None:
-        """Encode a frame before it is given to `start` or `step`: to tell what encoding costs from all the rest."""
-        self._eye.look_ahead(frame)
+            found = self._show(table, self.propagator.learn(self._put_in(table, soft, mask)))
+        else:
+            found = self._show(table, soft, encoded)
+        return table.read_out(found, mask)
 
     @torch.inference_mode()
     def correct(self, mask: Ids) -> Ids:
         """Replace the latest frame's mask; it is remembered for ever and the following frames learn from it.
 
-        What was remembered of the frames since the last pinned one is dropped: it led to the error.
+        What was remembered of the frames since the last one with a given mask is dropped: it led to the error.
 
         Args:
             mask: The right ids for the whole frame; objects that are not in it are absent here. New ids are new
@@ -168,102 +152,107 @@ class Tracker:
         """
         table = self._started()
         table.check(mask)
-        if self._latest is None:
-            raise UsageError("no frame to correct yet; call start first")
-        self._memory.forget_recent()
-        self._make_room(table.enrol(mask))
-        self._accept(self._draw(self._latest.key, self._latest.context, mask))
+        self.propagator.forget_recent()
+        table.enrol(mask)
+        self._show(table, self.propagator.learn(self._drawn(table, mask)))
         return table.as_ids(mask)
+
+    @torch.inference_mode()
+    def remember(self, frame: UInt8[np.ndarray, "y x 3"], mask: Ids) -> None:
+        """Remember for ever a frame that is not on the way, before or after, with its mask.
+
+        Tracks from two such frames can meet in the middle: both know both.
+
+        Args:
+            frame: RGB, as large as the first.
+            mask: The right ids for the whole frame; new ids are new objects.
+
+        Raises:
+            UsageError: `start` has not been called.
+            MaskMismatch: Frame or mask have another size than the first frame.
+        """
+        table = self._started()
+        table.check_frame(frame)
+        table.check(mask)
+        table.enrol(mask)
+        self.propagator.remember(self._encode(frame, table), self._drawn(table, mask))
+
+    def snapshot(self) -> Snapshot:
+        """Return all that is known at the latest frame.
+
+        It shares with the tracker, and with other snapshots, what does not change any more.
+
+        Raises:
+            UsageError: `start` has not been called.
+        """
+        table = self._started()
+        return Snapshot(table.copy(), self._decided(), self.propagator.snapshot())
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go back to the frame at which a snapshot of this tracker, or of one with the same settings, was made.
+
+        What follows is, bit for bit, what followed then.
+        """
+        self._table, self._shown = snapshot.table.copy(), snapshot.shown
+        self.propagator.restore(snapshot.propagator)
+
+    @torch.inference_mode()
+    def soft(self) -> Float[np.ndarray, "o y x"]:
+        """Return how likely each pixel of the latest frame belongs to each object, as its mask was decided.
+
+        It is computed when it is asked for, and is 4 bytes for each object and pixel.
+
+        Returns:
+            float32 at native size, in the order of `objects`. With labels that are stretched (`LabelConfig.min_max`)
+            or have a gain, probabilities of a pixel do not sum to at most 1.
+
+        Raises:
+            UsageError: `start` has not been called.
+        """
+        table, shown = self._started(), self._decided()
+        return table.soft(shown.maps[0], shown.stride)
 
     def _started(self) -> ObjectTable:
         if self._table is None:
             raise UsageError("the tracker has no first mask yet; call start(frame, mask) before")
         return self._table
 
-    def _make_room(self, new: int) -> None:
-        if new and len(self._memory):
-            self._memory.add_objects(new, parts=self.config.labels.scale**2)
+    def _decided(self) -> Shown:
+        if self._shown is None:
+            raise UsageError("the latest frame has no mask, since an error broke it off: start, or restore a snapshot")
+        return self._shown
 
-    def _given(self, image: Tensor, features: FrameFeatures, mask: Ids) -> _Seen:
-        context = self._model.prepare_masks(image, features) if self.config.refine.rounds else None
-        return self._draw(self._eye.key(features), context, mask)
+    def _encode(self, frame: UInt8[np.ndarray, "y x 3"], table: ObjectTable) -> EncodedFrame:
+        return self._encoding.encode(frame, table.framing)
 
-    def _draw(self, key: Tensor, context: MaskContext | None, mask: Ids) -> _Seen:
-        table = self._started()
-        drawn = table.draw(mask, key.device)
-        cells = table.draw_cells(mask, self._label_stride, key.device)
-        coarse = mask_ops.to_cells(drawn, self._label_stride) if cells is None else cells
-        return _Seen(key, context, coarse, drawn, pinned=True)
+    def _drawn(self, table: ObjectTable, mask: Ids) -> GivenMasks:
+        device = self._encoding.network.device
+        cells = table.draw_cells(mask, self.propagator.label_stride, device)
+        return GivenMasks(table.draw(mask, device), cells, table.named(mask))
 
-    def _follow(self, image: Tensor, features: FrameFeatures) -> _Seen:
-        key = self._eye.key(features)
-        h, w, _ = key.shape
-        propagate = propagation(key, self._memory, self.config, self._eye.find)
-        coarse = settle(self._unfolded(propagate(self._memory.labels), (h, w)), self.config.labels)[None]
-        context = fine = None
-        if self.config.refine.rounds:
-            context = self._model.prepare_masks(image, features)
-            start = mask_ops.to_pixels(coarse, self._label_stride)
-            self.watch_rounds(0, start)
+    def _put_in(self, table: ObjectTable, soft: SoftMasks, mask: Ids) -> GivenMasks:
+        """Return tracked masks with what was drawn over them."""
+        pixels = table.insert(soft.in_pixels(), mask)
+        cells = table.draw_cells(mask, soft.stride, pixels.device)
+        return GivenMasks(pixels, None if cells is None else table.over(soft.cells, cells, mask), table.named(mask))
 
-            def values(objects: range) -> Tensor:
-                return torch.stack([propagate(self._memory.values(o)).T for o in objects]).unflatten(2, (h, w))[None]
-
-            fine = refine(self._model, context, values, start, self.config.refine.rounds, watch=self.watch_rounds)
-        seen = _Seen(key, context, coarse, fine, pinned=False)
-        return self._snapped(image, seen) if self.config.show.edge_px else seen
-
-    @property
-    def _label_stride(self) -> int:
-        """Pixels of the padded frame per label."""
-        return self._eye.stride // self.config.labels.scale
-
-    def _unfolded(self, carried: Float[Tensor, "m l"], grid: tuple[int, int]) -> Float[Tensor, "o1 h2 w2"]:
-        maps = unfold(carried, grid, self.config.labels.scale)
-        return stretch(maps, self.config.labels.lost_below) if self.config.labels.restore_contrast else maps
-
-    def _snapped(self, image: Tensor, seen: _Seen) -> _Seen:
-        masks = self._pixels(seen)
-        # Not remembered: small mistakes along edges would add up from frame to frame.
-        return replace(seen, shown=guided_filter(image, masks, radius_px=self.config.show.edge_px).clamp(0, 1))
-
-    def _pixels(self, seen: _Seen) -> Float[Tensor, "1 o1 y x"]:
-        return mask_ops.to_pixels(seen.coarse, self._label_stride) if seen.fine is None else seen.fine
-
-    def _insert(self, seen: _Seen, mask: Ids) -> _Seen:
-        table = self._started()
-        before = len(table.ids)
-        fine = self._pixels(seen)
-        drawn = table.insert(fine, mask)
-        self._make_room(len(table.ids) - before)
-        cells = table.draw_cells(mask, self._label_stride, fine.device)
-        coarse = mask_ops.to_cells(drawn, self._label_stride) if cells is None else table.over(seen.coarse, cells, mask)
-        return _Seen(seen.key, seen.context, coarse, drawn, pinned=True)
-
-    def _remember(self) -> None:
-        seen = self._latest
-        if seen is None:
-            return
-        labels = seen.coarse
-        soft = not (seen.pinned or self.config.labels.hard)
-        if seen.fine is not None and soft and self.config.refine.remember != "coarse":
-            if self.config.refine.remember == "changes":
-                labels = with_changes(seen.coarse, seen.fine, self._label_stride)
-            else:
-                labels = mask_ops.to_cells(seen.fine, self._label_stride)
-        values = None
-        if seen.context is not None and seen.fine is not None:
-            values = embed(self._model, seen.context, seen.fine)
-        entry = Entry(key=seen.key, labels=fold(labels, self.config.labels.scale), values=values)
-        self._memory.keep(entry, given=seen.pinned)
-
-    def _accept(self, seen: _Seen) -> LabelMap:
-        table = self._started()
-        fine = seen.fine if seen.shown is None else seen.shown
-        maps, stride = (seen.coarse, self._label_stride) if fine is None else (fine, 1)
+    def _show(self, table: ObjectTable, soft: SoftMasks, tracked: EncodedFrame | None = None) -> LabelMap:
+        """Decide every pixel; in a frame that was tracked alone, outlines may move to edges of the picture."""
+        self._shown = None  # as large as a picture for each object: not one of two frames at a time
+        maps, stride = soft.finest()
+        if tracked is not None and (edge_px := self.config.show.edge_px):
+            # Not remembered: small mistakes along edges would add up from frame to frame.
+            maps, stride = _at_edges(tracked.image, soft, edge_px), 1
+        self._shown = Shown(maps, stride)
         found = table.decide(maps[0], stride)
-        if self.config.labels.hard:
-            cells = harden(found.channel, len(table.ids) + 1, table.framing, self._label_stride, self.config.labels)
-            seen = replace(seen, coarse=cells.to(seen.coarse.device))
-        self._latest = seen
+        self.propagator.decided(found)
         return found
+
+
+def _at_edges(image: Float[Tensor, "1 3 y x"], soft: SoftMasks, edge_px: int) -> Float[Tensor, "1 o1 y x"]:
+    """Return masks in pixels whose outlines have moved to edges of the picture."""
+    maps = torch.empty(1, soft.cells.shape[1], *image.shape[2:], device=image.device)
+    for part in few(maps.shape[1]):
+        some = soft.part(part).in_pixels()
+        maps[:, part] = guided_filter(image, some, radius_px=edge_px).clamp(0, 1)
+    return maps

@@ -12,16 +12,19 @@ import torch
 from safetensors.torch import load_file
 
 from selfvos.errors import BrokenCheckpoint, UsageError
+from selfvos.models.old_notes import nested_track
 from selfvos.models.segmenter import Segmenter
-from selfvos.models.weights import load_into, save_weights
+from selfvos.models.weights import WeightsNotes, load_into, save_weights
 from selfvos.settings import from_dict, to_dict
 from selfvos.storage import atomic_path, sha256, write_bytes, write_text
 from selfvos.training.settings import TrainConfig
 
 log = logging.getLogger(__name__)
 
-_FORMAT = 1
+_FORMATS = (1, 2)
+"""Version 1 named no videos, and had the settings of tracking in one flat list."""
 _KEEP = 2
+_TOLD = 5
 _FILES = ("model.safetensors", "state.pt")
 
 
@@ -37,19 +40,27 @@ class Position:
     """Steps done in all."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class RunFacts:
+    """What a checkpoint says of the run that it belongs to."""
+
+    config: TrainConfig
+    precision: str
+    """As it was decided on."""
+    videos: list[list[str]] | None = None
+    """Name and identity of each video, in order; None in checkpoints of older versions."""
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """A checkpoint that was found whole."""
 
     folder: Path
     position: Position
-    config: TrainConfig
-    precision: str
+    facts: RunFacts
 
 
-def save_checkpoint(
-    run: Path, model: Segmenter, state: dict[str, Any], position: Position, config: TrainConfig, *, precision: str
-) -> Path:
+def save_checkpoint(run: Path, model: Segmenter, state: dict[str, Any], position: Position, facts: RunFacts) -> Path:
     """Write a checkpoint folder in one step and drop all but the latest two.
 
     Args:
@@ -57,8 +68,7 @@ def save_checkpoint(
         model: The network.
         state: Tensors and plain values that resuming needs besides the network.
         position: Where the run stands.
-        config: The run's settings.
-        precision: The precision that was decided on.
+        facts: Settings, precision and videos of the run.
 
     Raises:
         OutOfSpace: The disk is full; earlier checkpoints are untouched.
@@ -71,14 +81,15 @@ def save_checkpoint(
         shutil.rmtree(leftover, ignore_errors=True)
     temporary = parent / f".{final.name}-{uuid.uuid4().hex[:8]}.tmp"
     try:
-        save_weights(temporary / _FILES[0], model, notes={"recipe": to_dict(config), **asdict(position)})
+        save_weights(temporary / _FILES[0], model, notes=notes_of(facts.config, position))
         with atomic_path(temporary / _FILES[1]) as path:
             torch.save(state, path)
         manifest = {
-            "format": _FORMAT,
+            "format": _FORMATS[-1],
             "position": asdict(position),
-            "config": to_dict(config),
-            "precision": precision,
+            "config": to_dict(facts.config),
+            "precision": facts.precision,
+            "videos": facts.videos,
             "sha256": {name: sha256(temporary / name) for name in _FILES},
         }
         write_text(temporary / "manifest.json", json.dumps(manifest, indent=1))
@@ -88,6 +99,16 @@ def save_checkpoint(
     for old in sorted(parent.glob("step-*"))[:-_KEEP]:
         shutil.rmtree(old, ignore_errors=True)
     return final
+
+
+def notes_of(config: TrainConfig, position: Position) -> WeightsNotes:
+    """Return what the weights of a run say of themselves at some point of it."""
+    return WeightsNotes(
+        recipe=to_dict(config),
+        steps=position.total,
+        track=config.track,
+        supervision="true masks" if config.true_masks else "none",
+    )
 
 
 def latest_checkpoint(run: Path) -> Checkpoint | None:
@@ -125,7 +146,7 @@ def branch(source: Path, run: Path, config: TrainConfig) -> None:
         BrokenCheckpoint: All its checkpoints are damaged.
     """
     found = latest_checkpoint(source)
-    if found is None or found.position.phase != "warmup" or found.config.joint.epochs:
+    if found is None or found.position.phase != "warmup" or found.facts.config.joint.epochs:
         raise UsageError(f"{source} does not end with a warm-up; train one with joint.epochs=0 to branch from")
     final = run / "checkpoints" / found.folder.name
     if latest_checkpoint(run) is not None:
@@ -141,6 +162,29 @@ def branch(source: Path, run: Path, config: TrainConfig) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def require_same_videos(found: Checkpoint, videos: list[list[str]]) -> None:
+    """Refuse to go on with other videos than a run has learned from so far.
+
+    Args:
+        found: The checkpoint to go on from.
+        videos: Name and identity of each video that is there now.
+
+    Raises:
+        UsageError: They differ; the message names the first ones that do.
+    """
+    if found.facts.videos is None or found.facts.videos == videos:
+        return
+    before, now = dict(found.facts.videos), dict(videos)
+    differ = [f"{name} is missing" for name in before if name not in now]
+    differ += [f"{name} is new" for name in now if name not in before]
+    differ += [f"{name} has changed" for name in before if name in now and before[name] != now[name]]
+    more = f" and {len(differ) - _TOLD} more" if len(differ) > _TOLD else ""
+    raise UsageError(
+        f"{found.folder.parent.parent} learned from other videos: {'; '.join(differ[:_TOLD])}{more}; give the same "
+        "--videos to go on with it, or another --out"
+    )
+
+
 def restore(checkpoint: Checkpoint, model: Segmenter) -> dict[str, Any]:
     """Load the network's weights in place and return the rest of the state."""
     load_into(model, load_file(checkpoint.folder / _FILES[0]), source=str(checkpoint.folder))
@@ -150,7 +194,7 @@ def restore(checkpoint: Checkpoint, model: Segmenter) -> dict[str, Any]:
 def _inspect(folder: Path) -> Checkpoint:
     try:
         manifest = json.loads((folder / "manifest.json").read_text())
-        if manifest["format"] != _FORMAT:
+        if manifest["format"] not in _FORMATS:
             raise BrokenCheckpoint(f"{folder}: written by another version (format {manifest['format']})")
         for name, expected in manifest["sha256"].items():
             if sha256(folder / name) != expected:
@@ -158,8 +202,18 @@ def _inspect(folder: Path) -> Checkpoint:
         return Checkpoint(
             folder=folder,
             position=Position(**manifest["position"]),
-            config=from_dict(TrainConfig, manifest["config"]),
-            precision=manifest["precision"],
+            facts=RunFacts(
+                config=_config(manifest),
+                precision=manifest["precision"],
+                videos=manifest.get("videos"),
+            ),
         )
     except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
         raise BrokenCheckpoint(f"{folder}: incomplete checkpoint ({error})") from error
+
+
+def _config(manifest: dict[str, Any]) -> TrainConfig:
+    stored = manifest["config"]
+    if manifest["format"] == 1:
+        stored = {**stored, "track": nested_track(stored["track"])}
+    return from_dict(TrainConfig, stored)

@@ -50,7 +50,7 @@ class World:
         if self.size > 1:
             dist.barrier()
 
-    def any(self, flag: bool) -> bool:
+    def any(self, *, flag: bool) -> bool:
         """Whether the flag is set in any process."""
         if self.size == 1:
             return flag

@@ -111,9 +111,16 @@ class TrainConfig:
     """Everything random follows from it."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """``auto`` takes bfloat16 autocast where a short trial shows that it is faster."""
+    ema_decay: float | None = None
+    """What the mean of the weights keeps of itself at each step, in (0, 1); the weights that a phase, a checkpoint and
+    the run end with are then this mean. None takes the weights of the last step."""
     checkpoint_steps: int = 200
     """Steps between checkpoints."""
     picture_steps: int = 500
     """Steps between pictures of affinities, clusters and predictions in TensorBoard."""
     track: dict[str, Any] = field(default_factory=dict)
     """Tracker settings recommended with the weights."""
+
+    def __post_init__(self) -> None:
+        if self.ema_decay is not None and not 0 < self.ema_decay < 1:
+            raise UsageError(f"ema_decay must be in (0, 1) or None, got {self.ema_decay}")

@@ -17,7 +17,7 @@ class Frame:
 
     rgb: UInt8[np.ndarray, "y x 3"]
     index: int
-    """Position in decoding order, from 0."""
+    """Position in decoding order, from 0; a frame that cannot be decoded leaves a gap."""
     name: str
     """File stem for a frame folder, the zero-padded index for a video."""
     seconds: float

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from selfvos.data.benchmarks.base import BENCHMARKS
-from selfvos.data.benchmarks.davis import Davis, read_ids
+from selfvos.data.benchmarks.davis import Davis
+from selfvos.data.benchmarks.stored_ids import read_ids
 from selfvos.errors import DataError, MaskMismatch, UnknownName
 
 COLOURS = [0, 0, 0, 128, 0, 0, 0, 128, 0, 128, 128, 0] + 3 * [7] * 252  # many indices of one colour
@@ -136,7 +137,7 @@ def test_test_dev_masks_are_on_the_server(root):
 
 def test_a_listed_video_that_is_not_there_is_named(root):
     (root / "ImageSets" / "2017" / "val.txt").write_text("ghost")
-    with pytest.raises(DataError, match=r"sequence ghost: no frame in .* and no mask in"):
+    with pytest.raises(DataError, match=r"ghost: no frame in .* and no mask in"):
         _ = Davis(root, year=2017, split="val").videos[0].frame_names
 
 

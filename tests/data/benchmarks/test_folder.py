@@ -6,6 +6,7 @@ from PIL import Image
 
 from selfvos.data.benchmarks.base import BENCHMARKS
 from selfvos.data.benchmarks.folder import Folder
+from selfvos.data.mask_png import write_mask
 from selfvos.errors import DataError, MaskMismatch
 from selfvos.evaluation.protocols import score_results
 from selfvos.evaluation.report import summarise
@@ -13,7 +14,7 @@ from selfvos.evaluation.report import summarise
 
 def write(path: Path, ids):
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.asarray(ids, np.uint8)).save(path)
+    write_mask(path, np.asarray(ids, np.uint8))
 
 
 def ids(*row):
@@ -32,16 +33,16 @@ def make(root: Path, masks, *, frames=6, names=("frames", "masks"), suffix="jpg"
     return root
 
 
-MASKS = {1: ids(0, 200, 0), 3: ids(0, 0, 0), 4: ids(255, 200, 3), 5: ids(255, 0, 3)}
+MASKS = {1: ids(0, 200, 0), 3: ids(0, 0, 0), 4: ids(254, 200, 3), 5: ids(254, 0, 3)}
 
 
 @pytest.mark.parametrize("names", [("frames", "masks"), ("JPEGImages", "Annotations")])
 @pytest.mark.parametrize("suffix", ["jpg", "png"])
 def test_objects_are_given_in_the_first_mask_that_shows_them(tmp_path, names, suffix):
     (video,) = BENCHMARKS.get("folder")(make(tmp_path, {"a": MASKS}, names=names, suffix=suffix)).videos
-    assert video.objects == (3, 200, 255)
+    assert video.objects == (3, 200, 254)
     assert video.given == ("f1", "f4")
-    assert video.given_mask("f4").tolist() == ids(255, 0, 3).tolist()
+    assert video.given_mask("f4").tolist() == ids(254, 0, 3).tolist()
     assert video.required == ("f1", "f2", "f3", "f4", "f5")
     assert [path.name for path in video.frames] == [f"f{i}.{suffix}" for i in range(6)]
 
@@ -72,13 +73,13 @@ def test_frames_come_in_natural_order(tmp_path):
 
 def test_scores_are_those_of_the_labelled_frames(tmp_path):
     root = make(tmp_path / "data", {"a": MASKS, "b": {0: ids(0, 1, 1), 5: ids(1, 1, 0)}})
-    for name, mask in {"f3": ids(0, 0, 0), "f4": ids(255, 200, 3), "f5": ids(255, 0, 0)}.items():
+    for name, mask in {"f3": ids(0, 0, 0), "f4": ids(254, 200, 3), "f5": ids(254, 0, 0)}.items():
         write(tmp_path / "results" / "a" / f"{name}.png", mask)
     write(tmp_path / "results" / "b" / "f5.png", ids(0, 1, 0))
     benchmark = Folder(root)
     report = summarise(benchmark, score_results(benchmark, tmp_path / "results", workers=1))
     assert {name: row["J-Mean"] for name, row in report.per_object.items()} == {
-        "a_3": 0, "a_200": 1, "a_255": 1, "b_1": 0.5,
+        "a_3": 0, "a_200": 1, "a_254": 1, "b_1": 0.5,
     }  # fmt: skip
     assert report.overall["J-Mean"] == pytest.approx(0.625)
 
@@ -136,3 +137,34 @@ def test_a_real_video_of_another_data_set(shared_data, tmp_path):
     assert (video.name, len(video.frames), len(video.objects)) == ("chair", 60, 1)
     assert video.given == video.frame_names[:1]
     assert len(video.counted) == 59
+
+
+def test_a_white_mask_is_one_object_as_in_tracking(tmp_path):
+    root = make(tmp_path, {"a": {0: ids(0, 1, 0)}})
+    for i in (0, 5):
+        Image.fromarray(ids(0, 255, 0)).save(root / "masks" / "a" / f"f{i}.png")
+    (video,) = Folder(root).videos
+    assert video.objects == (1,)
+    assert video.truth("f5").tolist() == ids(0, 1, 0).tolist()
+
+
+def test_ids_above_255_are_read_as_they_are_written(tmp_path):
+    root = make(tmp_path / "data", {"a": {}})
+    wide = np.array([[0, 300, 2]] * 2, np.uint16)
+    for folder in (root / "masks" / "a", tmp_path / "results" / "a"):
+        folder.mkdir(parents=True)
+        write_mask(folder / "f5.png", wide)
+    write_mask(root / "masks" / "a" / "f0.png", wide)
+    benchmark = Folder(root)
+    assert benchmark.videos[0].given_mask("f0").tolist() == wide.tolist()
+    scores = score_results(benchmark, tmp_path / "results", workers=1)
+    assert {one.name: one.values["J"].tolist() for one in scores} == {"a_2": [1.0], "a_300": [1.0]}
+
+
+def test_masks_named_otherwise_than_frames_are_refused_with_both_names(tmp_path):
+    root = make(tmp_path, {"a": {0: ids(0, 1, 0), 5: ids(0, 1, 0)}})
+    for i in (0, 5):
+        (root / "masks" / "a" / f"f{i}.png").rename(root / "masks" / "a" / f"f0000{i}.png")
+    both = r"f00000\.jpg \(2 of 8 missing\): mask .*f00000\.png .* picture f0\.jpg no mask"
+    with pytest.raises(DataError, match=both):
+        _ = Folder(root).videos[0].frames

@@ -48,7 +48,7 @@ def test_frames_without_a_part_map_are_tracked_and_not_scored(tmp_path):
     (video,) = BENCHMARKS.get("vip-uvc")(tmp_path).videos
     assert (video.given, video.counted) == ((f"{2:012d}",), (f"{2:012d}", f"{4:012d}"))
     assert video.required == tuple(f"{i:012d}" for i in (2, 3, 4))
-    with pytest.raises(DataError, match="no part map of frame 000000000003"):
+    with pytest.raises(DataError, match="no annotation .*000000000003.png: download the annotations"):
         video.truth(f"{3:012d}")
 
 

@@ -84,7 +84,7 @@ def test_truth_is_on_the_server(valid):
     with pytest.raises(DataError, match=r"no annotation .*a/00005\.png: only the official server has it"):
         benchmark.videos[0].truth("00005")
     (valid / "valid" / "Annotations" / "a" / "00000.png").unlink()
-    with pytest.raises(DataError, match=r"no annotation .*a/00000\.png: download the masks"):
+    with pytest.raises(DataError, match=r"no annotation .*a/00000\.png: download the annotations"):
         benchmark.videos[0].given_mask("00000")
 
 

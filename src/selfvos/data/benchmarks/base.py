@@ -2,16 +2,17 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
-import numpy as np
-from jaxtyping import UInt8
-
-from selfvos.data.source import natural
+from selfvos.data.ahead import ahead
+from selfvos.data.mask_png import IdMap
+from selfvos.data.source import natural, open_source
 from selfvos.errors import DataError
 from selfvos.registry import Registry
+from selfvos.types import Frame
 
 
 class LabelledVideo(ABC):
@@ -54,9 +55,14 @@ class LabelledVideo(ABC):
         """Names of the frames whose mask a tracker is given, in order; tracking starts at the first of them."""
         return self.frame_names[:1]
 
-    def given_mask(self, frame: str) -> UInt8[np.ndarray, "y x"]:
+    def given_mask(self, frame: str) -> IdMap:
         """Object ids that a tracker is given in this frame, 0 where nothing is said; see `truth`."""
         return self.truth(frame)
+
+    @property
+    def tracked(self) -> tuple[str, ...]:
+        """Names of all frames from the first given one on: those that a tracker sees."""
+        return self.frame_names[self.frame_names.index(self.given[0]) :]
 
     @property
     def required(self) -> tuple[str, ...]:
@@ -73,7 +79,7 @@ class LabelledVideo(ABC):
         return MappingProxyType({})
 
     @abstractmethod
-    def truth(self, frame: str) -> UInt8[np.ndarray, "y x"]:
+    def truth(self, frame: str) -> IdMap:
         """Read the true object ids of the frame called so, 0 for background."""
 
 
@@ -88,8 +94,8 @@ class Benchmark(ABC):
     """What sets these scores apart from the published protocol; empty where nothing does."""
     videos: Sequence[LabelledVideo]
     """All videos, in the order of the list."""
-    task: ClassVar[Literal["objects", "parts", "points"]] = "objects"
-    """What is followed and how it is scored: objects (J and F), body parts (mean IoU), or points (PCK)."""
+    task: ClassVar[str] = "masks"
+    """What is followed and how it is scored, by the name of a task: ``masks`` (J and F), ``parts``, ``points``."""
     track: Mapping[str, Any] = MappingProxyType({})
     """Tracker settings that belong to the protocol, as nested fields of `TrackConfig`; empty leaves the choice."""
     labels: tuple[str, ...] = ()
@@ -111,7 +117,7 @@ class Benchmark(ABC):
         return ()
 
     @abstractmethod
-    def read_result(self, path: Path) -> UInt8[np.ndarray, "y x"]:
+    def read_result(self, path: Path) -> IdMap:
         """Read one frame's result as ids that compare with those of the truth."""
 
 
@@ -124,7 +130,7 @@ def files_by_frame(folder: Path, suffixes: Collection[str]) -> dict[str, Path]:
     if not folder.is_dir():
         return {}
     files = [path for path in folder.iterdir() if path.suffix.lower() in suffixes and not path.name.startswith(".")]
-    return {path.stem: path for path in sorted(files, key=lambda path: natural(path.name))}
+    return {path.stem: path for path in sorted(files, key=lambda path: natural(path.stem))}
 
 
 def folders_in(folder: Path) -> tuple[str, ...]:
@@ -148,3 +154,13 @@ def picture_of_each(folder: Path, frames: Sequence[str], suffixes: Collection[st
         path = folder / f"{absent[0]}{suffix}"
         raise DataError(f"no frame {path} ({len(absent)} of {len(frames)} missing): download the frames")
     return tuple(present[frame] for frame in frames)
+
+
+def read_tracked(video: LabelledVideo) -> Iterator[Frame]:
+    """Read the frames that a tracker sees, in order, under the names that their results must carry."""
+    pairs = zip((path.stem for path in video.frames), video.frame_names, strict=True)
+    tracked = set(video.tracked)
+    wanted = {stem: name for stem, name in pairs if name in tracked}
+    for frame in ahead(open_source(video.frames[0].parent)):
+        if frame.name in wanted:
+            yield replace(frame, name=wanted[frame.name])

@@ -1,7 +1,5 @@
 """DAVIS 2016 (one foreground object) and DAVIS 2017 (several), in the folder layout of the dataset."""
 
-import io
-import struct
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -9,19 +7,12 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import UInt8
-from PIL import Image, UnidentifiedImageError
 
-from selfvos.data.benchmarks.base import (
-    BENCHMARKS,
-    Benchmark,
-    LabelledVideo,
-    files_by_frame,
-    folders_in,
-    picture_of_each,
-)
-from selfvos.data.source import natural
-from selfvos.errors import DataError, MaskMismatch
+from selfvos.data.benchmarks.base import BENCHMARKS, Benchmark, LabelledVideo, folders_in
+from selfvos.data.benchmarks.frame_folders import FrameFolders
+from selfvos.data.benchmarks.stored_ids import read_ids
+from selfvos.data.mask_png import IdMap
+from selfvos.errors import DataError
 
 _VOID = 255
 _STANDARD = "480p"
@@ -34,7 +25,6 @@ _OFFICIAL: dict[tuple[Year, str], int] = {
     (2017, "test-dev"): 30,
 }
 _SERVER = {"test-dev", "test-challenge"}
-_ON_SERVER = "only the official server has it, submit the results there"
 
 
 class Size(NamedTuple):
@@ -79,49 +69,19 @@ Source:
 
 
 @dataclass(frozen=True)
-class DavisVideo(LabelledVideo):
-    """One sequence; files are listed and read when first asked for."""
+class DavisVideo(FrameFolders):
+    """One sequence."""
 
-    name: str
-    frame_folder: Path
-    mask_folder: Path
     merged: bool
     """Whether all objects count as one foreground (2016)."""
-    on_server: bool = False
-    """Whether only the server has the masks of all frames but the first."""
-
-    @property
-    def frame_names(self) -> tuple[str, ...]:
-        """Name of every frame that has a picture or a mask, without suffix, in natural order.
-
-        Raises:
-            DataError: Neither folder holds a frame.
-        """
-        return self._frame_names
-
-    @cached_property
-    def _frame_names(self) -> tuple[str, ...]:
-        names = {*files_by_frame(self.frame_folder, {".jpg"}), *files_by_frame(self.mask_folder, {".png"})}
-        if not names:
-            raise DataError(f"sequence {self.name}: no frame in {self.frame_folder} and no mask in {self.mask_folder}")
-        return tuple(sorted(names, key=natural))
-
-    @property
-    def frames(self) -> tuple[Path, ...]:
-        """Picture of every frame, in natural order.
-
-        Raises:
-            DataError: A frame has no picture.
-        """
-        return picture_of_each(self.frame_folder, self.frame_names)
 
     @property
     def mask_files(self) -> Mapping[str, Path]:
         """File of every frame's mask, or of the first alone where only the server has the others."""
-        return self._mask_files
+        return self._expected
 
     @cached_property
-    def _mask_files(self) -> dict[str, Path]:
+    def _expected(self) -> dict[str, Path]:
         return {name: self._mask_path(name) for name in (self.given if self.on_server else self.frame_names)}
 
     @property
@@ -156,21 +116,14 @@ class DavisVideo(LabelledVideo):
             )
         return tuple(range(1, highest + 1))
 
-    def truth(self, frame: str) -> UInt8[np.ndarray, "y x"]:
+    def truth(self, frame: str) -> IdMap:
         """Read the true object ids of one frame, 0 for background (and for void, 255, in 2017).
 
         Raises:
             DataError: The mask is missing or cannot be read.
         """
-        path = self._mask_path(frame)
-        if not path.is_file():
-            hint = _ON_SERVER if self.on_server and frame not in self.given else "download the annotations"
-            raise DataError(f"no annotation {path}: {hint}")
-        ids = read_ids(path)
+        ids = super().truth(frame)
         return _foreground(ids) if self.merged else np.where(ids == _VOID, np.uint8(0), ids)
-
-    def _mask_path(self, frame: str) -> Path:
-        return self.mask_folder / f"{frame}.png"
 
 
 class Davis(Benchmark):
@@ -196,7 +149,7 @@ class Davis(Benchmark):
         self.note = self._note()
         self.archive_prefix = "" if split in _SERVER else None
 
-    def read_result(self, path: Path) -> UInt8[np.ndarray, "y x"]:
+    def read_result(self, path: Path) -> IdMap:
         """Read one frame's result: everything above 0 as object 1 for 2016, ids as they are for 2017."""
         ids = read_ids(path)
         return _foreground(ids) if self.year == 2016 else ids
@@ -259,34 +212,7 @@ class Davis(Benchmark):
         raise DataError(f"no list {places[0]}, nor {places[1]}: write the sequence names there, one per line")
 
 
-def read_ids(path: Path, content: bytes | None = None) -> UInt8[np.ndarray, "y x"]:
-    """Read the object ids of a palette or grey PNG: the stored numbers, whatever their colours.
-
-    Args:
-        path: The file, and its name in messages.
-        content: What to read in its place, for files that lie in an archive.
-
-    Raises:
-        DataError: The file cannot be read as a picture.
-        MaskMismatch: It holds colours instead of ids.
-    """
-    try:
-        with Image.open(path if content is None else io.BytesIO(content)) as image:
-            if image.mode == "LA":  # one annotation of DAVIS 2016 carries an opaque second channel
-                return np.asarray(image.getchannel("L"))
-            ids = np.asarray(image)
-            mode = image.mode
-    except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError) as error:
-        reason = "it is no picture" if isinstance(error, UnidentifiedImageError) else str(error) or type(error).__name__
-        raise DataError(f"cannot read mask {path}: {reason}; write it again") from error
-    if mode not in {"1", "L", "P"}:
-        raise MaskMismatch(
-            f"mask {path} holds colours ({mode}), not object ids: save it as a palette or 8-bit grey PNG"
-        )
-    return ids.astype(np.uint8, copy=False)
-
-
-def _foreground(ids: UInt8[np.ndarray, "y x"]) -> UInt8[np.ndarray, "y x"]:
+def _foreground(ids: IdMap) -> IdMap:
     return (ids > 0).view(np.uint8)
 
 

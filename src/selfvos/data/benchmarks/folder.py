@@ -1,23 +1,15 @@
 """Anyone's own labelled videos: pictures and masks in two folders, with masks on as many frames as there are."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
 
-from selfvos.data.benchmarks.base import (
-    BENCHMARKS,
-    Benchmark,
-    LabelledVideo,
-    files_by_frame,
-    folders_in,
-    picture_of_each,
-)
-from selfvos.data.benchmarks.davis import read_ids
-from selfvos.data.source import PICTURES, natural
+from selfvos.data.benchmarks.base import BENCHMARKS, Benchmark, files_by_frame, folders_in
+from selfvos.data.benchmarks.frame_folders import FrameFolders, only_new
+from selfvos.data.mask_png import IdMap, read_mask
+from selfvos.data.source import PICTURES
 from selfvos.errors import DataError
 
 _FRAMES = ("frames", "JPEGImages")
@@ -25,39 +17,10 @@ _MASKS = ("masks", "Annotations")
 
 
 @dataclass(frozen=True)
-class FolderVideo(LabelledVideo):
+class FolderVideo(FrameFolders):
     """One video; its objects are found by reading all its masks once."""
 
-    name: str
-    frame_folder: Path
-    mask_folder: Path
-
-    @property
-    def frame_names(self) -> tuple[str, ...]:
-        """Name of every frame that has a picture or a mask, without suffix, in natural order."""
-        return self._frame_names
-
-    @cached_property
-    def _frame_names(self) -> tuple[str, ...]:
-        return tuple(sorted({*files_by_frame(self.frame_folder, PICTURES), *self.mask_files}, key=natural))
-
-    @property
-    def frames(self) -> tuple[Path, ...]:
-        """Picture of every frame, in natural order.
-
-        Raises:
-            DataError: A frame has a mask and no picture.
-        """
-        return picture_of_each(self.frame_folder, self.frame_names, PICTURES)
-
-    @property
-    def mask_files(self) -> Mapping[str, Path]:
-        """File of every mask, by frame in natural order."""
-        return self._mask_files
-
-    @cached_property
-    def _mask_files(self) -> dict[str, Path]:
-        return files_by_frame(self.mask_folder, {".png"})
+    pictures = PICTURES
 
     @property
     def objects(self) -> tuple[int, ...]:
@@ -88,7 +51,7 @@ class FolderVideo(LabelledVideo):
     @property
     def required(self) -> tuple[str, ...]:
         """Names of all frames from the first given one on."""
-        return self.frame_names[self.frame_names.index(self.given[0]) :]
+        return self.tracked
 
     @property
     def counted(self) -> tuple[str, ...]:
@@ -99,21 +62,16 @@ class FolderVideo(LabelledVideo):
         """Names of the labelled frames after the one in which the object is given."""
         return self._after(self._given_at[object_id])
 
-    def given_mask(self, frame: str) -> UInt8[np.ndarray, "y x"]:
+    def given_mask(self, frame: str) -> IdMap:
         """Read the objects that are labelled in this frame for the first time."""
-        ids = self.truth(frame)
         new = [id for id, first in self._given_at.items() if first == frame]
-        return np.where(np.isin(ids, new), ids, np.uint8(0))
+        return only_new(self.truth(frame), new)
 
-    def truth(self, frame: str) -> UInt8[np.ndarray, "y x"]:
-        """Read the true object ids of a labelled frame, 0 for background.
+    def _read(self, path: Path) -> IdMap:
+        return read_mask(path)
 
-        Raises:
-            DataError: The frame has no mask, or it cannot be read.
-        """
-        if frame not in self.mask_files:
-            raise DataError(f"no mask of frame {frame} in {self.mask_folder}: only labelled frames have one")
-        return read_ids(self.mask_files[frame])
+    def _absent(self, frame: str) -> str:
+        return f"no mask of frame {frame} in {self.mask_folder}: only labelled frames have one"
 
     def _after(self, frame: str) -> tuple[str, ...]:
         labelled = tuple(self.mask_files)
@@ -130,7 +88,7 @@ class Folder(Benchmark):
         """List the videos.
 
         Args:
-            root: Holds ``frames/<video>/`` with pictures and ``masks/<video>/`` with PNGs of ids up to 255, named
+            root: Holds ``frames/<video>/`` with pictures and ``masks/<video>/`` with PNGs that `read_mask` reads, named
                 like the frames they label; for a single video the folders of the videos may be left out. The
                 folders may also be called ``JPEGImages`` and ``Annotations``.
 
@@ -155,9 +113,9 @@ class Folder(Benchmark):
         listed = {video.name for video in self.videos}
         return tuple(name for name in folders_in(self._frames) if name not in listed)
 
-    def read_result(self, path: Path) -> UInt8[np.ndarray, "y x"]:
-        """Read one frame's result: ids as they are."""
-        return read_ids(path)
+    def read_result(self, path: Path) -> IdMap:
+        """Read one frame's result, as the masks of the benchmark are read."""
+        return read_mask(path)
 
 
 def _either(root: Path, names: tuple[str, str]) -> Path:

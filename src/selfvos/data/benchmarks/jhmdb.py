@@ -141,7 +141,7 @@ class Jhmdb(Benchmark):
         self.name, self.subset = f"jhmdb-{variant}", "val"
         rules = VARIANTS[variant]
         self.track = MappingProxyType(rules.track)
-        self.videos = tuple(self._video(*names, rules.skip_first) for names in _listed(self.root))
+        self.videos = tuple(self._video(*names, rules) for names in _listed(self.root))
         self.note = "; ".join(self._missing())
 
     def read_result(self, path: Path) -> Any:
@@ -160,13 +160,13 @@ class Jhmdb(Benchmark):
         count = len(self.videos)
         return [] if count == OFFICIAL_VIDEOS else [f"{count} of {OFFICIAL_VIDEOS} videos listed"]
 
-    def _video(self, category: str, name: str, skip_first: bool) -> JhmdbVideo:
+    def _video(self, category: str, name: str, rules: Variant) -> JhmdbVideo:
         return JhmdbVideo(
             name=name,
             category=category,
             frame_folder=self.root / "Rename_Images" / category / name,
             joint_file=self.root / "joint_positions" / category / name / "joint_positions.mat",
-            skip_first=skip_first,
+            skip_first=rules.skip_first,
         )
 
 

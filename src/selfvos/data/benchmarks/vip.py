@@ -7,24 +7,17 @@ Source:
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import UInt8
 
-from selfvos.data.benchmarks.base import (
-    BENCHMARKS,
-    Benchmark,
-    LabelledVideo,
-    files_by_frame,
-    folders_in,
-    picture_of_each,
-)
-from selfvos.data.benchmarks.davis import read_ids
-from selfvos.data.source import natural
+from selfvos.data.benchmarks.base import BENCHMARKS, Benchmark, folders_in
+from selfvos.data.benchmarks.frame_folders import FrameFolders
+from selfvos.data.benchmarks.stored_ids import read_ids
+from selfvos.data.mask_png import IdMap
 from selfvos.errors import DataError
 
 OFFICIAL_VIDEOS = 50
@@ -83,31 +76,10 @@ VARIANTS: Mapping[str, Variant] = {
 
 
 @dataclass(frozen=True)
-class VipVideo(LabelledVideo):
-    """One video; files are listed and read when first asked for."""
+class VipVideo(FrameFolders):
+    """One video."""
 
-    void: ClassVar[tuple[int, ...]] = (_VOID,)
-    name: str
-    frame_folder: Path
-    mask_folder: Path
-
-    @property
-    def frame_names(self) -> tuple[str, ...]:
-        """Name of every frame that has a picture or a mask, in natural order."""
-        return self._frame_names
-
-    @cached_property
-    def _frame_names(self) -> tuple[str, ...]:
-        return tuple(sorted({*files_by_frame(self.frame_folder, {".jpg"}), *self.mask_files}, key=natural))
-
-    @property
-    def frames(self) -> tuple[Path, ...]:
-        """Picture of every frame, in natural order.
-
-        Raises:
-            DataError: A frame has none.
-        """
-        return picture_of_each(self.frame_folder, self.frame_names)
+    void = (_VOID,)
 
     @property
     def mask_files(self) -> Mapping[str, Path]:
@@ -116,14 +88,12 @@ class VipVideo(LabelledVideo):
         Raises:
             DataError: There is none.
         """
-        return self._mask_files
-
-    @cached_property
-    def _mask_files(self) -> dict[str, Path]:
-        files = files_by_frame(self.mask_folder, {".png"})
-        if not files:
+        if not self._masks:
             raise DataError(f"no part map in {self.mask_folder}: download the annotations")
-        return files
+        return self._masks
+
+    def _named(self) -> Mapping[str, Path]:
+        return self.mask_files
 
     @property
     def objects(self) -> tuple[int, ...]:
@@ -138,27 +108,17 @@ class VipVideo(LabelledVideo):
     @property
     def required(self) -> tuple[str, ...]:
         """Names of all frames from the given one on."""
-        return self.frame_names[self.frame_names.index(self.given[0]) :]
+        return self.tracked
 
     @property
     def counted(self) -> tuple[str, ...]:
         """Names of the frames with a part map, the given one included."""
         return tuple(self.mask_files)
 
-    def given_mask(self, frame: str) -> UInt8[np.ndarray, "y x"]:
+    def given_mask(self, frame: str) -> IdMap:
         """Read the parts that a tracker is given in this frame, 0 for background and void."""
         ids = self.truth(frame)
         return np.where(ids == _VOID, np.uint8(0), ids)
-
-    def truth(self, frame: str) -> UInt8[np.ndarray, "y x"]:
-        """Read the true parts of one frame, 0 for background, 255 for void.
-
-        Raises:
-            DataError: The frame has no part map, or it cannot be read.
-        """
-        if frame not in self.mask_files:
-            raise DataError(f"no part map of frame {frame} in {self.mask_folder}: download the annotations")
-        return read_ids(self.mask_files[frame])
 
 
 class Vip(Benchmark):
@@ -186,7 +146,7 @@ class Vip(Benchmark):
         self.videos = tuple(VipVideo(name, self._frames / name, masks / name) for name in names)
         self.note = "; ".join(self._missing())
 
-    def read_result(self, path: Path) -> UInt8[np.ndarray, "y x"]:
+    def read_result(self, path: Path) -> IdMap:
         """Read one frame's result: ids as they are."""
         return read_ids(path)
 

@@ -12,20 +12,12 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
-from jaxtyping import UInt8
 from pydantic import Field, TypeAdapter, ValidationError
 
-from selfvos.data.benchmarks.base import (
-    BENCHMARKS,
-    Benchmark,
-    LabelledVideo,
-    files_by_frame,
-    folders_in,
-    picture_of_each,
-)
-from selfvos.data.benchmarks.davis import read_ids
-from selfvos.data.source import natural
+from selfvos.data.benchmarks.base import BENCHMARKS, Benchmark, folders_in
+from selfvos.data.benchmarks.frame_folders import FrameFolders, in_order, only_new
+from selfvos.data.benchmarks.stored_ids import read_ids
+from selfvos.data.mask_png import IdMap
 from selfvos.errors import DataError
 
 OFFICIAL: Mapping[int, tuple[int, int]] = {2018: (474, 894), 2019: (507, 1063)}
@@ -60,36 +52,13 @@ class _Meta:
 
 
 @dataclass(frozen=True)
-class YouTubeVosVideo(LabelledVideo):
-    """One video, whose objects are given at different frames; files are listed and read when first asked for."""
+class YouTubeVosVideo(FrameFolders):
+    """One video, whose objects are given at different frames."""
 
-    name: str
-    frame_folder: Path
-    mask_folder: Path
     labelled: Mapping[int, tuple[str, ...]]
     """Names of the frames in which each object is annotated, in order, by ascending id."""
-    on_server: bool
-    """Whether only the server has the masks of frames in which no object is given."""
     groups: Mapping[int, str] = field(default_factory=dict)
     """Group of each object; empty where there are none."""
-
-    @property
-    def frame_names(self) -> tuple[str, ...]:
-        """Name of every frame that has a picture or an annotated object, in natural order."""
-        return self._frame_names
-
-    @cached_property
-    def _frame_names(self) -> tuple[str, ...]:
-        return _in_order({*files_by_frame(self.frame_folder, {".jpg"}), *self.required})
-
-    @property
-    def frames(self) -> tuple[Path, ...]:
-        """Picture of every frame, in natural order.
-
-        Raises:
-            DataError: A frame has no picture.
-        """
-        return picture_of_each(self.frame_folder, self.frame_names)
 
     @property
     def objects(self) -> tuple[int, ...]:
@@ -99,17 +68,17 @@ class YouTubeVosVideo(LabelledVideo):
     @property
     def given(self) -> tuple[str, ...]:
         """Names of the frames in which an object first appears."""
-        return _in_order({frames[0] for frames in self.labelled.values()})
+        return in_order({frames[0] for frames in self.labelled.values()})
 
     @property
     def required(self) -> tuple[str, ...]:
         """Names of the frames in which any object is annotated."""
-        return _in_order({frame for frames in self.labelled.values() for frame in frames})
+        return in_order({frame for frames in self.labelled.values() for frame in frames})
 
     @property
     def counted(self) -> tuple[str, ...]:
         """Names of the frames in which an object is annotated that was given before."""
-        return _in_order({frame for frames in self.labelled.values() for frame in frames[1:]})
+        return in_order({frame for frames in self.labelled.values() for frame in frames[1:]})
 
     def counted_for(self, object_id: int) -> tuple[str, ...]:
         """Names of the object's annotated frames, without the one in which it is given."""
@@ -122,13 +91,13 @@ class YouTubeVosVideo(LabelledVideo):
     @property
     def mask_files(self) -> Mapping[str, Path]:
         """File of every annotated frame's mask, or of the given ones alone where the server has the others."""
-        return self._mask_files
+        return self._expected
 
     @cached_property
-    def _mask_files(self) -> dict[str, Path]:
+    def _expected(self) -> dict[str, Path]:
         return {name: self._mask_path(name) for name in (self.given if self.on_server else self.required)}
 
-    def given_mask(self, frame: str) -> UInt8[np.ndarray, "y x"]:
+    def given_mask(self, frame: str) -> IdMap:
         """Read the objects that first appear in this frame; 0 says nothing about the others.
 
         Raises:
@@ -140,23 +109,10 @@ class YouTubeVosVideo(LabelledVideo):
             if not (ids == id).any():
                 path = self._mask_path(frame)
                 raise DataError(f"mask {path} does not show object {id}, which meta.json says appears in this frame")
-        return np.where(np.isin(ids, new), ids, np.uint8(0))
+        return only_new(ids, new)
 
-    def truth(self, frame: str) -> UInt8[np.ndarray, "y x"]:
-        """Read the true object ids of one frame, 0 for background and, where the server has masks, for not given.
-
-        Raises:
-            DataError: The mask is missing or cannot be read.
-        """
-        path = self._mask_path(frame)
-        if not path.is_file():
-            kept_back = self.on_server and frame not in self.given
-            hint = "only the official server has it, submit the results there" if kept_back else "download the masks"
-            raise DataError(f"no annotation {path}: {hint}")
-        return read_ids(path)
-
-    def _mask_path(self, frame: str) -> Path:
-        return self.mask_folder / f"{frame}.png"
+    def _named(self) -> tuple[str, ...]:
+        return self.required
 
 
 class YouTubeVos(Benchmark):
@@ -197,7 +153,7 @@ class YouTubeVos(Benchmark):
         """Return the videos that have pictures and are not in ``meta.json``."""
         return _unlisted(self.frame_folder, [video.name for video in self.videos])
 
-    def read_result(self, path: Path) -> UInt8[np.ndarray, "y x"]:
+    def read_result(self, path: Path) -> IdMap:
         """Read one frame's result: ids as they are."""
         return read_ids(path)
 
@@ -246,7 +202,7 @@ class TrainHoldout(Benchmark):
         """Return the videos that have pictures and are not in ``meta.json``."""
         return _unlisted(self.folder / "JPEGImages", self._listed)
 
-    def read_result(self, path: Path) -> UInt8[np.ndarray, "y x"]:
+    def read_result(self, path: Path) -> IdMap:
         """Read one frame's result: ids as they are."""
         return read_ids(path)
 
@@ -286,7 +242,7 @@ def _video(
         name=name,
         frame_folder=frame_folder / name,
         mask_folder=folder / "Annotations" / name,
-        labelled={id: _in_order(one.frames) for id, one in objects.items()},
+        labelled={id: in_order(one.frames) for id, one in objects.items()},
         on_server=unseen is None,
         groups=groups,
     )
@@ -314,10 +270,6 @@ def _categories(listed: Mapping[str, ListedVideo], path: Path) -> set[str]:
 def _shuffled(names: Collection[str]) -> list[str]:
     """Return the names in an order that looks random and is the same everywhere."""
     return sorted(names, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
-
-
-def _in_order(frames: Collection[str]) -> tuple[str, ...]:
-    return tuple(sorted(set(frames), key=natural))
 
 
 def _unlisted(frame_folder: Path, listed: Collection[str]) -> tuple[str, ...]:

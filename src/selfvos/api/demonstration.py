@@ -3,35 +3,35 @@
 import importlib.resources
 import importlib.util
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 
-import numpy as np
-
-from selfvos.api.tracking import track_to
-from selfvos.data.source import open_source
+from selfvos.api.span import Span
+from selfvos.api.tracking import Shot, track_to
 from selfvos.errors import MissingExtra
 from selfvos.models.segmenter import Segmenter
 from selfvos.tracking.settings import TrackConfig
-from selfvos.types import Tracked
+from selfvos.types import Tracked, Watch, ignore
 
 FRAMES = 58
 """Frames tracked, from the first: after them the beak fills the picture."""
 
 
-def demo(model: Segmenter, out: str | Path, *, config: TrackConfig | None = None) -> Iterator[Tracked]:
-    """Track a cockatoo through the demo clip from a hand-drawn first mask, writing masks and overlay as `track_to`.
+def demo(
+    model: Segmenter,
+    out: str | Path,
+    *,
+    config: TrackConfig | None = None,
+    overwrite: bool = False,
+    watch: Watch = ignore,
+) -> Iterator[Tracked]:
+    """Track a cockatoo through the demo clip from a hand-drawn first mask, writing what `track_to` writes.
 
     Raises:
         MissingExtra: The package that holds the clip is not installed.
+        UsageError: `out` holds something already.
     """
-    clip = demo_clip()
-    source = open_source(clip)
-
-    def frames() -> Iterator[np.ndarray]:
-        return (frame.rgb for frame in islice(source, FRAMES))
-
-    return track_to(model, frames(), demo_mask(), out, config=config, fps=source.fps)
+    shot = Shot(video=demo_clip(), masks=demo_mask(), span=Span(end=FRAMES - 1))
+    return track_to(model, shot, out, config=config, overwrite=overwrite, watch=watch)
 
 
 def demo_clip() -> Path:

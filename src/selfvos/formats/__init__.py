@@ -1,0 +1,1 @@
+"""Ways to write tracks for other programs and to read theirs, one per file."""

@@ -1,0 +1,236 @@
+"""Label propagation: memory of past frames, matching, and labels carried along the matches."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from selfvos.errors import UsageError
+from selfvos.ops import masks as mask_ops
+from selfvos.ops.label_map import LabelMap
+from selfvos.tracking.encoding import EncodedFrame, FrameEncoding
+from selfvos.tracking.feature import Learned, MatchedFeature
+from selfvos.tracking.framing import Framing
+from selfvos.tracking.labels import empty_memory, fold, harden, settle, stretch, unfold, with_changes
+from selfvos.tracking.memory import Entry, Remembered
+from selfvos.tracking.propagation import Once, Propagate, propagation
+from selfvos.tracking.propagator import MEMORY, SYSTEMS, GivenMasks, Propagator, SoftMasks
+from selfvos.tracking.refinement import WatchRounds, embed, refine, unwatched
+from selfvos.tracking.settings import TrackConfig
+from selfvos.types import MaskContext
+
+
+@dataclass(frozen=True)
+class View:
+    """What is kept of a frame until it is remembered."""
+
+    key: Float[Tensor, "h w c"]
+    framing: Framing
+    number: int
+    context: MaskContext | None = None
+    """What V and D need of it; None without them."""
+
+
+@dataclass(frozen=True)
+class _State:
+    memory: Remembered
+    learned: Learned
+    view: View
+    masks: SoftMasks
+    given: bool
+
+
+class LabelPropagation:
+    """Remembers frames with the labels of their cells, and carries labels to the next frame along the best matches.
+
+    Source:
+        Mask-VOS, inference without refinement: memory of the first and the last N frames, one restricted top-k
+        affinity shared by all objects. Departure: the coarse labels of frames before the memory is full are not padded
+        with copies of the first frame, unless `MemoryConfig.pad_start` says so; see also `Framing`. Label propagation
+        of other methods is the same by their settings: see `presets`.
+    """
+
+    def __init__(self, encoding: FrameEncoding, config: TrackConfig) -> None:
+        """Make a propagator.
+
+        Raises:
+            UsageError: The network has no such feature, or cells cannot be cut into such parts.
+        """
+        self.config = config
+        self.network = encoding.network
+        self.precision = encoding.precision
+        self.feature = MatchedFeature(self.network, config)
+        self.label_stride = self.feature.stride // config.labels.scale
+        self.memory = empty_memory(config)
+        self._view: View | None = None
+        self._masks: SoftMasks | None = None
+        self._given = False
+
+    @property
+    def supervision(self) -> str:
+        """See `Propagator.supervision`: nothing, unless the weights learned from true masks."""
+        return "supervised: trained on true masks" if self.network.notes.supervision == "true masks" else ""
+
+    @property
+    def latest(self) -> SoftMasks:
+        """Masks of the latest frame, as they will be remembered."""
+        assert self._masks is not None, "no frame has been given masks"
+        return self._masks
+
+    def start(self, frame: EncodedFrame) -> None:
+        """See `Propagator.start`."""
+        self.memory, self._masks = empty_memory(self.config), None
+        self.feature.begin(frame)
+        self._view = self._look(frame)
+
+    def follow(self, frame: EncodedFrame) -> SoftMasks:
+        """See `Propagator.follow`."""
+        self._remember()
+        view = self._look(frame)
+        propagate = propagation(view.key, self.memory, self.config, self._sharing(frame))
+        maps = unfold(propagate(self.memory.labels), (view.key.shape[0], view.key.shape[1]), self.config.labels.scale)
+        if self.config.labels.restore_contrast:
+            maps = stretch(maps, self.config.labels.lost_below)
+        cells = SoftMasks(settle(maps, self.config.labels)[None], self.label_stride)
+        self._view, self._masks, self._given = view, self._refined(view, cells, propagate), False
+        return self._masks
+
+    def learn(self, given: GivenMasks) -> SoftMasks:
+        """See `Propagator.learn`."""
+        soft = self._labels(given)
+        known = 0 if self._masks is None else self._masks.cells.shape[1]
+        self._make_room(soft.cells.shape[1] - known)
+        self._masks, self._given = self._kept(soft), True
+        return soft
+
+    def decided(self, found: LabelMap) -> None:
+        """See `Propagator.decided`: hard labels remember it."""
+        config, view, masks = self.config.labels, self._view, self.latest
+        if config.hard and view is not None:
+            cells = harden(found.channel, masks.cells.shape[1], view.framing, self.label_stride, config)
+            self._masks = replace(masks, cells=cells.to(masks.cells.device))
+
+    def forget_recent(self) -> None:
+        """See `Propagator.forget_recent`."""
+        self.memory.forget_recent()
+
+    def remember(self, frame: EncodedFrame, given: GivenMasks) -> None:
+        """See `Propagator.remember`."""
+        soft, latest = self._labels(given), self.latest
+        new = soft.cells.shape[1] - latest.cells.shape[1]
+        self._make_room(new)
+        self._masks = replace(
+            latest,
+            cells=_with_objects(latest.cells, new),
+            pixels=None if latest.pixels is None else _with_objects(latest.pixels, new),
+        )
+        self.memory.add(self._entry(self._look(frame), soft, soft.cells))
+
+    def snapshot(self) -> _State:
+        """See `Propagator.snapshot`."""
+        assert self._view is not None, "no video has begun"
+        return _State(self.memory.snapshot(), self.feature.learned, self._view, self.latest, self._given)
+
+    def restore(self, state: _State) -> None:
+        """See `Propagator.restore`."""
+        self.memory = empty_memory(self.config)
+        self.memory.restore(state.memory)
+        self.feature.learned = state.learned
+        self._view, self._masks, self._given = state.view, state.masks, state.given
+
+    def _look(self, frame: EncodedFrame) -> View:
+        return View(self.feature.key(frame), frame.framing, frame.number)
+
+    def _refined(self, view: View, cells: SoftMasks, propagate: Propagate) -> SoftMasks:  # noqa: ARG002
+        return cells
+
+    def _kept(self, given: SoftMasks) -> SoftMasks:
+        """Return what has to be kept of given masks."""
+        return replace(given, pixels=None)
+
+    def _entry(self, view: View, masks: SoftMasks, labels: Float[Tensor, "1 o1 h w"]) -> Entry:  # noqa: ARG002
+        return Entry(view.key, fold(labels, self.config.labels.scale), None, view.number)
+
+    def _labels(self, given: GivenMasks) -> SoftMasks:
+        cells = mask_ops.to_cells(given.pixels, self.label_stride) if given.cells is None else given.cells
+        return SoftMasks(cells, self.label_stride, given.pixels)
+
+    def _make_room(self, objects: int) -> None:
+        self.memory.add_objects(objects, parts=self.config.labels.scale**2)
+
+    def _remember(self) -> None:
+        view, masks = self._view, self.latest
+        assert view is not None
+        labels = masks.cells
+        if masks.pixels is not None and not (self._given or self.config.labels.hard):
+            if self.config.refine.remember == "changes":
+                labels = with_changes(labels, masks.pixels, self.label_stride)
+            elif self.config.refine.remember == "decoded":
+                labels = mask_ops.to_cells(masks.pixels, self.label_stride)
+        self.memory.keep(self._entry(view, masks, labels), given=self._given)
+
+    def _sharing(self, frame: EncodedFrame) -> Once:
+        compared = self.config.feature, self.config.match, self.config.memory
+        known = compared, self.feature.learned.frame, self.memory.content
+        return lambda find: frame.once(known, find)
+
+
+class MaskPropagation(LabelPropagation):
+    """Label propagation whose masks V and D redraw, R times in every frame.
+
+    Source:
+        Mask-VOS, inference: warped labels as coarse masks, R rounds of V and D.
+    """
+
+    def __init__(self, encoding: FrameEncoding, config: TrackConfig) -> None:
+        """Make a propagator.
+
+        Raises:
+            UsageError: These weights have no V and D that refine masks here; see also `LabelPropagation`.
+        """
+        path = encoding.network.mask_path
+        if path is None or path.system != MEMORY:
+            name = encoding.network.config.mask_path
+            raise UsageError(
+                f"these weights have no mask path (V and D) that refines masks but {name!r}: "
+                "set refine.rounds to 0 for label propagation"
+            )
+        super().__init__(encoding, config)
+        self.watch_rounds: WatchRounds = unwatched
+        """Called with the coarse masks of every tracked frame as round 0, then with those of each round after it."""
+
+    def _look(self, frame: EncodedFrame) -> View:
+        return replace(super()._look(frame), context=self.network.prepare_masks(frame.image, frame.features))
+
+    def _refined(self, view: View, cells: SoftMasks, propagate: Propagate) -> SoftMasks:
+        start, grid = cells.in_pixels(), view.key.shape[:2]
+        assert view.context is not None
+        self.watch_rounds(0, start)
+
+        def values(objects: range) -> Tensor:
+            return torch.stack([propagate(self.memory.values(o)).T for o in objects]).unflatten(2, grid)[None]
+
+        rounds = self.config.refine.rounds
+        pixels = refine(self.network, view.context, values, start, rounds, watch=self.watch_rounds)
+        return replace(cells, pixels=pixels)
+
+    def _kept(self, given: SoftMasks) -> SoftMasks:
+        return given
+
+    def _entry(self, view: View, masks: SoftMasks, labels: Float[Tensor, "1 o1 h w"]) -> Entry:
+        assert view.context is not None
+        values = embed(self.network, view.context, masks.in_pixels())
+        return replace(super()._entry(view, masks, labels), values=values)
+
+
+@SYSTEMS.register(MEMORY, about="memory of past frames, matching, and rounds of V and D: selfvos' own")
+def by_memory(encoding: FrameEncoding, config: TrackConfig) -> Propagator:
+    """Make the propagator of selfvos' own system: with V and D, or with none of their rounds."""
+    return MaskPropagation(encoding, config) if config.refine.rounds else LabelPropagation(encoding, config)
+
+
+def _with_objects(maps: Float[Tensor, "1 o1 h w"], count: int) -> Float[Tensor, "1 p1 h w"]:
+    """Return maps with so many more that are empty."""
+    return F.pad(maps, (0, 0, 0, 0, 0, count)) if count else maps

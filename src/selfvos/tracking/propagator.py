@@ -1,0 +1,125 @@
+"""What a method of tracking is: encoded frames and given masks in, soft masks out."""
+
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+from jaxtyping import Float
+from torch import Tensor
+
+from selfvos.models.segmenter import Segmenter
+from selfvos.ops import masks as mask_ops
+from selfvos.ops.label_map import LabelMap
+from selfvos.registry import Registry
+from selfvos.tracking.encoding import EncodedFrame, FrameEncoding
+from selfvos.tracking.settings import TrackConfig
+
+MEMORY = "memory"
+"""Name of selfvos' own system."""
+
+
+@dataclass(frozen=True)
+class SoftMasks:
+    """Masks of one frame as probabilities, background first."""
+
+    cells: Float[Tensor, "1 o1 h w"]
+    """In cells, or in parts of cells."""
+    stride: int
+    """Pixels of the padded frame per cell."""
+    pixels: Float[Tensor, "1 o1 y x"] | None = None
+    """In pixels of the padded frame; None where the cells are all there is."""
+
+    def in_pixels(self) -> Float[Tensor, "1 o1 y x"]:
+        """Return them in pixels of the padded frame."""
+        return mask_ops.to_pixels(self.cells, self.stride) if self.pixels is None else self.pixels
+
+    def part(self, channels: slice) -> "SoftMasks":
+        """Return some of them."""
+        pixels = None if self.pixels is None else self.pixels[:, channels]
+        return SoftMasks(self.cells[:, channels], self.stride, pixels)
+
+    def finest(self) -> tuple[Float[Tensor, "1 o1 h w"], int]:
+        """Return the finest maps there are, and their stride."""
+        return (self.cells, self.stride) if self.pixels is None else (self.pixels, 1)
+
+
+@dataclass(frozen=True)
+class GivenMasks:
+    """Masks of a frame that are right."""
+
+    pixels: Float[Tensor, "1 o1 y x"]
+    """In pixels of the padded frame, background first."""
+    cells: Float[Tensor, "1 o1 h w"] | None
+    """Labels of cells, each taken from a single place; None where cells get the mean of their pixels."""
+    drawn: list[int]
+    """Places among all objects of those that were drawn; some may be new."""
+
+
+@runtime_checkable
+class Propagator(Protocol):
+    """Follows masks from frame to frame; knows nothing of ids, native sizes and what is shown."""
+
+    @property
+    def label_stride(self) -> int:
+        """Pixels of the padded frame per label."""
+        ...
+
+    @property
+    def supervision(self) -> str:
+        """What sets its results apart wherever they are shown: that it is supervised; empty where nothing does."""
+        ...
+
+    @property
+    def precision(self) -> str:
+        """``float32`` or ``bfloat16``: what the visual encoder computes in."""
+        ...
+
+    def start(self, frame: EncodedFrame) -> None:
+        """Begin a video: forget everything; this is the latest frame."""
+        ...
+
+    def follow(self, frame: EncodedFrame) -> SoftMasks:
+        """Follow all objects into the next frame, which becomes the latest one."""
+        ...
+
+    def learn(self, given: GivenMasks) -> SoftMasks:
+        """Take the latest frame's masks as given."""
+        ...
+
+    def decided(self, found: LabelMap) -> None:
+        """Hear what each pixel of the latest frame was given to."""
+        ...
+
+    def forget_recent(self) -> None:
+        """Drop what is remembered of frames whose masks nobody gave."""
+        ...
+
+    def remember(self, frame: EncodedFrame, given: GivenMasks) -> None:
+        """Remember a frame for ever that is not one of the walk."""
+        ...
+
+    def snapshot(self) -> Any:
+        """Return all that it knows of the video; what is returned never changes."""
+        ...
+
+    def restore(self, state: Any) -> None:
+        """Know what it knew when a snapshot was made, and nothing else."""
+        ...
+
+
+@runtime_checkable
+class MakePropagator(Protocol):
+    """Makes the propagator of one system."""
+
+    def __call__(self, encoding: FrameEncoding, config: TrackConfig) -> Propagator:
+        """Make it for frames that are seen in this way."""
+        ...
+
+
+SYSTEMS: Registry[MakePropagator] = Registry("tracking system", "selfvos.tracking")
+
+
+def system_name(model: Segmenter, config: TrackConfig) -> str:
+    """Return the system that is meant: the one named, or that of the weights' mask path where it is used."""
+    if config.system.name != "auto":
+        return config.system.name
+    return model.mask_path.system if config.refine.rounds and model.mask_path else MEMORY

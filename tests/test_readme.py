@@ -1,0 +1,186 @@
+"""The README and the task pages do what they say: all their commands and programs run, on inputs that are tiny."""
+
+import re
+import shlex
+import shutil
+import sys
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests import tiny
+
+from selfvos import cli
+from selfvos.data.benchmarks import youtube_vos
+from selfvos.experiments import tables
+from selfvos.recipes import RECIPES
+from selfvos.settings import override, to_dict
+from selfvos.tracking.settings import TrackConfig
+
+ROOT = Path(__file__).parents[1]
+PAGES = ("README.md", *(f"docs/tasks/{path.name}" for path in sorted((ROOT / "docs" / "tasks").glob("*.md"))))
+NOT_RUN = {
+    "make demo": "makes an environment first; what it calls then is run by tests/test_story.py",
+    "make test": "is what runs this",
+}
+"""Commands that cannot be run here, and why."""
+WRITTEN_OUT = {
+    "...": "--videos videos/ --benchmark davis-2016-val --root DAVIS --out comparison",
+    "torchrun --nproc-per-node 4 --no-python": "",
+}
+"""What a page leaves to the reader, and what starts the command several times."""
+
+
+def fenced(page: str, language: str) -> list[str]:
+    """Return the blocks of a page that are in one language."""
+    text = (ROOT / page).read_text()
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def commands(page: str) -> list[str]:
+    """Return the commands of a page in order, each in one line."""
+    blocks = "".join(fenced(page, "console")).replace("\\\n", " ")
+    return [line.removeprefix("$ ") for line in blocks.splitlines() if line.startswith("$ ")]
+
+
+def words(command: str) -> list[str]:
+    """Return a command as the shell would split it, with what the page left out."""
+    command = " ".join(shlex.split(command, comments=True))
+    for short, full in WRITTEN_OUT.items():
+        command = command.replace(short, full)
+    return command.split()
+
+
+def values(arguments: list[str], option: str) -> list[str]:
+    return [value for name, value in pairwise(arguments) if name == option]
+
+
+def setting(name: str) -> str:
+    """Return the full name of one of the tracker's settings, such as ``match.top_k``."""
+
+    def search(settings: dict, above: str) -> Iterator[str]:
+        for key, value in settings.items():
+            if key == name:
+                yield above + key
+            elif isinstance(value, dict):
+                yield from search(value, f"{above}{key}.")
+
+    return next(search(to_dict(TrackConfig()), ""))
+
+
+def cut_short(arguments: list[str], backbone: str) -> list[str]:
+    """Return what makes a command quick: small frames, few steps, a narrow network."""
+    small_frames, own = f"{setting('short_side_px')}={tiny.SIDE}", [f"model.backbone={backbone}", *tiny.SMALL]
+    match arguments:
+        case ["train", recipe, *_]:
+            coarse = RECIPES.get(recipe)().model.stride == 16
+            network = ["clips.crop_px=128"] if coarse else ["clips.crop_px=64", "model.mask_path=slim"]
+            added = [*own, *network, *tiny.SHORT]
+        case ["adapt", *_]:
+            added = ["clips.crop_px=64", *tiny.SMALL, *tiny.SHORT[:2]]
+        case ["cluster", *_]:
+            added = [f"short_side_px={tiny.SIDE}"]
+        case ["compare" | "ablate", *_]:
+            extra = ["clips.crop_px=64", "model.mask_path=slim", *own]
+            return [*in_turn("--set", extra), "--track", small_frames, "--steps", "2"]
+        case ["evaluate", _, "jhmdb-crw", *_]:
+            added = []  # the protocol sets the size
+        case ["track" | "evaluate", *_]:
+            added = [small_frames]
+        case _:
+            added = []
+    given = {text.partition("=")[0] for text in values(arguments, "--set")}
+    return in_turn("--set", [text for text in added if text.partition("=")[0] not in given])
+
+
+def in_turn(option: str, texts: list[str]) -> list[str]:
+    return [part for text in texts for part in (option, text)]
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory) -> Path:
+    """A folder with everything that the pages name."""
+    root = tmp_path_factory.mktemp("inputs")
+    tiny.write_video(root / "dance.mp4", map(tiny.picture, range(3)))
+    tiny.write_mask(root / "dance.png", tiny.truth(0))
+    for number in range(2):
+        tiny.frame_folder(root / "videos" / f"video{number}", 6)
+    tiny.davis(root / "DAVIS")
+    tiny.youtube_vos(root / "YouTubeVOS")
+    tiny.jhmdb(root / "JHMDB")
+    tiny.labelled_folder(root / "DIR")
+    shutil.copytree(root / "DIR" / "masks", root / "other-masks")
+    for results in ("results", "ours", "theirs", "ours/masks", "stm", "osvos"):
+        shutil.copytree(root / "DAVIS" / "Annotations" / "480p", root / results, dirs_exist_ok=True)
+    return root
+
+
+@pytest.fixture
+def desk(inputs, tmp_path, monkeypatch) -> Path:
+    """A copy of the inputs to work in, away from the caches and registries of everybody else."""
+    folder = shutil.copytree(inputs, tmp_path / "desk")
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setitem(youtube_vos.OFFICIAL, 2019, (1, 1))
+    monkeypatch.setattr(tables.TABLES, "_things", dict(tables.TABLES._things))
+    return folder
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_commands_of_a_page_run_and_write_what_they_name(page, desk, tiny_resnet, monkeypatch, capsys):
+    for command in commands(page):
+        if command.split("#")[0].strip() in NOT_RUN:
+            continue
+        program, *arguments = words(command)
+        assert program == "selfvos", f"{page}: nothing tells how to try {command!r}"
+        monkeypatch.setattr(sys, "argv", [program, *arguments, *cut_short(arguments, tiny_resnet)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        shown = capsys.readouterr()
+        assert end.value.code == 0, f"{page}: {command}\n{shown.err}"
+        if "--dry-run" not in arguments:
+            for out in map(Path, values(arguments, "--out")):
+                assert out.exists(), f"{page}: {command} left no {out}"
+                assert out.is_file() or any(out.iterdir())
+
+
+def test_every_command_that_is_not_run_is_still_on_a_page():
+    known = {command.split("#")[0].strip() for page in PAGES for command in commands(page)}
+    assert NOT_RUN.keys() <= known
+    assert all(any(short in command for command in known) for short in WRITTEN_OUT)
+
+
+def test_commands_in_the_text_exist(monkeypatch, capsys):
+    text = "".join((ROOT / page).read_text() for page in PAGES)
+    for command in sorted({" ".join(found.split()) for found in re.findall(r"`(selfvos [a-z][^`]*)`", text)}):
+        arguments = command.split()[1:]
+        help_of = arguments if arguments[0] == "list" else [*re.match(r"(data )?\w+", command[8:])[0].split(), "--help"]
+        monkeypatch.setattr(sys, "argv", ["selfvos", *help_of])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        shown = capsys.readouterr()
+        assert end.value.code == 0, f"{command}\n{shown.err}"
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if fenced(page, "python")])
+def test_programs_of_a_page_run(page, desk, tiny_resnet, monkeypatch):
+    """Names that a page takes for granted are given: frames, masks, and a recipe that is done after one step."""
+    recipe = override(
+        RECIPES.get("mask_vos_resnet18")(),
+        [f"model.backbone={tiny_resnet}", "model.mask_path=slim", "clips.crop_px=64", *tiny.SMALL, *tiny.SHORT],
+    )
+    monkeypatch.setattr("selfvos.recipes.mask_vos_resnet18", lambda: recipe)
+    given = {
+        "frame": tiny.picture(0),
+        "next_frame": tiny.picture(1),
+        "mask": tiny.truth(0),
+        "better_mask": tiny.truth(1),
+        **{name: getattr(tables, name) for name in ("TABLES", "Table", "Variant")},
+    }
+    for program in fenced(page, "python"):
+        exec(compile(program, page, "exec"), given)
+    if "tracker" in given:
+        assert given["mask"].shape == (tiny.SIDE, tiny.SIDE)
+        assert set(np.unique(given["mask"])) <= {0, 1}
