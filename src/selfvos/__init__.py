@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from selfvos.data.mask_png import read_mask as read_mask
     from selfvos.data.source import open_source as open_source
     from selfvos.evaluation.report import Report as Report
+    from selfvos.projects.project import Project as Project
     from selfvos.settings import override as override
     from selfvos.tracking.settings import TrackConfig as TrackConfig
     from selfvos.tracking.system import make_tracker as make_tracker
@@ -34,12 +35,14 @@ _HOMES = {
     "open_source": "selfvos.data.source",
     "read_mask": "selfvos.data.mask_png",
     "override": "selfvos.settings",
+    "Project": "selfvos.projects.project",
     "Tracker": "selfvos.tracking.tracker",
     "make_tracker": "selfvos.tracking.system",
     "TrackConfig": "selfvos.tracking.settings",
     "Report": "selfvos.evaluation.report",
 }
 __all__ = [
+    "Project",
     "Report",
     "TrackConfig",
     "Tracker",

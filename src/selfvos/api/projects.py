@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 from typing import Literal
 
+from selfvos.api.exporting import Choice, estimate, export
 from selfvos.data.kinds import PAGED, PICTURES, VIDEOS, is_hidden, is_kind
 from selfvos.errors import SelfvosError, UsageError
 from selfvos.formats.base import FORMATS
@@ -50,9 +51,9 @@ def export_size(folder: str | Path, format: str) -> tuple[int | None, str]:
     Raises:
         UnknownName: No such format.
     """
-    project, kind = Project.look(folder), FORMATS.get(format)
+    project = Project.look(folder)
     try:
-        return kind.estimate_bytes(project, video=None if kind.pictures == "unused" else project.source), ""
+        return estimate(_exportable(project), _choice(project, format)), ""
     except SelfvosError as error:
         return None, str(error)
 
@@ -64,26 +65,32 @@ def export_project(folder: str | Path, format: str, out: str | Path, *, watch: W
 
     Raises:
         UnknownName: No such format.
+        UsageError: Nothing was drawn or tracked.
         MissingExtra: It needs an optional dependency.
-        DataError: Nothing was tracked, or the format cannot hold it.
+        DataError: The format cannot hold the track.
         Stopped: The watch asked for it; nothing of it is left.
     """
-    project, kind = Project.look(folder), FORMATS.get(format)
+    project, out = Project.look(folder), Path(out)
+    name = "".join(letter if letter.isalnum() or letter in "-_ " else "_" for letter in project.name) or "track"
+    made = out / f"{name}-{format}{FORMATS.get(format).suffix}"
+    export(_exportable(project), _choice(project, format), made, watch=watch)
+    if made.is_file():
+        return made
+    packed = made.with_name(f"{made.name}.zip")
+    with atomic_path(packed) as temporary:
+        shutil.make_archive(str(temporary.with_suffix("")), "zip", made)
+    shutil.rmtree(made)
+    return packed
+
+
+def _exportable(project: Project) -> Project:
     if not project.frames:
         raise UsageError("nothing was drawn or tracked yet; there is nothing to export")
-    out, name = Path(out), "".join(c if c.isalnum() or c in "-_ " else "_" for c in project.name) or "track"
-    video = None if kind.pictures == "unused" else project.source
-    if kind.suffix:
-        kind.write(project, out / f"{name}{kind.suffix}", video=video, watch=watch)
-        return out / f"{name}{kind.suffix}"
-    inside = out / f"{name}-{format}"
-    kind.write(project, inside, video=video, watch=watch)
-    with atomic_path(out / f"{inside.name}.zip") as temporary:
-        made = shutil.make_archive(str(temporary.with_suffix("")), "zip", inside)
-        if Path(made) != temporary:
-            Path(made).rename(temporary)
-    shutil.rmtree(inside)
-    return out / f"{inside.name}.zip"
+    return project
+
+
+def _choice(project: Project, format: str) -> Choice:
+    return Choice(format=format, video=project.about["video"])
 
 
 def _plain(run: Run) -> tuple[int, int]:

@@ -16,7 +16,9 @@ def web(
         Path | None, typer.Option(help="Folder of all projects (default: selfvos/projects in the user's data folder).")
     ] = None,
     root: Annotated[Path, typer.Option(help="Videos are opened from below this folder.")] = Path(),
-    host: Annotated[str, typer.Option(help="Address to listen on; any but this machine's own needs a token.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; any but this machine's own needs a token.")
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0 takes any that is free.")] = 8765,
     browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
     weights: Weights = "default",

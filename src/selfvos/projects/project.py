@@ -307,7 +307,9 @@ class Project:
 
     def _known(self, id: int) -> dict[str, Any]:
         if id not in self.state.objects:
-            raise UsageError(f"no object {id} in this project; it has {', '.join(map(str, self.state.objects)) or 'none'}")
+            raise UsageError(
+                f"no object {id} in this project; it has {', '.join(map(str, self.state.objects)) or 'none'}"
+            )
         return self.state.objects[id]
 
     def check_frame(self, frame: int) -> None:

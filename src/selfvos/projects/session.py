@@ -11,9 +11,7 @@ from selfvos.tracking.tracker import Tracker
 from selfvos.types import Frame, Tracked, Watch, go_on, ignore
 
 
-def track_run(
-    project: Project, make: Callable[[], Tracker], run: Run, *, watch: Watch = ignore
-) -> Iterator[Tracked]:
+def track_run(project: Project, make: Callable[[], Tracker], run: Run, *, watch: Watch = ignore) -> Iterator[Tracked]:
     """Track a run, keep every frame in the project as soon as it is there, and yield it.
 
     All drawings of the project are remembered, those ahead as well. The cost is that of the frames of the run, however

@@ -90,7 +90,9 @@ class TrackStore:
 
 
 def _to_line(frame: TrackedFrame) -> str:
-    return json.dumps({"revision": frame.revision, "step": frame.step, "frame": json.loads(to_line(frame.record))}) + "\n"
+    return (
+        json.dumps({"revision": frame.revision, "step": frame.step, "frame": json.loads(to_line(frame.record))}) + "\n"
+    )
 
 
 def _from_line(line: str) -> TrackedFrame:

@@ -165,9 +165,7 @@ class Jobs:
                 return
             match event["kind"]:
                 case "progress":
-                    new = replace(
-                        job, done=event["done"], total=event["total"], seconds_left=event.get("seconds_left")
-                    )
+                    new = replace(job, done=event["done"], total=event["total"], seconds_left=event.get("seconds_left"))
                 case "done":
                     new = replace(job, state="done", result=event.get("result", {}), seconds_left=0.0)
                 case "cancelled":

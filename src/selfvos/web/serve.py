@@ -30,7 +30,9 @@ def serve(config: WebConfig, ready: Callable[[str], None], video: Path | None = 
         listener.bind((config.host, config.port))
     except OSError as error:
         listener.close()
-        raise ResourceError(f"cannot listen on {config.host}:{config.port} ({error.strerror}); choose another --port") from error
+        raise ResourceError(
+            f"cannot listen on {config.host}:{config.port} ({error.strerror}); choose another --port"
+        ) from error
     config = replace(config, port=listener.getsockname()[1])
     app = create_app(config)
     path = "" if video is None else f"p/{app.state.desk.create(video)}"

@@ -10,7 +10,9 @@ from selfvos.web.desk import Desk, OpenProject
 from selfvos.web.frames import spans
 
 router = APIRouter(prefix="/api")
-Colour = tuple[Annotated[int, Field(ge=0, le=255)], Annotated[int, Field(ge=0, le=255)], Annotated[int, Field(ge=0, le=255)]]
+Colour = tuple[
+    Annotated[int, Field(ge=0, le=255)], Annotated[int, Field(ge=0, le=255)], Annotated[int, Field(ge=0, le=255)]
+]
 
 
 def desk(request: Request) -> Desk:
