@@ -22,9 +22,9 @@ MASKS, GIVEN = "masks", "given"
 def record(tracked: Tracked) -> FrameRecord:
     """Return what is kept of one frame."""
     frame = tracked.frame
-    measured = measured(tracked.mask)
+    found = measured(tracked.mask)
     objects = tuple(
-        ObjectRecord(state.id, state.confidence, state.lost, *measured.get(state.id, (0, None)))
+        ObjectRecord(state.id, state.confidence, state.lost, *found.get(state.id, (0, None)))
         for state in tracked.objects
     )
     return FrameRecord(index=frame.index, name=frame.name, seconds=frame.seconds, objects=objects)

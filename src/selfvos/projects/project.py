@@ -13,6 +13,7 @@ from jaxtyping import UInt8
 from selfvos import __version__
 from selfvos.data.mask_png import palette
 from selfvos.data.source import Source, open_source
+from selfvos.data.track_record import measured
 from selfvos.errors import DataError, MaskMismatch, UsageError
 from selfvos.projects.edits import Change, EditLog, State, as_line
 from selfvos.projects.keyframes import Drawings, Ids
@@ -298,18 +299,15 @@ class Project:
     def _drawn_record(self, frame: int) -> FrameRecord:
         mask = self.keyframe(frame)
         objects = []
+        seen = measured(mask)
         for id in sorted(self.state.objects):
-            rows, columns = np.nonzero(mask == id)
-            box = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1) if len(rows) else None
-            found = None if box is None else tuple(int(edge) for edge in box)
-            objects.append(ObjectRecord(id, 1.0 if len(rows) else 0.0, not len(rows), len(rows), found))
+            area, box = seen.get(id, (0, None))
+            objects.append(ObjectRecord(id, float(area > 0), area == 0, area, box))
         return FrameRecord(frame, f"{frame:05d}", frame / self.fps, tuple(objects))
 
     def _known(self, id: int) -> dict[str, Any]:
         if id not in self.state.objects:
-            raise UsageError(
-                f"no object {id} in this project; it has {', '.join(map(str, self.state.objects)) or 'none'}"
-            )
+            raise UsageError(f"no object {id} in this project; it has {list(self.state.objects) or 'none'}")
         return self.state.objects[id]
 
     def check_frame(self, frame: int) -> None:

@@ -50,7 +50,7 @@ def create_app(config: WebConfig) -> FastAPI:
 
     app.state.jobs = Jobs(setup, config.most_jobs, heard)
     # Snapping an outline must not wait behind a video that is being tracked.
-    app.state.quick = Jobs(setup, config.most_jobs, lambda job, event: None)
+    app.state.quick = Jobs(setup, config.most_jobs, lambda *_: None)
     for room in (projects, frames, masks, jobs, exports, uploads):
         app.include_router(room.router)
     app.add_middleware(GZipMiddleware, minimum_size=1000)

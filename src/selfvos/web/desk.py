@@ -108,9 +108,7 @@ class Desk:
         except (OSError, ValueError) as error:
             raise DataError("this path cannot be read") from error
         if not found.is_relative_to(root):
-            raise UsageError(
-                f"videos are opened from below {root} alone; start 'selfvos web --root' elsewhere for others"
-            )
+            raise UsageError(f"videos are opened from below {root} alone; start the page with another --root")
         return found
 
 

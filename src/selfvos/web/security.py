@@ -25,7 +25,7 @@ _HEADERS = [
 class Guard:
     """ASGI middleware that lets through what comes from the page itself.
 
-    * The Host header must name the address that is listened on: another name that leads here (DNS rebinding) is refused.
+    * The Host header must name the address that is listened on: others that lead here (DNS rebinding) are refused.
     * What changes something must come from the page's own origin; a page in another tab has another one.
     * Where the server can be reached from other machines, a token is needed: once in the address, then as a cookie.
     """

@@ -49,7 +49,7 @@ def export(id: str, wanted: Wanted, request: Request, here: Here) -> dict[str, A
 
 
 @router.get("/exports/{number}")
-def fetch(number: str, request: Request, here: Here) -> FileResponse:
+def fetch(number: str, request: Request) -> FileResponse:
     """Return what an export job wrote."""
     job = request.app.state.jobs.get(number)
     path = Path(job.result.get("file", ""))
