@@ -147,7 +147,7 @@ export class Editor {
           h(
             "div",
             { class: "row" },
-            this.labelled("both", "Between drawings", () => void this.between()),
+            this.labelled("both", "Between", () => void this.between()),
             this.labelled("next", "Until …", () => void this.until()),
           ),
           h("div", { class: "field" }, h("label", { for: "quality" }, "Quality"), quality, this.speed),
@@ -181,7 +181,8 @@ export class Editor {
   }
 
   private labelled(name: string, label: string, act: () => void): HTMLButtonElement {
-    return h("button", { type: "button", class: "button", onclick: act }, icon(name), label);
+    const title = name === "both" ? "Fill the frames between the two drawings around this frame" : `Track: ${label.toLowerCase()}`;
+    return h("button", { type: "button", class: "button", title, onclick: act }, icon(name), label);
   }
 
   private keys(): Key[] {
