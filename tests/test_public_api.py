@@ -15,17 +15,34 @@ ROOT = Path(__file__).parents[1]
 HEAVY = ("torch", "numba", "scipy", "av", "matplotlib", "tensorboard", "sklearn")
 HELP = ("", "track", "train", "score", "compare", "ablate", "export", "import")
 PUBLIC = {
-    *("Choice", "MaskFile", "Report", "Shot", "Span", "StopFlag", "TrackConfig", "Tracker", "Watching", "evaluate"),
-    *("export", "import_track", "load", "make_tracker", "open_benchmark", "open_source", "open_track", "override"),
-    *("read_mask", "read_track", "recipes", "score", "track", "track_to", "train"),
+    *("Choice", "MaskFile", "Project", "Report", "Shot", "Span", "StopFlag", "TrackConfig", "Tracker"),
+    *("Watching", "evaluate", "export", "import_track", "load", "make_tracker", "open_benchmark", "open_source"),
+    *(
+        "open_track",
+        "override",
+        "read_mask",
+        "read_track",
+        "recipes",
+        "score",
+        "track",
+        "track_to",
+        "train",
+    ),
 }
 API = {
-    *("Choice", "MaskFile", "Shot", "Span", "adapt", "adaptation", "check_dataset", "check_export", "cluster"),
-    *("clustering", "convert", "demo", "draw_overlays", "estimate", "evaluate", "export", "export_place"),
-    *("flat_settings", "import_track", "load", "make_tracker", "names", "open_benchmark", "open_track"),
-    *("open_video_cache", "pack_results", "pick_device", "protocol_config", "read_track", "recipe", "score"),
-    *("score_together", "tint", "track", "track_config", "track_to", "track_together", "train", "use_threads"),
-    "validate_archive",
+    *("Choice", "MaskFile", "Project", "Shot", "Span", "adapt", "adaptation", "can_be_video", "check_dataset"),
+    *("check_export", "cluster", "clustering", "convert", "demo", "demo_clip", "draw_overlays", "estimate"),
+    *("evaluate", "export", "export_choices", "export_place", "export_project", "export_size", "flat_settings"),
+    *("import_track", "load", "make_tracker", "names", "open_benchmark", "open_track", "open_video_cache"),
+    *("outline_in_project", "pack_results", "pick_device", "plan_filling", "plan_tracking", "protocol_config"),
+    *("read_track", "recipe", "score", "score_together", "tint", "track", "track_config", "track_project"),
+    *(
+        "track_to",
+        "track_together",
+        "train",
+        "use_threads",
+        "validate_archive",
+    ),
 }
 PROGRAM = f"""
     import contextlib, io, json, sys

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from selfvos import recipes as recipes
     from selfvos.api import Choice as Choice
     from selfvos.api import MaskFile as MaskFile
+    from selfvos.api import Project as Project
     from selfvos.api import Shot as Shot
     from selfvos.api import Span as Span
     from selfvos.api import evaluate as evaluate
@@ -38,6 +39,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Choice": "selfvos.api",
     "MaskFile": "selfvos.api",
+    "Project": "selfvos.api",
     "Report": "selfvos.evaluation.report",
     "Shot": "selfvos.api",
     "Span": "selfvos.api",
@@ -65,6 +67,7 @@ _HOMES = {
 __all__ = [
     "Choice",
     "MaskFile",
+    "Project",
     "Report",
     "Shot",
     "Span",

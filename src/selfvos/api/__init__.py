@@ -32,6 +32,14 @@ if TYPE_CHECKING:
     from selfvos.api.learning import open_video_cache as open_video_cache
     from selfvos.api.learning import train as train
     from selfvos.api.overlays import draw_overlays as draw_overlays
+    from selfvos.api.project_tracking import outline_in_project as outline_in_project
+    from selfvos.api.project_tracking import track_project as track_project
+    from selfvos.api.projects import can_be_video as can_be_video
+    from selfvos.api.projects import export_choices as export_choices
+    from selfvos.api.projects import export_project as export_project
+    from selfvos.api.projects import export_size as export_size
+    from selfvos.api.projects import plan_filling as plan_filling
+    from selfvos.api.projects import plan_tracking as plan_tracking
     from selfvos.api.scoring import evaluate as evaluate
     from selfvos.api.scoring import flat_settings as flat_settings
     from selfvos.api.scoring import protocol_config as protocol_config
@@ -45,27 +53,35 @@ if TYPE_CHECKING:
     from selfvos.api.tracking import track_to as track_to
     from selfvos.api.weights import load as load
     from selfvos.api.weights import pick_device as pick_device
+    from selfvos.data.sample import demo_clip as demo_clip
     from selfvos.data.track_reader import open_track as open_track
+    from selfvos.projects.project import Project as Project
     from selfvos.tracking.system import make_tracker as make_tracker
 
 _HOMES = {
     "Choice": "selfvos.api.exporting",
     "MaskFile": "selfvos.api.given_masks",
+    "Project": "selfvos.projects.project",
     "Shot": "selfvos.api.tracking",
     "Span": "selfvos.api.span",
     "adapt": "selfvos.api.learning",
     "adaptation": "selfvos.api.learning",
+    "can_be_video": "selfvos.api.projects",
     "check_dataset": "selfvos.api.datasets",
     "check_export": "selfvos.api.exporting",
     "cluster": "selfvos.api.clusters",
     "clustering": "selfvos.api.clusters",
     "convert": "selfvos.api.conversion",
     "demo": "selfvos.api.demonstration",
+    "demo_clip": "selfvos.data.sample",
     "draw_overlays": "selfvos.api.overlays",
     "estimate": "selfvos.api.exporting",
     "evaluate": "selfvos.api.scoring",
     "export": "selfvos.api.exporting",
+    "export_choices": "selfvos.api.projects",
     "export_place": "selfvos.api.exporting",
+    "export_project": "selfvos.api.projects",
+    "export_size": "selfvos.api.projects",
     "flat_settings": "selfvos.api.scoring",
     "import_track": "selfvos.api.exporting",
     "load": "selfvos.api.weights",
@@ -74,8 +90,11 @@ _HOMES = {
     "open_benchmark": "selfvos.api.catalogue",
     "open_track": "selfvos.data.track_reader",
     "open_video_cache": "selfvos.api.learning",
+    "outline_in_project": "selfvos.api.project_tracking",
     "pack_results": "selfvos.api.datasets",
     "pick_device": "selfvos.api.weights",
+    "plan_filling": "selfvos.api.projects",
+    "plan_tracking": "selfvos.api.projects",
     "protocol_config": "selfvos.api.scoring",
     "read_track": "selfvos.api.exporting",
     "recipe": "selfvos.api.catalogue",
@@ -84,6 +103,7 @@ _HOMES = {
     "tint": "selfvos.api.clusters",
     "track": "selfvos.api.tracking",
     "track_config": "selfvos.api.tracking",
+    "track_project": "selfvos.api.project_tracking",
     "track_to": "selfvos.api.tracking",
     "track_together": "selfvos.api.benchmark_runs",
     "train": "selfvos.api.learning",
@@ -94,21 +114,27 @@ _HOMES = {
 __all__ = [
     "Choice",
     "MaskFile",
+    "Project",
     "Shot",
     "Span",
     "adapt",
     "adaptation",
+    "can_be_video",
     "check_dataset",
     "check_export",
     "cluster",
     "clustering",
     "convert",
     "demo",
+    "demo_clip",
     "draw_overlays",
     "estimate",
     "evaluate",
     "export",
+    "export_choices",
     "export_place",
+    "export_project",
+    "export_size",
     "flat_settings",
     "import_track",
     "load",
@@ -117,8 +143,11 @@ __all__ = [
     "open_benchmark",
     "open_track",
     "open_video_cache",
+    "outline_in_project",
     "pack_results",
     "pick_device",
+    "plan_filling",
+    "plan_tracking",
     "protocol_config",
     "read_track",
     "recipe",
@@ -127,6 +156,7 @@ __all__ = [
     "tint",
     "track",
     "track_config",
+    "track_project",
     "track_to",
     "track_together",
     "train",

@@ -1,13 +1,11 @@
 """A real clip, tracked, with nothing to prepare."""
 
-import importlib.resources
-import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 
 from selfvos.api.span import Span
 from selfvos.api.tracking import Shot, track_to
-from selfvos.errors import MissingExtra
+from selfvos.data.sample import demo_clip, demo_mask
 from selfvos.models.segmenter import Segmenter
 from selfvos.tracking.settings import TrackConfig
 from selfvos.types import Tracked, Watch, ignore
@@ -32,22 +30,3 @@ def demo(
     """
     shot = Shot(video=demo_clip(), masks=demo_mask(), span=Span(end=FRAMES - 1))
     return track_to(model, shot, out, config=config, overwrite=overwrite, watch=watch)
-
-
-def demo_clip() -> Path:
-    """Return where the demo clip is installed.
-
-    Raises:
-        MissingExtra: It is not.
-    """
-    package = importlib.util.find_spec("imageio")
-    if package is not None and package.origin:
-        clip = Path(package.origin).parent / "resources" / "images" / "cockatoo.mp4"
-        if clip.is_file():
-            return clip
-    raise MissingExtra("the demo clip is not installed; run: pip install 'selfvos[demo]'")
-
-
-def demo_mask() -> Path:
-    """Return the hand-drawn mask of the demo clip's first frame."""
-    return Path(str(importlib.resources.files("selfvos.data") / "assets" / "cockatoo_first_mask.png"))

@@ -22,9 +22,9 @@ MASKS, GIVEN = "masks", "given"
 def record(tracked: Tracked) -> FrameRecord:
     """Return what is kept of one frame."""
     frame = tracked.frame
-    measured = _measured(tracked.mask)
+    found = measured(tracked.mask)
     objects = tuple(
-        ObjectRecord(state.id, state.confidence, state.lost, *measured.get(state.id, (0, None)))
+        ObjectRecord(state.id, state.confidence, state.lost, *found.get(state.id, (0, None)))
         for state in tracked.objects
     )
     return FrameRecord(index=frame.index, name=frame.name, seconds=frame.seconds, objects=objects)
@@ -77,7 +77,7 @@ def _object(data: dict[str, Any]) -> ObjectRecord:
     return ObjectRecord(**data, box=None if box is None else tuple(box))
 
 
-def _measured(mask: Integer[np.ndarray, "y x"]) -> dict[int, tuple[int, tuple[int, int, int, int]]]:
+def measured(mask: Integer[np.ndarray, "y x"]) -> dict[int, tuple[int, tuple[int, int, int, int]]]:
     """Return area and box of every id of a mask."""
     areas = np.bincount(mask.ravel())
     places = enumerate(find_objects(mask), start=1)

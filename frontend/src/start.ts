@@ -1,0 +1,117 @@
+// The first screen: bring a video, or go on with yesterday's.
+
+import { bytes, clear, h, icon, toast } from "./dom";
+import * as server from "./server";
+
+export async function start(root: HTMLElement, open: (project: string) => void): Promise<void> {
+  const facts = await server.about();
+  const begin = async (make: Promise<server.Project>) => {
+    try {
+      open((await make).id);
+    } catch (error) {
+      toast((error as Error).message, "error");
+    }
+  };
+  const progress = h("progress", { max: "1", value: "0", hidden: true, "aria-label": "Upload" });
+  const send = (file: File) => {
+    if (file.size > facts.most_upload_bytes) {
+      toast(`${file.name} is larger than ${bytes(facts.most_upload_bytes)}; open it by its path instead`, "error");
+      return;
+    }
+    progress.hidden = false;
+    void begin(server.upload(file, (share) => (progress.value = share))).finally(() => (progress.hidden = true));
+  };
+  const picker = h("input", { type: "file", id: "picker", class: "hidden", "aria-label": "Video file" });
+  picker.addEventListener("change", () => picker.files?.[0] && send(picker.files[0]));
+  const drop = h(
+    "section",
+    { class: "drop" },
+    icon("upload"),
+    h("h2", {}, "Drop a video here"),
+    h("p", {}, "MP4, MOV, MKV, WebM, GIF, TIFF stack … It stays on this machine."),
+    h("label", { for: "picker", class: "button primary" }, "Choose a file"),
+    picker,
+    h(
+      "button",
+      { type: "button", class: "button", onclick: () => void begin(server.demo()) },
+      "Try the sample clip",
+    ),
+    progress,
+  );
+  for (const kind of ["dragover", "drop"]) {
+    root.addEventListener(kind, (event) => {
+      event.preventDefault();
+      drop.classList.toggle("over", kind === "dragover");
+      const file = kind === "drop" ? (event as DragEvent).dataTransfer?.files[0] : null;
+      if (file) send(file);
+    });
+  }
+  const files = h("section", { class: "files" });
+  const recent = h("section", { class: "recent" });
+  clear(
+    root,
+    h("header", { class: "bar" }, h("h1", {}, "selfvos"), h("span", { class: "soft" }, facts.version)),
+    h("main", { class: "start" }, h("div", {}, drop, files), recent),
+    h(
+      "footer",
+      { class: "soft" },
+      `Weights ${facts.weights} · ${facts.device} · ${facts.cores} cores · everything stays on this machine`,
+    ),
+  );
+  void look("");
+  void list();
+
+  async function look(path: string): Promise<void> {
+    try {
+      const folder = await server.browse(path);
+      const row = (name: string, kind: string, act: () => void) =>
+        h("li", {}, h("button", { type: "button", class: "row", onclick: act }, icon(kind === "video" ? "video" : "folder"), name));
+      clear(
+        files,
+        h("h2", {}, "Open from this machine"),
+        h("p", { class: "soft path" }, `${facts.root}${folder.path ? `/${folder.path}` : ""}`),
+        h(
+          "ul",
+          {},
+          folder.up !== null && row("..", "folder", () => void look(folder.up ?? "")),
+          ...folder.entries.map((entry) =>
+            row(entry.kind === "frames" ? `${entry.name} (frames)` : entry.name, entry.kind, () =>
+              entry.kind === "folder" ? void look(entry.path) : void begin(server.create(entry.path)),
+            ),
+          ),
+        ),
+        !folder.entries.length && h("p", { class: "soft" }, "No video in this folder."),
+      );
+    } catch (error) {
+      toast((error as Error).message, "error");
+    }
+  }
+
+  async function list(): Promise<void> {
+    const found = await server.projects();
+    const cards = found.map((one) =>
+      h(
+        "li",
+        {},
+        h(
+          "button",
+          { type: "button", class: "card", disabled: Boolean(one.error), onclick: () => open(one.id) },
+          one.error ? icon("warning") : h("img", { src: server.frameUrl(one.id, 0, 160), alt: "", loading: "lazy" }),
+          h("strong", {}, one.name),
+          h(
+            "span",
+            { class: "soft" },
+            one.error ?? `${one.tracked} of ${one.frames} frames · ${one.objects} object${one.objects === 1 ? "" : "s"}`,
+          ),
+        ),
+      ),
+    );
+    clear(
+      recent,
+      h("h2", {}, "Projects"),
+      cards.length
+        ? h("ul", { class: "cards" }, ...cards)
+        : h("p", { class: "soft" }, "None yet. Open a video, draw on one frame, press Track: the rest follows."),
+    );
+  }
+}

@@ -1,0 +1,187 @@
+// Brush, eraser, polygon, fill, smart outline and hand: what a pointer on the picture does.
+
+import { type Box, disc, flood, joined, line, type Paint, polygon, whole } from "./mask";
+import type { Picture } from "./picture";
+
+export type Tool = "brush" | "eraser" | "polygon" | "fill" | "outline" | "pan";
+export const TOOLS: [Tool, string, string][] = [
+  ["brush", "Brush", "B"],
+  ["eraser", "Eraser: the chosen object; with Shift all", "E"],
+  ["polygon", "Polygon: click corners, Enter closes", "P"],
+  ["outline", "Smart outline: draw around an object roughly, it snaps to edges", "O"],
+  ["fill", "Fill a region", "F"],
+  ["pan", "Move the picture", "H"],
+];
+
+export interface Host {
+  picture: Picture;
+  object(): number;
+  may(): boolean;
+  done(): void;
+  outlined(points: [number, number][]): void;
+}
+
+export class Pen {
+  tool: Tool = "brush";
+  radius = 12;
+  private points: [number, number][] = [];
+  private last: [number, number] | null = null;
+  private hover: [number, number] | null = null;
+  private panning = false;
+  private changed: Box | null = null;
+  private readonly touches = new Map<number, PointerEvent>();
+
+  constructor(private readonly host: Host) {
+    const { canvas } = host.picture;
+    canvas.addEventListener("pointerdown", (event) => this.down(event));
+    canvas.addEventListener("pointermove", (event) => this.moved(event));
+    canvas.addEventListener("pointerup", (event) => this.up(event));
+    canvas.addEventListener("pointercancel", (event) => this.up(event));
+    canvas.addEventListener("pointerleave", () => {
+      this.hover = null;
+      host.picture.ask();
+    });
+    canvas.addEventListener("dblclick", () => this.close());
+    canvas.addEventListener("contextmenu", (event) => event.preventDefault());
+    canvas.addEventListener(
+      "wheel",
+      (event) => {
+        event.preventDefault();
+        const box = canvas.getBoundingClientRect();
+        host.picture.zoomTo(host.picture.zoom * 1.0015 ** -event.deltaY, event.clientX - box.left, event.clientY - box.top);
+      },
+      { passive: false },
+    );
+    host.picture.decorate = (context) => this.decorate(context);
+  }
+
+  choose(tool: Tool): void {
+    this.tool = tool;
+    this.points = [];
+    this.host.picture.canvas.style.cursor = tool === "pan" ? "grab" : "crosshair";
+    this.host.picture.ask();
+  }
+
+  // Corners so far become a region.
+  close(): void {
+    if (this.tool === "polygon" && this.points.length > 2) {
+      this.finish(polygon(this.host.picture.mask, this.points, { id: this.host.object() }));
+    }
+    this.points = [];
+    this.host.picture.ask();
+  }
+
+  stop(): void {
+    this.points = [];
+    this.host.picture.ask();
+  }
+
+  private paint(event: PointerEvent): Paint {
+    if (this.tool !== "eraser") return { id: this.host.object() };
+    return { erase: event.shiftKey ? "all" : this.host.object() };
+  }
+
+  private down(event: PointerEvent): void {
+    const { picture } = this.host;
+    picture.canvas.setPointerCapture(event.pointerId);
+    picture.canvas.focus();
+    this.touches.set(event.pointerId, event);
+    if (this.touches.size > 1) {
+      this.last = null;
+      this.panning = true;
+      return;
+    }
+    this.panning = this.tool === "pan" || event.button === 1 || event.button === 2;
+    if (this.panning || !this.host.may()) return;
+    const at = picture.at(event);
+    if (this.tool === "brush" || this.tool === "eraser") {
+      this.last = at;
+      this.mark(disc(picture.mask, at[0], at[1], this.radius, this.paint(event)));
+    } else if (this.tool === "fill") {
+      const inside = at[0] >= 0 && at[1] >= 0 && at[0] < picture.width && at[1] < picture.height;
+      this.finish(inside ? flood(picture.mask, at[0], at[1], this.paint(event)) : null);
+    } else if (this.tool === "polygon") {
+      const first = this.points[0];
+      if (first && this.points.length > 2 && Math.hypot(at[0] - first[0], at[1] - first[1]) * picture.zoom < 10) this.close();
+      else this.points.push(at);
+      picture.ask();
+    } else {
+      this.points = [at];
+    }
+  }
+
+  private moved(event: PointerEvent): void {
+    const { picture } = this.host;
+    this.hover = picture.at(event);
+    const before = this.touches.get(event.pointerId);
+    if (before && this.panning) {
+      if (this.touches.size === 2) {
+        const other = [...this.touches.values()].find((touch) => touch.pointerId !== event.pointerId) as PointerEvent;
+        const far = (one: PointerEvent) => Math.hypot(one.clientX - other.clientX, one.clientY - other.clientY);
+        const box = picture.canvas.getBoundingClientRect();
+        picture.zoomTo((picture.zoom * far(event)) / Math.max(1, far(before)), other.clientX - box.left, other.clientY - box.top);
+      } else picture.move(event.clientX - before.clientX, event.clientY - before.clientY);
+      this.touches.set(event.pointerId, event);
+    } else if (before && this.last) {
+      const steps = event.getCoalescedEvents?.() ?? [];
+      for (const each of steps.length ? steps : [event]) {
+        const at = picture.at(each);
+        this.mark(line(picture.mask, this.last, at, this.radius, this.paint(event)));
+        this.last = at;
+      }
+    } else if (before && this.tool === "outline" && this.points.length) this.points.push(this.hover);
+    picture.ask();
+  }
+
+  private up(event: PointerEvent): void {
+    this.touches.delete(event.pointerId);
+    if (this.panning) {
+      this.panning = this.touches.size > 0;
+      return;
+    }
+    if (this.last) {
+      this.last = null;
+      this.finish(this.changed);
+    } else if (this.tool === "outline" && this.points.length) {
+      const { points } = this;
+      this.points = [];
+      if (points.length > 8) this.host.outlined(points);
+    }
+  }
+
+  private mark(box: Box): void {
+    this.changed = joined(this.changed, box);
+    this.host.picture.touch(box);
+  }
+
+  private finish(box: Box | null): void {
+    this.changed = null;
+    if (!box) return;
+    this.host.picture.touch(box ?? whole(this.host.picture.mask));
+    this.host.done();
+  }
+
+  private decorate(context: CanvasRenderingContext2D): void {
+    const { zoom } = this.host.picture;
+    context.lineWidth = 1.5 / zoom;
+    if (this.points.length) {
+      context.beginPath();
+      this.points.forEach(([x, y], i) => (i ? context.lineTo(x, y) : context.moveTo(x, y)));
+      if (this.hover && this.tool === "polygon") context.lineTo(...this.hover);
+      context.strokeStyle = "#000";
+      context.stroke();
+      context.setLineDash([5 / zoom, 5 / zoom]);
+      context.strokeStyle = "#fff";
+      context.stroke();
+      context.setLineDash([]);
+    }
+    if (this.hover && (this.tool === "brush" || this.tool === "eraser")) {
+      for (const [colour, more] of [["#000", 1.2], ["#fff", 0]] as [string, number][]) {
+        context.beginPath();
+        context.arc(this.hover[0], this.hover[1], this.radius + more / zoom, 0, 2 * Math.PI);
+        context.strokeStyle = colour;
+        context.stroke();
+      }
+    }
+  }
+}

@@ -1,0 +1,58 @@
+"""What is done to projects that needs the network: tracking, and outlines that snap to edges."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, UInt8
+
+from selfvos.api.tracking import track_config
+from selfvos.models.segmenter import Segmenter
+from selfvos.projects.outline import smart_outline
+from selfvos.projects.planning import Run
+from selfvos.projects.project import Project
+from selfvos.projects.session import track_run
+from selfvos.tracking.tracker import Tracker
+from selfvos.types import Watch, ignore
+
+
+def outline_in_project(folder: str | Path, frame: int, region: UInt8[np.ndarray, "y x"]) -> Bool[np.ndarray, "y x"]:
+    """Return a region drawn on a frame of a project with its outline on the edges of the frame.
+
+    Args:
+        folder: The project.
+        frame: Index of the frame.
+        region: 1 inside, about.
+    """
+    project = Project.look(folder)
+    project.check_frame(frame)
+    seen = next(iter(project.source.frames(frame, frame + 1)))
+    return smart_outline(seen.rgb, region > 0)
+
+
+def track_project(
+    model: Segmenter,
+    folder: str | Path,
+    runs: Sequence[tuple[int, int]],
+    quality: str = "balanced",
+    *,
+    watch: Watch = ignore,
+) -> Iterator[int]:
+    """Track runs of a project, as `plan_tracking` and `plan_filling` give them, and yield each frame when it is kept.
+
+    Args:
+        model: A loaded network.
+        folder: The project; the process that has it open may go on drawing meanwhile.
+        runs: First and last frame of each.
+        quality: ``fast``, ``balanced`` or ``best``.
+        watch: Told and asked between frames.
+
+    Raises:
+        UsageError: No such quality, or no mask where a run starts.
+        Stopped: The watch asked for it.
+    """
+    config = track_config(model, None, quality)
+    project = Project.look(folder)
+    for start, end in runs:
+        for tracked in track_run(project, lambda: Tracker(model, config), Run(start, end), watch=watch):
+            yield tracked.frame.index

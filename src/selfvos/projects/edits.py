@@ -1,0 +1,152 @@
+"""What was done to a project, as a log that only grows: undo and redo are lines of it, too."""
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from selfvos.errors import DataError
+
+
+@dataclass(frozen=True)
+class Change:
+    """One thing that an edit changed; `None` before it was there, or after it was taken away."""
+
+    kind: Literal["keyframe", "object"]
+    key: int
+    """Frame index of a keyframe, id of an object."""
+    before: Any
+    after: Any
+
+
+@dataclass(frozen=True)
+class Edit:
+    """What was done in one go, and is undone in one go."""
+
+    changes: tuple[Change, ...]
+    about: str
+    """In words for a person, such as ``draw on frame 40``."""
+
+    def undone(self) -> "Edit":
+        """Return the edit that takes this one back."""
+        changes = (Change(c.kind, c.key, c.after, c.before) for c in reversed(self.changes))
+        return Edit(tuple(changes), self.about)
+
+
+@dataclass(frozen=True)
+class State:
+    """What all edits so far amount to."""
+
+    keyframes: dict[int, str] = field(default_factory=dict)
+    """Digest of the drawing by frame index."""
+    objects: dict[int, dict[str, Any]] = field(default_factory=dict)
+    """Name and colour by id."""
+    revisions: dict[int, int] = field(default_factory=dict)
+    """When each frame's drawing last changed, also to none: the number of the line that changed it."""
+    revision: int = 0
+    """Lines so far."""
+    done: tuple[Edit, ...] = ()
+    """What can be undone, the latest last."""
+    undone: tuple[Edit, ...] = ()
+    """What can be redone, the next one last."""
+
+
+def after(state: State, line: dict[str, Any]) -> State:
+    """Return the state after one more line of the log.
+
+    Raises:
+        ValueError: The line is of another kind, or undoes what was never done.
+    """
+    match line:
+        case {"do": edit}:
+            edit = _edit(edit)
+            return _applied(state, edit, (*state.done, edit), ())
+        case {"undo": True} if state.done:
+            *done, last = state.done
+            return _applied(state, last.undone(), tuple(done), (*state.undone, last))
+        case {"redo": True} if state.undone:
+            *undone, last = state.undone
+            return _applied(state, last, (*state.done, last), tuple(undone))
+    raise ValueError(f"no edit: {line}")
+
+
+class EditLog:
+    """The log on disk. A line is on the disk before `append` returns; one that a crash tore is dropped."""
+
+    def __init__(self, path: Path) -> None:
+        """Read what was done so far.
+
+        Raises:
+            DataError: A line before the last is damaged.
+        """
+        self.path = path
+        self.state = State()
+        whole = 0
+        for start, end, line in _lines(path):
+            try:
+                self.state = after(self.state, json.loads(line))
+            except ValueError as error:
+                if end is None:  # torn: what it was to say was never confirmed to anyone
+                    break
+                raise DataError(f"{path} is damaged at byte {start} ({error}); restore the project folder") from error
+            if end is None:
+                break
+            whole = end
+        if path.exists() and path.stat().st_size > whole:
+            os.truncate(path, whole)
+
+    def append(self, line: dict[str, Any]) -> State:
+        """Do what a line says, and keep it.
+
+        Raises:
+            ValueError: There is nothing to undo or redo.
+        """
+        state = after(self.state, line)
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(line, separators=(",", ":")) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        self.state = state
+        return state
+
+
+def as_line(changes: Iterable[Change], about: str) -> dict[str, Any]:
+    """Return the line that does these changes."""
+    return {"do": {"changes": [asdict(change) for change in changes], "about": about}}
+
+
+def _applied(state: State, edit: Edit, done: tuple[Edit, ...], undone: tuple[Edit, ...]) -> State:
+    keyframes, objects, revisions = dict(state.keyframes), dict(state.objects), dict(state.revisions)
+    revision = state.revision + 1
+    for change in edit.changes:
+        place = keyframes if change.kind == "keyframe" else objects
+        if change.after is None:
+            place.pop(change.key, None)
+        else:
+            place[change.key] = change.after
+        if change.kind == "keyframe":
+            revisions[change.key] = revision
+    return State(keyframes, objects, revisions, revision, done, undone)
+
+
+def _edit(data: dict[str, Any]) -> Edit:
+    try:
+        return Edit(tuple(Change(**change) for change in data["changes"]), data["about"])
+    except (TypeError, KeyError) as error:
+        raise ValueError(f"no edit: {error}") from error
+
+
+def _lines(path: Path) -> Iterator[tuple[int, int | None, str]]:
+    """Yield start, end and text of each line; a last one without its line break has no end."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return
+    start = 0
+    while start < len(content):
+        end = content.find(b"\n", start)
+        stop = len(content) if end < 0 else end
+        yield start, None if end < 0 else end + 1, content[start:stop].decode("utf-8", errors="replace")
+        start = stop + 1

@@ -1,0 +1,1 @@
+"""What the page may ask for, one file for each kind of thing."""

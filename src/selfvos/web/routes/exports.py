@@ -1,0 +1,58 @@
+"""Tracks in other programs' formats, to be fetched."""
+
+import secrets
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import FileResponse
+from pydantic import BaseModel, Field
+
+from selfvos.errors import UsageError
+from selfvos.web.routes.jobs import shown
+from selfvos.web.routes.projects import Here
+
+router = APIRouter(prefix="/api")
+
+
+class Wanted(BaseModel):
+    """A format by name."""
+
+    format: str = Field(max_length=64, pattern=r"^[a-z0-9_-]+$")
+
+
+@router.get("/projects/{id}/formats")
+def formats(id: str, here: Here) -> list[dict[str, str]]:
+    """List formats."""
+    from selfvos.api import export_choices
+
+    here.folder(id)
+    return export_choices()
+
+
+@router.get("/projects/{id}/formats/{name}")
+def size(id: str, name: str, here: Here) -> dict[str, Any]:
+    """Say about how large the track gets in a format, or why it cannot be had."""
+    from selfvos.api import export_size
+
+    count, why = export_size(here.folder(id), name)
+    return {"bytes": count, "why": why}
+
+
+@router.post("/projects/{id}/export")
+def export(id: str, wanted: Wanted, request: Request, here: Here) -> dict[str, Any]:
+    """Write the track in a format; when the job is done, fetch it."""
+    with here.use(id) as one:
+        folder = one.project.folder
+    out = folder / "exports" / secrets.token_hex(8)
+    return shown(request.app.state.jobs.add("export", id, folder=str(folder), format=wanted.format, out=str(out)))
+
+
+@router.get("/exports/{number}")
+def fetch(number: str, request: Request) -> FileResponse:
+    """Return what an export job wrote."""
+    job = request.app.state.jobs.get(number)
+    path = Path(job.result.get("file", ""))
+    if job.kind != "export" or job.state != "done" or not path.is_file():
+        raise UsageError("there is no such export")
+    return FileResponse(path, filename=path.name)
