@@ -1,7 +1,7 @@
 import pytest
+from tests.tiny import frame_folder
 
 from selfvos.projects.project import Project
-from tests.tiny import frame_folder
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@ import sys
 
 import numpy as np
 import pytest
+from tests.tiny import SIDE, picture, truth
 
 from selfvos.errors import DataError, MaskMismatch, UsageError
 from selfvos.projects.keyframes import Drawings, mask_digest
@@ -10,7 +11,6 @@ from selfvos.projects.planning import Run, fill, plan
 from selfvos.projects.project import Project
 from selfvos.projects.store import TrackStore
 from selfvos.types import Frame, ObjectState, Tracked, TrackReader
-from tests.tiny import SIDE, picture, truth
 
 
 def tracked(index, mask, ids=(1,)):

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
+from PIL import Image
+from tests.tiny import SIDE, picture, truth
 
 from selfvos.errors import Stopped, UsageError
 from selfvos.models.segmenter import Segmenter, SegmenterConfig
@@ -16,8 +18,6 @@ from selfvos.projects.project import Project
 from selfvos.projects.session import track_run
 from selfvos.tracking.settings import FrameConfig, MemoryConfig, RefineConfig, TrackConfig
 from selfvos.tracking.tracker import Tracker
-from tests.tiny import SIDE, truth
-
 
 PLAIN = TrackConfig(
     refine=RefineConfig(rounds=0),
@@ -106,11 +106,15 @@ def test_a_stop_keeps_what_was_tracked(project):
     assert sorted(Project.look(project.folder).store.frames) == [0, 1, 2]
 
 
-def test_an_object_added_later_goes_on_from_there(project):
+def test_an_object_added_later_goes_on_from_there(project, tmp_path):
+    for t in range(5, 10):
+        rgb = picture(t)
+        rgb[44:64, 4:28] = (30, 60, 240)  # comes in at frame 5
+        Image.fromarray(rgb).save(tmp_path / "clip" / f"{t:05d}.jpg", quality=95)
     project.draw(0, truth(0))
     run(project, 0, 9)
     both = project.mask_at(5).copy()
-    both[50:62, 4:20] = 2
+    both[44:64, 4:28] = 2
     project.draw(5, both)
     run(project, 5, 9)
     assert 2 not in np.unique(project.mask_at(4))

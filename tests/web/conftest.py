@@ -1,9 +1,9 @@
 import pytest
 from fastapi.testclient import TestClient
+from tests.tiny import frame_folder
 
 from selfvos.web.app import create_app
 from selfvos.web.settings import WebConfig
-from tests.tiny import frame_folder
 
 
 @pytest.fixture

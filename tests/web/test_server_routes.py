@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
+from tests.tiny import SIDE, truth
 
 from selfvos.web.app import create_app
 from selfvos.web.codec import decode_mask, encode_mask
 from selfvos.web.events import Hub
-from tests.tiny import SIDE, truth
 
 
 def refused(answer, status):

@@ -5,14 +5,13 @@ import pytest
 from fastapi.testclient import TestClient
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.tiny import picture, write_video
 
 from selfvos.errors import MaskMismatch, SelfvosError
 from selfvos.web.app import create_app
 from selfvos.web.codec import decode_mask, encode_mask
 from selfvos.web.desk import Desk
 from selfvos.web.routes.uploads import CHUNK_BYTES
-from tests.tiny import picture, write_video
-
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example:8765", "", "[", "10.0.0.1:8765"])

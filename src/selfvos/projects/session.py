@@ -15,7 +15,7 @@ from selfvos.types import Frame, Tracked, Watch, go_on, ignore
 def track_run(project: Project, make: Callable[[], Tracker], run: Run, *, watch: Watch = ignore) -> Iterator[Tracked]:
     """Track a run, keep every frame in the project as soon as it is there, and yield it.
 
-    Drawings that show all objects of the first frame are remembered, those ahead as well. The cost is that of the frames of the run, however
+    All drawings of the project are remembered, those ahead as well. The cost is that of the frames of the run, however
     many there are before it. A frame that was drawn on keeps its drawing, and what follows learns from it.
 
     Args:
@@ -54,10 +54,9 @@ def track_run(project: Project, make: Callable[[], Tracker], run: Run, *, watch:
 def _begin(
     project: Project, tracker: Tracker, frame: Frame, mask: np.ndarray, drawings: dict[int, np.ndarray]
 ) -> np.ndarray:
-    found, ids = tracker.start(frame.rgb, mask), np.unique(mask)
+    found = tracker.start(frame.rgb, mask)
     for index, drawn in drawings.items():
-        # One without some object may be from before that was named: it would teach that the object is background.
-        if index != frame.index and drawn.any() and np.isin(ids, drawn).all():
+        if index != frame.index and drawn.any():
             other = next(iter(project.source.frames(index, index + 1)))
             tracker.remember(other.rgb, drawn)
     return found
