@@ -94,7 +94,7 @@ def test_a_stop_keeps_what_was_tracked(project):
     class Third:
         done = 0
 
-        def tell(self, stage, done, total, **facts):
+        def tell(self, stage, done, total, **facts):  # noqa: ARG002
             self.done = done
 
         def stopped(self):

@@ -34,7 +34,7 @@ def pretend(setup, pipe, asked):
 def made(monkeypatch):
     monkeypatch.setattr(module, "work", pretend)
     heard = []
-    jobs = Jobs({}, 3, lambda job, event: heard.append((job.id, job.state)))
+    jobs = Jobs({}, 3, lambda job, _: heard.append((job.id, job.state)))
     yield jobs, heard
     jobs.close()
 
