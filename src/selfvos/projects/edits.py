@@ -94,8 +94,7 @@ class EditLog:
             if end is None:
                 break
             whole = end
-        if path.exists() and path.stat().st_size > whole:
-            os.truncate(path, whole)
+        self._whole = whole
 
     def append(self, line: dict[str, Any]) -> State:
         """Do what a line says, and keep it.
@@ -104,10 +103,13 @@ class EditLog:
             ValueError: There is nothing to undo or redo.
         """
         state = after(self.state, line)
-        with open(self.path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(line, separators=(",", ":")) + "\n")
+        with open(self.path, "ab") as file:
+            # Only who writes drops what a crash tore: to others it may be a line that is being written.
+            file.truncate(self._whole)
+            file.write((json.dumps(line, separators=(",", ":")) + "\n").encode())
             file.flush()
             os.fsync(file.fileno())
+            self._whole = file.tell()
         self.state = state
         return state
 
