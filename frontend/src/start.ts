@@ -38,20 +38,21 @@ export async function start(root: HTMLElement, open: (project: string) => void):
     ),
     progress,
   );
+  const files = h("section", { class: "files" });
+  const recent = h("section", { class: "recent" });
+  const page = h("main", { class: "start" }, h("div", {}, drop, files), recent);
   for (const kind of ["dragover", "drop"]) {
-    root.addEventListener(kind, (event) => {
+    page.addEventListener(kind, (event) => {
       event.preventDefault();
       drop.classList.toggle("over", kind === "dragover");
       const file = kind === "drop" ? (event as DragEvent).dataTransfer?.files[0] : null;
       if (file) send(file);
     });
   }
-  const files = h("section", { class: "files" });
-  const recent = h("section", { class: "recent" });
   clear(
     root,
     h("header", { class: "bar" }, h("h1", {}, "selfvos"), h("span", { class: "soft" }, facts.version)),
-    h("main", { class: "start" }, h("div", {}, drop, files), recent),
+    page,
     h(
       "footer",
       { class: "soft" },
