@@ -31,6 +31,7 @@ export class Editor {
   private jobs = new Map<string, server.Job>();
   private waiting = new Map<string, (job: server.Job) => void>();
   private timelineTimer = 0;
+  private addressTimer = 0;
   private quality = "balanced";
   private speeds: Record<string, number> = {};
   private readonly images = new Map<string, Promise<ImageBitmap>>();
@@ -44,6 +45,7 @@ export class Editor {
   private readonly play_ = button("play", "Play", () => this.play());
   private readonly undo_ = button("undo", "Undo", () => void this.change(() => server.undo(this.project.id)));
   private readonly redo_ = button("redo", "Redo", () => void this.change(() => server.redo(this.project.id)));
+  private readonly zoom = h("output", { class: "zoom soft", "aria-label": "Zoom" });
   private readonly saved = h("span", { class: "saved", role: "status" }, "Saved");
 
   constructor(
@@ -68,6 +70,9 @@ export class Editor {
     window.addEventListener("beforeunload", this.leaving);
     const place = new URLSearchParams(location.hash.slice(1));
     this.object = project.objects[0]?.id ?? 0;
+    const zoom = Number(place.get("zoom"));
+    if (zoom > 0) this.picture.look(zoom, Number(place.get("x")), Number(place.get("y")));
+    this.picture.viewed = () => this.remember();
     this.choose("brush");
     this.take(project);
     this.go(Math.min(project.count - 1, Math.max(0, Number(place.get("frame") ?? 0))));
@@ -133,6 +138,7 @@ export class Editor {
         h("span", { class: "grow" }),
         this.undo_,
         this.redo_,
+        this.zoom,
         button("fit", "Show all of the picture", () => this.picture.fit()),
         button("help", "Keys", () => help(this.keys())),
         h("button", { type: "button", class: "button primary", onclick: () => void exporting(this.project.id, (id) => this.ended(id)) }, icon("export"), "Export"),
@@ -393,7 +399,7 @@ export class Editor {
     this.outdated = true;
     this.track.go(frame);
     this.at.textContent = `${frame} / ${this.project.count - 1}  ·  ${(frame / this.project.fps).toFixed(2)} s`;
-    history.replaceState(null, "", `#frame=${frame}`);
+    this.remember();
     void this.load();
   }
 
@@ -444,6 +450,18 @@ export class Editor {
       }
     }
     return image;
+  }
+
+  // The address says where one is. Browsers bear only so many changes of it a second.
+  private remember(): void {
+    clearTimeout(this.addressTimer);
+    this.zoom.textContent = `${Math.round(this.picture.zoom * 100)} %`;
+    this.addressTimer = window.setTimeout(() => {
+      if (this.closed) return;
+      const [x, y] = this.picture.middle();
+      const view = this.picture.fitted ? "" : `&zoom=${+this.picture.zoom.toFixed(3)}&x=${x.toFixed(1)}&y=${y.toFixed(1)}`;
+      history.replaceState(null, "", `#frame=${this.wanted}${view}`);
+    }, 250);
   }
 
   private play(): void {
