@@ -425,6 +425,7 @@ export class Editor {
     if (this.closed || (frame === this.frame && (this.pen.busy || this.unsaved))) return;
     this.frame = frame;
     this.state = found.state;
+    this.picture.canvas.dataset["frame"] = String(frame);
     this.picture.show(image);
     this.picture.take(found.mask);
     this.tell();
