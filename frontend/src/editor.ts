@@ -38,7 +38,10 @@ export class Editor {
   private readonly at = h("output", { class: "at", "aria-live": "off" });
   private readonly things = h("ul", { class: "things", "aria-label": "Objects" });
   private readonly doubts = h("div", { class: "doubts" });
-  private readonly work = h("div", { class: "work" });
+  private readonly rows = new Map<string, { box: HTMLElement; text: HTMLElement; bar: HTMLProgressElement }>();
+  private readonly follow_ = h("input", { type: "checkbox", id: "follow", checked: true });
+  private readonly watching = h("label", { for: "follow", class: "watching", hidden: true }, this.follow_, "Show each new frame");
+  private readonly work = h("div", { class: "work" }, this.watching);
   private readonly note = h("p", { class: "note" });
   private readonly tools = h("div", { class: "tools", role: "toolbar", "aria-label": "Tools" });
   private readonly speed = h("span", { class: "soft" });
@@ -73,6 +76,7 @@ export class Editor {
     const zoom = Number(place.get("zoom"));
     if (zoom > 0) this.picture.look(zoom, Number(place.get("x")), Number(place.get("y")));
     this.picture.viewed = () => this.remember();
+    this.follow_.addEventListener("change", () => (this.following = this.follow_.checked));
     this.choose("brush");
     this.take(project);
     this.go(Math.min(project.count - 1, Math.max(0, Number(place.get("frame") ?? 0))));
@@ -102,9 +106,19 @@ export class Editor {
   }
 
   async refresh(): Promise<void> {
-    this.take(await server.project(this.project.id));
+    try {
+      this.take(await server.project(this.project.id));
+    } catch (error) {
+      this.told(error);
+      return;
+    }
     this.go(this.wanted, true);
     void this.sure();
+  }
+
+  // That the server cannot be reached is told once, by who listens to it; all is asked for again when it is back.
+  private told(error: unknown): void {
+    if (!this.closed && !(error instanceof TypeError)) toast((error as Error).message, "error");
   }
 
   // Strokes that the server does not have yet are not thrown away without a word.
@@ -413,7 +427,7 @@ export class Editor {
         await this.saving;
         await this.bring(this.wanted);
       } catch (error) {
-        if (!this.closed) toast((error as Error).message, "error");
+        this.told(error);
       }
     }
     this.loading = false;
@@ -530,6 +544,7 @@ export class Editor {
     try {
       await this.saving;
       this.following = true;
+      this.follow_.checked = true;
       this.heardJob(await make());
     } catch (error) {
       toast((error as Error).message, "error");
@@ -581,29 +596,41 @@ export class Editor {
 
   private showWork(): void {
     const live = [...this.jobs.values()].filter((job) => job.state === "running" || job.state === "waiting");
-    const rows = live.map((job) =>
-      h(
-        "div",
-        { class: "job" },
-        h(
-          "span",
-          {},
-          job.state === "waiting"
-            ? "Waiting for its turn"
-            : `${job.kind === "track" ? "Tracking" : "Writing"} ${job.done}${job.total ? ` of ${job.total}` : ""}` +
-                (job.seconds_left ? ` · ${clock(job.seconds_left)} left` : ""),
-        ),
-        h("progress", { max: String(job.total || 1), value: String(job.done), "aria-label": "Progress" }),
-        button("stop", "Stop", () => void server.cancel(job.id)),
-      ),
-    );
-    const follow = h("input", { type: "checkbox", id: "follow", checked: this.following });
-    follow.addEventListener("change", () => (this.following = follow.checked));
-    clear(this.work, ...rows, rows.length > 0 && h("label", { for: "follow" }, follow, " watch it"));
+    for (const [id, row] of this.rows) {
+      if (!live.some((job) => job.id === id)) {
+        row.box.remove();
+        this.rows.delete(id);
+      }
+    }
+    for (const job of live) this.showJob(job);
+    this.watching.hidden = !live.length;
+  }
+
+  // Rows stay the same elements: a button that is replaced while it is pressed is never clicked.
+  private showJob(job: server.Job): void {
+    let row = this.rows.get(job.id);
+    if (!row) {
+      const [text, bar] = [h("span"), h("progress", { "aria-label": "Progress" })];
+      row = { text, bar, box: h("div", { class: "job" }, text, bar, button("stop", "Stop", () => void server.cancel(job.id))) };
+      this.rows.set(job.id, row);
+      this.watching.before(row.box);
+    }
+    row.text.textContent =
+      job.state === "waiting"
+        ? "Waiting for its turn"
+        : `${job.kind === "track" ? "Tracking" : "Writing"} ${job.done}${job.total ? ` of ${job.total}` : ""}` +
+          (job.seconds_left ? ` · ${clock(job.seconds_left)} left` : "");
+    row.bar.max = job.total || 1;
+    row.bar.value = job.done;
   }
 
   private async sure(): Promise<void> {
-    this.track.sure = await server.timeline(this.project.id);
+    try {
+      this.track.sure = await server.timeline(this.project.id);
+    } catch (error) {
+      this.told(error);
+      return;
+    }
     this.track.draw();
     const frames = this.doubtful();
     const shown = frames.slice(0, 60).map((frame) => h("button", { type: "button", class: "chip", onclick: () => this.go(frame) }, String(frame)));

@@ -1,6 +1,9 @@
 """The process that has the model: takes jobs one after the other, and says what comes of them."""
 
+import multiprocessing
+import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +22,7 @@ def work(setup: dict[str, Any], inbox: Any, outbox: Any, cancelled: Any) -> None
         cancelled: Set when the job at hand is to stop.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: the server ends this process
+    threading.Thread(target=_end_with_server, daemon=True).start()
     bench = _Bench(setup, outbox, cancelled)
     while (job := inbox.get()) is not None:
         try:
@@ -30,6 +34,14 @@ def work(setup: dict[str, Any], inbox: Any, outbox: Any, cancelled: Any) -> None
             outbox.put({"job": job["id"], "kind": "failed", "error": str(error)})
         except Exception as error:
             outbox.put({"job": job["id"], "kind": "failed", "error": f"{type(error).__name__}: {error} (a bug)"})
+
+
+def _end_with_server() -> None:
+    """End at once when the server is gone, killed perhaps: nobody could stop this process, and files are whole."""
+    server = multiprocessing.parent_process()
+    if server is not None:
+        server.join()
+        os._exit(1)
 
 
 class _Bench:
