@@ -534,9 +534,11 @@ export class Editor {
   }
 
   private async between(): Promise<void> {
-    const before = this.project.keyframes.filter((frame) => frame <= this.frame).at(-1);
-    const after = this.project.keyframes.find((frame) => frame > this.frame);
-    if (before === undefined || after === undefined) toast("go to a frame between two drawings");
+    const { keyframes } = this.project;
+    const here = Math.min(this.frame, (keyframes.at(-1) ?? 0) - 1);
+    const before = keyframes.filter((frame) => frame <= here).at(-1);
+    const after = keyframes.find((frame) => frame > here);
+    if (before === undefined || after === undefined) toast("draw on two frames and go to one between them");
     else await this.ask(() => server.fill(this.project.id, before, after, this.quality));
   }
 
