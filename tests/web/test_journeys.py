@@ -84,9 +84,11 @@ def test_what_is_drawn_is_what_is_seen_and_what_is_kept(server, look, zoom, scal
     kept = server.mask(id, 2) == 1
     far = distance((40, 20), (80, 50))
     rest = circle(20.3, 18.6, 7)
-    assert not (kept & ~rest & (far > 7)).any() and kept[far < 6.5].all()
+    assert not (kept & ~rest & (far > 7)).any()
+    assert kept[far < 6.5].all()
     assert np.array_equal(seen.shown(), kept)
-    assert not server.mask(id, 1).any() and not server.mask(id, 3).any()
+    assert not server.mask(id, 1).any()
+    assert not server.mask(id, 3).any()
 
 
 def test_eraser_polygon_fill_and_undo(server, look):
@@ -147,7 +149,8 @@ def test_track_then_correct_and_track_on_keeps_what_came_before(server, look):
     seen.saved()
     assert seen.page.locator(".note").inner_text() == "Drawn by you"
     found = server.ask(f"projects/{id}")
-    assert found["stale"] == [[9, COUNT - 1]] and found["keyframes"] == [0, 8]
+    assert found["stale"] == [[9, COUNT - 1]]
+    assert found["keyframes"] == [0, 8]
     track(server, seen)
     again = server.masks(id)
     assert server.ask(f"projects/{id}")["stale"] == []
@@ -179,7 +182,8 @@ def test_an_object_is_added_later_named_and_hidden(server, look):
     seen.saved()
     track(server, seen)
     assert not (server.mask(id, 3) == 2).any()
-    assert (server.mask(id, COUNT - 1) == 2).sum() > 40 and (server.mask(id, COUNT - 1) == 1).any()
+    assert (server.mask(id, COUNT - 1) == 2).sum() > 40
+    assert (server.mask(id, COUNT - 1) == 1).any()
     assert [one["name"] for one in server.ask(f"projects/{id}")["objects"]] == ["object 1", "blue"]
 
 
@@ -246,7 +250,8 @@ def test_a_drawing_survives_the_death_of_the_server(server, look):
     seen.page.reload()
     seen.at(5)
     assert np.array_equal(seen.shown(), server.mask(id, 5) == 1)
-    assert seen.errors and all("ERR_" in error for error in seen.errors)
+    assert seen.errors
+    assert all("ERR_" in error for error in seen.errors)
     seen.errors.clear()
 
 

@@ -1,0 +1,67 @@
+"""The pictures of the page in the documentation: a journey through the clip that ships.
+
+`SELFVOS_PICTURES=docs/figures pytest tests/web/test_pictures.py` makes them anew, with the weights that ship; otherwise
+the same journey runs with quick ones and the pictures go to a temporary folder.
+"""
+
+import os
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from selfvos import api
+from selfvos.data.mask_png import read_mask
+from selfvos.data.sample import demo_mask
+from selfvos.web.codec import encode_mask
+from tests.web.desk import PageServer
+
+FRAMES = 8
+
+
+@pytest.fixture
+def gallery(tmp_path, quick_weights):
+    """Where pictures go, and the server that they are taken of."""
+    wanted = os.environ.get("SELFVOS_PICTURES")
+    out = Path(wanted or tmp_path / "figures")
+    out.mkdir(exist_ok=True)
+    (tmp_path / "videos").mkdir()
+    os.symlink(api.demo_clip(), tmp_path / "videos" / "cockatoo.mp4")
+    server = PageServer(tmp_path / "videos", "default" if wanted else quick_weights)
+    server.start()
+    yield out, server
+    server.stop()
+
+
+def test_pictures_of_the_start_and_of_the_editor(gallery, look):
+    out, server = gallery
+    seen = look(viewport={"width": 1280, "height": 800})
+    seen.page.goto(server.url)
+    seen.page.get_by_role("button", name="Try the sample clip").click()
+    seen.ready()
+    id = seen.page.url.split("/p/")[1].split("#")[0]
+    server.ask(f"projects/{id}/masks/0", encode_mask(read_mask(demo_mask())), "PUT")
+    seen.page.wait_for_selector(".things li")
+    name = seen.page.get_by_label("Name of object 1")
+    name.fill("cockatoo")
+    name.press("Tab")
+    job = server.ask(f"projects/{id}/track", {"start": 0, "end": FRAMES, "quality": "fast"})["id"]
+    seen.page.wait_for_function(
+        "(id) => fetch(`/api/jobs/${id}`).then((a) => a.json()).then((j) => j.state === 'done')", arg=job, timeout=120_000
+    )
+    seen.idle()
+    seen.at(FRAMES)
+    seen.brush(10)
+    seen.page.wait_for_timeout(3300)  # until no message is shown
+    save(seen.page, out / "page_editor.png")
+    seen.page.get_by_role("button", name="All projects").click()
+    seen.page.wait_for_selector(".card img")
+    seen.page.wait_for_timeout(500)
+    save(seen.page, out / "page_start.png")
+
+
+def save(page, path):
+    page.screenshot(path=path)
+    picture = Image.open(path).convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    picture.save(path, optimize=True)
+    assert path.stat().st_size < 200_000, path.stat().st_size
