@@ -44,7 +44,7 @@ export class Editor {
   private readonly work = h("div", { class: "work" }, this.watching);
   private readonly note = h("p", { class: "note" });
   private readonly tools = h("div", { class: "tools", role: "toolbar", "aria-label": "Tools" });
-  private readonly speed = h("span", { class: "soft" });
+  private readonly speed = h("p", { class: "soft hint" });
   private readonly play_ = button("play", "Play", () => this.play());
   private readonly undo_ = button("undo", "Undo", () => void this.change(() => server.undo(this.project.id)));
   private readonly redo_ = button("redo", "Redo", () => void this.change(() => server.redo(this.project.id)));
@@ -181,7 +181,8 @@ export class Editor {
             this.labelled("both", "Between", () => void this.between()),
             this.labelled("next", "Until …", () => void this.until()),
           ),
-          h("div", { class: "field" }, h("label", { for: "quality" }, "Quality"), quality, this.speed),
+          h("div", { class: "field" }, h("label", { for: "quality" }, "Quality"), quality),
+          this.speed,
           this.work,
           h("h2", {}, "Review"),
           this.doubts,
@@ -296,6 +297,7 @@ export class Editor {
         button("trash", `Remove ${thing.name}`, () => void this.change(() => server.removeObject(this.project.id, thing.id))),
       );
     });
+    if (!rows.length) rows.push(h("li", { class: "soft" }, "None yet: your first stroke makes one."));
     clear(this.things, ...rows);
   }
 
@@ -675,7 +677,7 @@ export class Editor {
 
   private tellSpeed(): void {
     const seconds = this.speeds[this.quality];
-    this.speed.textContent = seconds ? `${seconds.toFixed(2)} s a frame here` : "measured when first used";
+    this.speed.textContent = seconds ? `${seconds.toFixed(2)} s a frame on this machine` : "How fast it is here is measured when it is first used.";
   }
 }
 

@@ -34,9 +34,12 @@ export function bind(keys: Key[]): () => void {
   return () => window.removeEventListener("keydown", hear);
 }
 
+const SIGNS: Record<string, string> = { ArrowLeft: "←", ArrowRight: "→", Escape: "Esc" };
+const shown = (key: string) => key.replace(/ArrowLeft|ArrowRight|Escape/g, (name) => SIGNS[name] ?? name).replaceAll("+", key === "+" ? "+" : " ");
+
 export function help(keys: Key[]): void {
   const rows = keys.map((key) =>
-    h("tr", {}, h("th", { scope: "row" }, ...key.keys.split(" / ").map((one) => h("kbd", {}, one))), h("td", {}, key.about)),
+    h("tr", {}, h("th", { scope: "row" }, ...key.keys.split(" / ").map((one) => h("kbd", {}, shown(one)))), h("td", {}, key.about)),
   );
   dialog("Keys", h("table", { class: "keys" }, h("tbody", {}, ...rows)));
 }

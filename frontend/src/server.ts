@@ -45,7 +45,7 @@ export interface Job {
 }
 export interface Timeline {
   frames: number[];
-  confidence: Record<string, number[]>;
+  confidence: Record<string, (number | null)[]>;
 }
 export interface Format {
   name: string;

@@ -112,7 +112,14 @@ export async function start(root: HTMLElement, open: (project: string) => void):
       h("h2", {}, "Projects"),
       cards.length
         ? h("ul", { class: "cards" }, ...cards)
-        : h("p", { class: "soft" }, "None yet. Open a video, draw on one frame, press Track: the rest follows."),
+        : h(
+            "ol",
+            { class: "steps" },
+            h("li", {}, h("strong", {}, "Open a video"), h("span", { class: "soft" }, "Drop one, choose one, or try the sample clip.")),
+            h("li", {}, h("strong", {}, "Draw one frame"), h("span", { class: "soft" }, "A rough line around the object will do: it snaps to edges.")),
+            h("li", {}, h("strong", {}, "Track"), h("span", { class: "soft" }, "Masks of all other frames arrive while you watch. Correct any of them, and track on.")),
+            h("li", {}, h("strong", {}, "Export"), h("span", { class: "soft" }, "In the format that your next program reads.")),
+          ),
     );
   }
 }

@@ -2,7 +2,7 @@
 
 import type { Project, Timeline } from "./server";
 
-const TOP = 18;
+const TOP = 26;
 const ROW = 10;
 
 export class Track {
@@ -101,7 +101,8 @@ export class Track {
       const top = TOP + 14 + row * ROW;
       const [red, green, blue] = thing.colour;
       this.sure.frames.forEach((frame, i) => {
-        const value = values[i] ?? -1;
+        const value = values[i] ?? null;
+        if (value === null) return;
         const tall = value < 0 ? 0 : Math.max(1, (ROW - 2) * value);
         context.fillStyle = value < 0 ? "rgb(220 60 60 / .8)" : `rgb(${red} ${green} ${blue} / .9)`;
         const high = value < 0 ? 2 : tall;

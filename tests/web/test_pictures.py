@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from tests.web.desk import PageServer
 
 from selfvos import api
 from selfvos.data.mask_png import read_mask
 from selfvos.data.sample import demo_mask
 from selfvos.web.codec import encode_mask
-from tests.web.desk import PageServer
 
 FRAMES = 8
 
