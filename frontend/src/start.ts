@@ -70,7 +70,7 @@ export async function start(root: HTMLElement, open: (project: string) => void):
       clear(
         files,
         h("h2", {}, "Open from this machine"),
-        h("p", { class: "soft path" }, `${facts.root}${folder.path ? `/${folder.path}` : ""}`),
+        h("p", { class: "soft path", title: facts.root }, [facts.root.split(/[\\/]/).pop(), folder.path].filter(Boolean).join("/")),
         h(
           "ul",
           {},

@@ -27,8 +27,9 @@ def quick_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server(tmp_path_factory: pytest.TempPathFactory, quick_weights: Path) -> Iterator[PageServer]:
     """A server with two videos to open."""
     folder = tmp_path_factory.mktemp("page")
-    write_scene(folder / "squares.mp4")
-    write_scene(folder / "long.mp4", 400)
+    (folder / "videos").mkdir()
+    write_scene(folder / "videos" / "squares.mp4")
+    write_scene(folder / "videos" / "long.mp4", 400)
     server = PageServer(folder, quick_weights)
     server.start()
     yield server

@@ -49,7 +49,7 @@ class PageServer:
     def start(self) -> None:
         """Start it, on the port that it had before."""
         command = [sys.executable, "-c", "from selfvos.cli import main; main()", "web", "--no-browser"]
-        command += ["--projects", self.folder / "projects", "--root", self.folder, "--port", str(self.port)]
+        command += ["--projects", self.folder / "projects", "--root", self.folder / "videos", "--port", str(self.port)]
         command += ["--weights", self.weights, "--device", "cpu"]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         self.process = subprocess.Popen(

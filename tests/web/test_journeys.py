@@ -66,7 +66,7 @@ def test_a_video_is_opened_from_the_list_and_found_again_among_projects(server, 
 def test_a_file_from_the_browser_is_uploaded_and_opened(server, look):
     seen = look()
     seen.page.goto(server.url)
-    seen.page.set_input_files("#picker", server.folder / "squares.mp4")
+    seen.page.set_input_files("#picker", server.folder / "videos" / "squares.mp4")
     seen.ready()
     assert seen.page.locator("h1").inner_text() == "squares"
 

@@ -16,8 +16,6 @@ from selfvos.data.mask_png import read_mask
 from selfvos.data.sample import demo_mask
 from selfvos.web.codec import encode_mask
 
-FRAMES = 8
-
 
 @pytest.fixture
 def gallery(tmp_path, quick_weights):
@@ -27,14 +25,14 @@ def gallery(tmp_path, quick_weights):
     out.mkdir(exist_ok=True)
     (tmp_path / "videos").mkdir()
     os.symlink(api.demo_clip(), tmp_path / "videos" / "cockatoo.mp4")
-    server = PageServer(tmp_path / "videos", "default" if wanted else quick_weights)
+    server = PageServer(tmp_path, "default" if wanted else quick_weights)
     server.start()
-    yield out, server
+    yield out, server, 56 if wanted else 8
     server.stop()
 
 
 def test_pictures_of_the_start_and_of_the_editor(gallery, look):
-    out, server = gallery
+    out, server, last = gallery
     seen = look(viewport={"width": 1280, "height": 800})
     seen.page.goto(server.url)
     seen.page.get_by_role("button", name="Try the sample clip").click()
@@ -45,13 +43,16 @@ def test_pictures_of_the_start_and_of_the_editor(gallery, look):
     name = seen.page.get_by_label("Name of object 1")
     name.fill("cockatoo")
     name.press("Tab")
-    job = server.ask(f"projects/{id}/track", {"start": 0, "end": FRAMES, "quality": "fast"})["id"]
+    job = server.ask(f"projects/{id}/track", {"start": 0, "end": last, "quality": "fast"})["id"]
     seen.page.wait_for_function(
-        "(id) => fetch(`/api/jobs/${id}`).then((a) => a.json()).then((j) => j.state === 'done')", arg=job, timeout=120_000
+        "(id) => fetch(`/api/jobs/${id}`).then((a) => a.json()).then((j) => j.state === 'done')",
+        arg=job,
+        timeout=180_000,
     )
     seen.idle()
-    seen.at(FRAMES)
-    seen.brush(10)
+    seen.at(last)
+    seen.page.locator("#quality").select_option("fast")
+    seen.page.evaluate("() => document.activeElement.blur()")
     seen.page.wait_for_timeout(3300)  # until no message is shown
     save(seen.page, out / "page_editor.png")
     seen.page.get_by_role("button", name="All projects").click()
