@@ -5,6 +5,7 @@ the same journey runs with quick ones and the pictures go to a temporary folder.
 """
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -44,11 +45,9 @@ def test_pictures_of_the_start_and_of_the_editor(gallery, look):
     name.fill("cockatoo")
     name.press("Tab")
     job = server.ask(f"projects/{id}/track", {"start": 0, "end": last, "quality": "fast"})["id"]
-    seen.page.wait_for_function(
-        "(id) => fetch(`/api/jobs/${id}`).then((a) => a.json()).then((j) => j.state === 'done')",
-        arg=job,
-        timeout=180_000,
-    )
+    end = time.monotonic() + 180
+    while server.ask(f"jobs/{job}")["state"] != "done" and time.monotonic() < end:
+        time.sleep(0.1)
     seen.idle()
     seen.at(last)
     seen.page.locator("#quality").select_option("fast")
