@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from tests.web.journeys.desk import red, write_scene
 
 from selfvos import api
 from selfvos.projects.project import Project
-from tests.web.desk import red, write_scene
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.web.desk import COUNT, HEIGHT, SPEED, SQUARE, WIDTH, red
+from tests.web.journeys.desk import COUNT, HEIGHT, SPEED, SQUARE, WIDTH, red
 
 from selfvos.api import export_choices
 
-AXE = Path(__file__).resolve().parents[2] / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
+AXE = Path(__file__).resolve().parents[3] / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
 
 
 def circle(x, y, radius):

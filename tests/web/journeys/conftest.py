@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.web.desk import HEIGHT, PageServer, Seen, write_scene
+from tests.web.journeys.desk import HEIGHT, PageServer, Seen, write_scene
 
 from selfvos import api
 from selfvos.models.weights import save_weights
