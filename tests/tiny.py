@@ -9,7 +9,7 @@ from PIL import Image
 from scipy.io import savemat
 
 from selfvos.data.mask_png import write_mask
-from selfvos.data.video import VideoWriter
+from selfvos.data.video_writer import VideoWriter
 
 SIDE = 64
 SMALL = (

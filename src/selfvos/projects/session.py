@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from selfvos.data.ahead import ahead
+from selfvos.errors import UsageError
 from selfvos.projects.planning import Run
 from selfvos.projects.project import Project
 from selfvos.tracking.tracker import Tracker
@@ -24,8 +25,11 @@ def track_run(project: Project, make: Callable[[], Tracker], run: Run, *, watch:
         watch: Told and asked between frames.
 
     Raises:
+        UsageError: The first frame was neither drawn on nor tracked.
         Stopped: The watch asked for it; the frames so far are kept.
     """
+    if run.start not in project.state.keyframes and run.start not in project.store.frames:
+        raise UsageError(f"frame {run.start} has no mask any more to track from; draw one there")
     revision, drawings = project.state.revision, {frame: project.keyframe(frame) for frame in project.keyframes}
     stop = run.end + run.step
     frames = ahead(project.source.frames(run.start, None if stop < 0 else stop, run.step))
@@ -41,7 +45,8 @@ def track_run(project: Project, make: Callable[[], Tracker], run: Run, *, watch:
             if given is not None:
                 found = tracker.correct(given)
         tracked = Tracked(frame, found, tracker.objects)
-        project.store.keep(tracked, revision=revision, step=run.step)
+        if done or given is not None:  # else it is there, and stays marked as made from where it was made from
+            project.store.keep(tracked, revision=revision, step=run.step)
         watch.tell("tracking", done + 1, len(run))
         yield tracked
 

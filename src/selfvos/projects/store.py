@@ -1,6 +1,7 @@
 """The track of a project: a mask and a line for each frame, any of which may be made again."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +35,7 @@ class TrackStore:
     """
 
     def __init__(self, folder: Path) -> None:
-        """Read the log; a last line that a crash tore is passed over."""
+        """Read the log; a line that a crash tore is passed over."""
         self.folder = folder
         self._frames: dict[int, TrackedFrame] = {}
         self._read = 0
@@ -55,7 +56,8 @@ class TrackStore:
             return []
         whole = new.rfind(b"\n") + 1
         self._read += whole
-        frames = [_from_line(line) for line in new[:whole].decode("utf-8").splitlines()]
+        read = [_from_line(line) for line in new[:whole].splitlines()]
+        frames = [frame for frame in read if frame is not None]
         self._frames.update({frame.record.index: frame for frame in frames})
         return [frame.record.index for frame in frames]
 
@@ -68,8 +70,11 @@ class TrackStore:
         index = tracked.frame.index
         write_mask(self._path(index), tracked.mask)
         frame = TrackedFrame(record(tracked), revision, step)
-        with open(self.folder / _LINES, "a", encoding="utf-8") as file:
-            file.write(_to_line(frame))
+        with open(self.folder / _LINES, "ab+") as file:
+            # A writer that was killed may have left half a line, which must not swallow this one.
+            file.seek(max(0, file.seek(0, os.SEEK_END) - 1))
+            torn = file.read(1) not in (b"", b"\n")
+            file.write((b"\n" if torn else b"") + _to_line(frame).encode())
         self.refresh()
 
     def mask(self, index: int) -> UInt8[np.ndarray, "y x"] | np.ndarray:
@@ -95,6 +100,10 @@ def _to_line(frame: TrackedFrame) -> str:
     )
 
 
-def _from_line(line: str) -> TrackedFrame:
-    data = json.loads(line)
-    return TrackedFrame(from_line(json.dumps(data["frame"])), data["revision"], data["step"])
+def _from_line(line: bytes) -> TrackedFrame | None:
+    """Return what a line says; nothing where a crash tore it: its frame counts as not tracked."""
+    try:
+        data = json.loads(line)
+        return TrackedFrame(from_line(json.dumps(data["frame"])), data["revision"], data["step"])
+    except (ValueError, KeyError, TypeError):
+        return None

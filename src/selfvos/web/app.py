@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.gzip import GZipMiddleware
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
@@ -56,6 +57,7 @@ def create_app(config: WebConfig) -> FastAPI:
     app.add_middleware(GZipMiddleware, minimum_size=1000)
     app.add_middleware(Guard, config=config)
     app.exception_handler(SelfvosError)(_told)
+    app.exception_handler(RequestValidationError)(_malformed)
     app.get("/api/about")(_about)
     app.get("/healthz")(lambda: {"ok": True})
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
@@ -67,6 +69,12 @@ async def _told(_: Request, error: Exception) -> JSONResponse:
     kinds = {UsageError: 400, DataError: 422, ResourceError: 503}
     status = next((status for kind, status in kinds.items() if isinstance(error, kind)), 500)
     return JSONResponse({"error": str(error)}, status_code=status)
+
+
+async def _malformed(_: Request, error: Exception) -> JSONResponse:
+    first = error.errors()[0] if isinstance(error, RequestValidationError) else {"loc": (), "msg": str(error)}
+    where = ".".join(str(part) for part in first["loc"])
+    return JSONResponse({"error": f"{where}: {first['msg']}"}, status_code=422)
 
 
 def _about(request: Request) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import re
 import secrets
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,16 +47,26 @@ class Desk:
         """Make a project of a video and return its id.
 
         Raises:
-            UsageError: No such video, or one that is too long.
+            UsageError: No such video, or one that is too long or too large; nothing is left of the project.
         """
         id = f"p{secrets.token_hex(6)}"
         project = Project.create(self.config.projects / id, video, name=name)
-        if project.count > self.config.most_frames:
+        try:
+            self._check(project)
+        except UsageError:
             project.close()
-            raise UsageError(f"{project.name} has {project.count} frames, more than {self.config.most_frames}")
+            shutil.rmtree(project.folder, ignore_errors=True)
+            raise
         with self._lock:
             self._open[id] = OpenProject(id, project, FrameShelf(project))
         return id
+
+    def _check(self, project: Project) -> None:
+        (height, width), most = project.size, self.config.most_pixels
+        if project.count > self.config.most_frames:
+            raise UsageError(f"{project.name} has {project.count} frames, more than {self.config.most_frames}")
+        if height * width > most:
+            raise UsageError(f"frames of {project.name} have {height * width} pixels, more than {most}")
 
     @contextmanager
     def use(self, id: str) -> Iterator[OpenProject]:

@@ -7,6 +7,7 @@ from typing import Any
 
 _WAITING = 4096
 _BEAT_S = 15.0
+_END: dict[str, Any] = {"kind": "end"}
 
 
 class Hub:
@@ -19,6 +20,13 @@ class Hub:
     def start(self) -> None:
         """Belong to the running loop."""
         self._loop = asyncio.get_running_loop()
+
+    def stop(self) -> None:
+        """End all streams, so that the server need not wait for pages to go away; from the loop alone."""
+        for queue in self._listeners:
+            while queue.full():
+                queue.get_nowait()
+            queue.put_nowait(_END)
 
     def tell(self, kind: str, **facts: Any) -> None:
         """Tell everybody, from any thread."""
@@ -43,6 +51,8 @@ class Hub:
             while True:
                 try:
                     event = await asyncio.wait_for(queue.get(), _BEAT_S)
+                    if event is _END:
+                        return
                     yield f"data: {json.dumps(event)}\n\n"
                 except TimeoutError:
                     yield ": here\n\n"

@@ -2,9 +2,9 @@
 
 import itertools
 import multiprocessing
-import queue
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -12,6 +12,7 @@ from selfvos.errors import DataError, ResourceError, UsageError
 from selfvos.web.worker import work
 
 _KEPT = 200
+_PATIENCE_S = 1.0
 State = Literal["waiting", "running", "done", "cancelled", "failed"]
 
 
@@ -49,11 +50,11 @@ class Jobs:
         self._numbers = itertools.count(1)
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
-        self._spawn = multiprocessing.get_context("spawn")
         self._process: Any = None
-        self._inbox: Any = None
-        self._cancelled: Any = None
-        self._running = ""
+        self._pipe: Any = None
+        self._stop: Any = None
+        self._thread: threading.Thread | None = None
+        self._asked: set[str] = set()
         self._closed = False
 
     def add(self, kind: str, project: str, **facts: Any) -> Job:
@@ -68,8 +69,11 @@ class Jobs:
             job = Job(f"j{next(self._numbers)}", kind, project, facts)
             self._jobs[job.id] = job
             self._forget_old()
-            self._next()
-        return self.get(job.id)
+            if self._thread is None and not self._closed:
+                self._thread = threading.Thread(target=self._serve, daemon=True, name="selfvos-jobs")
+                self._thread.start()
+            self._changed.notify_all()
+        return job
 
     def result(self, kind: str, project: str, patience_s: float, **facts: Any) -> dict[str, Any]:
         """Put a job at the end of the queue, wait for it, and return what came of it.
@@ -84,6 +88,7 @@ class Jobs:
                 self.cancel(id)
                 raise ResourceError("this machine is too busy just now; try again")
             job = self._jobs.pop(id)
+            self._asked.discard(id)
         if job.state != "done":
             raise DataError(job.error or "it was cancelled")
         return job.result
@@ -111,58 +116,79 @@ class Jobs:
             if job.state == "waiting":
                 self._put(replace(job, state="cancelled"), {"kind": "cancelled"})
             elif job.state == "running":
-                self._cancelled.set()
+                self._ask_to_stop(id)
             return self.get(id)
 
     def close(self) -> None:
         """End the worker; what it was doing is kept as far as it is."""
         with self._lock:
             self._closed = True
-            process, self._process = self._process, None
-            if process is not None:
-                self._cancelled.set()
-                self._inbox.put(None)
-        if process is not None:
-            process.join(timeout=3)
-            if process.is_alive():
-                process.terminate()
+            running = next((job.id for job in self._jobs.values() if job.state == "running"), None)
+            if running:
+                self._ask_to_stop(running)
+            self._changed.notify_all()
+        thread = self._thread
+        if thread is not None:
+            thread.join(timeout=_PATIENCE_S)
+        with self._lock:
+            process = self._process
+        if process is not None and process.is_alive():
+            process.kill()
+            process.join(timeout=_PATIENCE_S)
 
-    def _next(self) -> None:
-        """Hand the next job to the worker, if it is free."""
-        if self._running or self._closed:
-            return
-        job = next((job for job in self._jobs.values() if job.state == "waiting"), None)
-        if job is None:
-            return
-        if self._process is None or not self._process.is_alive():
-            self._start()
-        self._running = job.id
-        self._cancelled.clear()
-        self._put(replace(job, state="running"), {"kind": "running"})
-        self._inbox.put({"id": job.id, "kind": job.kind, **job.facts})
+    def _serve(self) -> None:
+        """Hand jobs to the worker, one after the other; in a thread of its own."""
+        while (job := self._next()) is not None:
+            try:
+                self._start()
+                self._pipe.send({"id": job.id, "kind": job.kind, **job.facts})
+                while self._take(self._pipe.recv()):
+                    pass
+            except (EOFError, OSError):  # its ends of the pipes close with the worker, however that ends
+                self._lost(job.id)
+        if self._process is not None:
+            self._pipe.close()
+            self._stop.close()
+            self._process.join()
+
+    def _next(self) -> Job | None:
+        """Wait for a job and call it running; None when there will be none."""
+        with self._changed:
+            while not self._closed:
+                job = next((job for job in self._jobs.values() if job.state == "waiting"), None)
+                if job is not None:
+                    self._put(replace(job, state="running"), {"kind": "running"})
+                    return job
+                self._changed.wait()
+        return None
 
     def _start(self) -> None:
-        self._inbox, outbox = self._spawn.Queue(), self._spawn.Queue()
-        self._cancelled = self._spawn.Event()
-        arguments = (self._setup, self._inbox, outbox, self._cancelled)
-        self._process = self._spawn.Process(target=work, args=arguments, daemon=True, name="selfvos-worker")
-        self._process.start()
-        threading.Thread(target=self._listen, args=(self._process, outbox), daemon=True).start()
-
-    def _listen(self, process: Any, outbox: Any) -> None:
-        while True:
-            try:
-                self._take(outbox.get(timeout=0.5))
-            except queue.Empty:
-                if not process.is_alive():
-                    self._lost(process)
-                    return
-
-    def _take(self, event: dict[str, Any]) -> None:
+        """Start a worker unless there is one; pipes, as a worker that is killed leaves no lock of theirs held."""
+        if self._process is not None and self._process.is_alive():
+            return
+        spawn = multiprocessing.get_context("spawn")
+        pipe, far = spawn.Pipe()
+        asked, ask = spawn.Pipe(duplex=False)
+        process = spawn.Process(target=work, args=(self._setup, far, asked), daemon=True, name="selfvos-worker")
+        process.start()
+        far.close()
+        asked.close()
         with self._lock:
-            job = self._jobs.get(event["job"])
-            if job is None:
-                return
+            self._process, self._pipe, self._stop = process, pipe, ask
+            for id in self._asked:
+                self._ask_to_stop(id)
+
+    def _ask_to_stop(self, id: str) -> None:
+        self._asked.add(id)  # a worker that is not there yet is asked when it is
+        # Named, so that a stop that comes too late never meets the next job.
+        if self._stop is not None:
+            with suppress(OSError):
+                self._stop.send(id)
+
+    def _take(self, event: dict[str, Any]) -> bool:
+        """Take in what the worker says; return whether it is still at it."""
+        with self._lock:
+            job = self._jobs[event["job"]]
             match event["kind"]:
                 case "progress":
                     new = replace(job, done=event["done"], total=event["total"], seconds_left=event.get("seconds_left"))
@@ -175,21 +201,13 @@ class Jobs:
                 case _:
                     new = job
             self._put(new, event)
-            if new.state not in ("waiting", "running"):
-                self._running = ""
-                self._next()
+            return new.state == "running"
 
-    def _lost(self, process: Any) -> None:
+    def _lost(self, id: str) -> None:
         with self._lock:
-            if process is not self._process or self._closed:
-                return
             self._process = None
-            job = self._jobs.get(self._running)
-            self._running = ""
-            if job is not None:
-                error = "the process that tracks has ended, for want of memory perhaps; start again from where it is"
-                self._put(replace(job, state="failed", error=error), {"kind": "failed"})
-            self._next()
+            error = "the process that tracks has ended, for want of memory perhaps; start again from where it is"
+            self._put(replace(self._jobs[id], state="failed", error=error), {"kind": "failed"})
 
     def _put(self, job: Job, event: dict[str, Any]) -> None:
         self._jobs[job.id] = job

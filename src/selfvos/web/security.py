@@ -1,7 +1,9 @@
 """Who may ask what: this machine's own page, and elsewhere those who have the token."""
 
+import json
 import secrets
-from http.cookies import SimpleCookie
+from contextlib import suppress
+from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -59,7 +61,7 @@ class Guard:
             return 421, "this server answers to its own address alone; open the one that it printed"
         if scope["method"] not in _READING:
             origin = headers.get("origin")
-            if origin is not None and urlsplit(origin).netloc != host:
+            if origin is not None and _place(origin) != host:
                 return 403, "another page may not change anything here"
             if origin is None and headers.get("sec-fetch-site", "none") not in {"same-origin", "none"}:
                 return 403, "another page may not change anything here"
@@ -71,9 +73,10 @@ class Guard:
 
     def _has_token(self, scope: dict[str, Any], headers: dict[str, str]) -> bool:
         shown = [*_asked(scope), headers.get("authorization", "").removeprefix("Bearer ")]
-        cookies = SimpleCookie(headers.get("cookie", ""))
-        if _COOKIE in cookies:
-            shown.append(cookies[_COOKIE].value)
+        with suppress(CookieError):
+            cookies = SimpleCookie(headers.get("cookie", ""))
+            if _COOKIE in cookies:
+                shown.append(cookies[_COOKIE].value)
         return any(secrets.compare_digest(one.encode(), self._config.token.encode()) for one in shown if one)
 
     def _cookie(self, scope: dict[str, Any]) -> tuple[bytes, bytes] | None:
@@ -88,10 +91,20 @@ def _asked(scope: dict[str, Any]) -> list[str]:
 
 
 def _name(host: str) -> str:
-    return urlsplit(f"//{host}").hostname or ""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _place(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
 
 
 async def _answer(send: Any, status: int, text: str) -> None:
-    headers = [(b"content-type", b"text/plain; charset=utf-8"), *_HEADERS]
+    headers = [(b"content-type", b"application/json"), *_HEADERS]
     await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": text.encode()})
+    await send({"type": "http.response.body", "body": json.dumps({"error": text}).encode()})

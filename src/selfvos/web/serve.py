@@ -38,16 +38,22 @@ def serve(config: WebConfig, ready: Callable[[str], None], video: Path | None = 
     path = "" if video is None else f"p/{app.state.desk.create(video)}"
     server = _Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2))
     token = "" if config.local else f"?token={config.token}"
+    server.on_stop = app.state.hub.stop
     server.on_ready = lambda: ready(f"http://{_shown(config.host)}:{config.port}/{path}{token}")
     server.run(sockets=[listener])
 
 
 class _Server(uvicorn.Server):
     on_ready: Callable[[], None]
+    on_stop: Callable[[], None]
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self.on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.on_stop()
+        await super().shutdown(sockets)
 
 
 def _shown(host: str) -> str:

@@ -28,6 +28,8 @@ class WebConfig:
     """A larger upload is refused."""
     most_frames: int = 500_000
     """A longer video is refused."""
+    most_pixels: int = 2**26
+    """A video of larger frames is refused."""
     most_jobs: int = 64
     """Jobs that wait at once; more are refused."""
 

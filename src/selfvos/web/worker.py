@@ -1,54 +1,65 @@
 """The process that has the model: takes jobs one after the other, and says what comes of them."""
 
-import multiprocessing
-import os
 import signal
-import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from selfvos.errors import SelfvosError, Stopped
 from selfvos.web.codec import encode_mask
 
 
-def work(setup: dict[str, Any], inbox: Any, outbox: Any, cancelled: Any) -> None:
-    """Do jobs until None comes.
+def work(setup: dict[str, Any], pipe: Any, asked: Any) -> None:
+    """Do jobs until the server closes its end, or is gone.
 
     Args:
         setup: ``weights`` and ``device``.
-        inbox: Jobs, each a dictionary with its `id` and `kind`.
-        outbox: Events, each with its `job` and `kind`.
-        cancelled: Set when the job at hand is to stop.
+        pipe: Jobs come, each a dictionary with its `id` and `kind`; events go, each with its `job` and `kind`.
+        asked: Ids of jobs that are to stop come.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: the server ends this process
-    threading.Thread(target=_end_with_server, daemon=True).start()
-    bench = _Bench(setup, outbox, cancelled)
-    while (job := inbox.get()) is not None:
+    bench = _Bench(setup, pipe, _Asked(asked))
+    with suppress(EOFError, BrokenPipeError):
+        while True:
+            job = pipe.recv()
+            pipe.send({"job": job["id"], **_outcome(bench, job)})
+
+
+def _outcome(bench: "_Bench", job: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return {"kind": "done", "result": bench.do(job)}
+    except Stopped:
+        return {"kind": "cancelled"}
+    except SelfvosError as error:
+        return {"kind": "failed", "error": str(error)}
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        return {"kind": "failed", "error": f"{type(error).__name__}: {error} (a bug)"}
+
+
+class _Asked:
+    """The jobs that the server wants to stop."""
+
+    def __init__(self, pipe: Any) -> None:
+        self._pipe, self._ids = pipe, set[str]()
+
+    def stop(self, job: str) -> bool:
+        """Say whether a job is to stop; all are when the server is gone."""
         try:
-            result = bench.do(job)
-            outbox.put({"job": job["id"], "kind": "done", "result": result})
-        except Stopped:
-            outbox.put({"job": job["id"], "kind": "cancelled"})
-        except SelfvosError as error:
-            outbox.put({"job": job["id"], "kind": "failed", "error": str(error)})
-        except Exception as error:
-            outbox.put({"job": job["id"], "kind": "failed", "error": f"{type(error).__name__}: {error} (a bug)"})
-
-
-def _end_with_server() -> None:
-    """End at once when the server is gone, killed perhaps: nobody could stop this process, and files are whole."""
-    server = multiprocessing.parent_process()
-    if server is not None:
-        server.join()
-        os._exit(1)
+            while self._pipe.poll():
+                self._ids.add(self._pipe.recv())
+        except (EOFError, OSError):
+            return True
+        return job in self._ids
 
 
 class _Bench:
     """The model, loaded when it is first needed, and what can be done with it."""
 
-    def __init__(self, setup: dict[str, Any], outbox: Any, cancelled: Any) -> None:
-        self._setup, self._outbox, self._cancelled = setup, outbox, cancelled
+    def __init__(self, setup: dict[str, Any], pipe: Any, asked: _Asked) -> None:
+        self._setup, self._pipe, self._asked = setup, pipe, asked
         self._model: Any = None
 
     def do(self, job: dict[str, Any]) -> dict[str, Any]:
@@ -63,11 +74,11 @@ class _Bench:
     def _track(self, job: dict[str, Any]) -> dict[str, Any]:
         from selfvos import api
 
-        watch = _Told(job["id"], self._outbox, self._cancelled)
+        watch = _Told(job["id"], self._pipe, self._asked)
         begin, count = time.monotonic(), 0
         for index in api.track_project(self._loaded(), job["folder"], job["runs"], job["quality"], watch=watch):
             count += 1
-            self._outbox.put({"job": job["id"], "kind": "frame", "index": index})
+            self._pipe.send({"job": job["id"], "kind": "frame", "index": index})
         return {"frames": count, "seconds_a_frame": round((time.monotonic() - begin) / max(1, count), 3)}
 
     def _outline(self, job: dict[str, Any]) -> dict[str, Any]:
@@ -79,7 +90,7 @@ class _Bench:
     def _export(self, job: dict[str, Any]) -> dict[str, Any]:
         from selfvos import api
 
-        watch = _Told(job["id"], self._outbox, self._cancelled)
+        watch = _Told(job["id"], self._pipe, self._asked)
         return {"file": str(api.export_project(job["folder"], job["format"], job["out"], watch=watch))}
 
     def _size(self, job: dict[str, Any]) -> dict[str, Any]:
@@ -99,14 +110,14 @@ class _Bench:
 class _Told:
     """A watch whose progress goes to the server, and which the server can stop."""
 
-    def __init__(self, job: str, outbox: Any, cancelled: Any) -> None:
-        self._job, self._outbox, self._cancelled = job, outbox, cancelled
+    def __init__(self, job: str, pipe: Any, asked: _Asked) -> None:
+        self._job, self._pipe, self._asked = job, pipe, asked
         self._begin = time.monotonic()
 
     def tell(self, stage: str, done: int, total: int | None, **_: float) -> None:
         left = (time.monotonic() - self._begin) / done * (total - done) if done and total else None
         event = {"job": self._job, "kind": "progress", "stage": stage, "done": done, "total": total}
-        self._outbox.put({**event, "seconds_left": left})
+        self._pipe.send({**event, "seconds_left": left})
 
     def stopped(self) -> bool:
-        return self._cancelled.is_set()
+        return self._asked.stop(self._job)

@@ -1,7 +1,7 @@
 """The pictures of the page in the documentation: a journey through the clip that ships.
 
-`SELFVOS_PICTURES=docs/figures pytest tests/web/journeys/test_pictures.py` makes them anew, with the weights that ship; otherwise
-the same journey runs with quick ones and the pictures go to a temporary folder.
+`SELFVOS_PICTURES=docs/figures pytest tests/web/journeys/test_pictures.py` makes them anew, with the weights that
+ship; otherwise the same journey runs with quick ones and the pictures go to a temporary folder.
 """
 
 import os

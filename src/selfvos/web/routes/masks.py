@@ -30,8 +30,7 @@ def mask(id: str, index: int, here: Here) -> Response:
 @router.put("/masks/{index}")
 async def draw(id: str, index: int, request: Request, here: Here) -> dict[str, Any]:
     """Say what the whole of a frame shows."""
-    with here.use(id) as one:
-        height, width = one.project.size
+    (height, width), _ = await to_thread.run_sync(_facts, here, id, index)
     data = await body(request, 8 + _MOST_BYTES_A_PIXEL * height * width)
 
     def keep() -> dict[str, Any]:
@@ -53,10 +52,8 @@ def erase(id: str, index: int, request: Request, here: Here) -> dict[str, Any]:
 @router.post("/outline/{index}")
 async def outline(id: str, index: int, request: Request, here: Here, object: int) -> Response:
     """Return a drawn region with its outline on the edges of the frame."""
-    with here.use(id) as one:
-        one.project.check_frame(index)
-        height, width = size = one.project.size
-        folder = str(one.project.folder)
+    size, folder = await to_thread.run_sync(_facts, here, id, index)
+    height, width = size
     data = await body(request, 8 + _MOST_BYTES_A_PIXEL * height * width)
     region = decode_mask(data, size) == object
 
@@ -65,6 +62,13 @@ async def outline(id: str, index: int, request: Request, here: Here, object: int
         return request.app.state.quick.result("outline", id, _PATIENCE_S, **facts)["mask"]
 
     return Response(await to_thread.run_sync(snap), media_type=_KIND)
+
+
+def _facts(here: Here, id: str, index: int) -> tuple[tuple[int, int], str]:
+    """Return size and folder; outside the loop of the server, as it may wait for another request."""
+    with here.use(id) as one:
+        one.project.check_frame(index)
+        return one.project.size, str(one.project.folder)
 
 
 async def body(request: Request, most: int) -> bytes:

@@ -2,6 +2,7 @@
 
 import re
 import secrets
+import shutil
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -43,7 +44,7 @@ def announce(new: Announced, here: Here) -> dict[str, Any]:
 @router.get("/{id}")
 def have(id: str, here: Here) -> dict[str, Any]:
     """Say which pieces are there already."""
-    numbers = sorted(int(piece.stem) for piece in _folder(here, id).glob("*.piece"))
+    numbers = sorted(int(piece.stem) for piece in _folder(here, id).glob("*.piece") if piece.stem.isdecimal())
     return {"id": id, "chunk_bytes": CHUNK_BYTES, "have": numbers}
 
 
@@ -80,9 +81,7 @@ def commit(id: str, here: Here, name: str = "") -> dict[str, Any]:
     with atomic_path(video) as temporary, open(temporary, "wb") as file:
         for piece in pieces:
             file.write(piece.read_bytes())
-    for piece in [*pieces, folder / "suffix"]:
-        piece.unlink(missing_ok=True)
-    folder.rmdir()
+    shutil.rmtree(folder, ignore_errors=True)
     try:
         project = here.create(video, Path(name).stem[:200] or None)
     except Exception:
