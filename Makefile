@@ -8,6 +8,7 @@ DOCS := $(VENV)/.docs-installed
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
 .PHONY: demo test slow check readers docs bench clean help
+.PHONY: demo test check docs page bench clean help
 .DEFAULT_GOAL := help
 
 demo: $(DEV)  ## track a bird through a real clip; the result lies in selfvos-demo/
@@ -30,6 +31,13 @@ readers: $(DEV)  ## install the programs of others that the tests of the formats
 
 docs: $(DOCS)  ## build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+page: frontend/node_modules  ## build the page of 'selfvos web' into the package (needs Node.js; users do not)
+	cd frontend && npx tsc --noEmit && npm run --silent build
+
+frontend/node_modules: frontend/package-lock.json
+	cd frontend && npm ci --silent
+	@touch $@
 
 bench: $(DEV)  ## measure speed and memory against plain references (QUICK=1 for fewer repetitions)
 	$(BIN)/python -m benchmarks.run $(if $(QUICK),--quick) $(ARGS)

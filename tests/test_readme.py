@@ -25,6 +25,7 @@ PAGES = ("README.md", *(f"docs/tasks/{path.name}" for path in sorted((ROOT / "do
 NOT_RUN = {
     "make demo": "makes an environment first; what it calls then is run by tests/test_story.py",
     "make test": "is what runs this",
+    "selfvos web dance.mp4": "serves until it is stopped; tests/web opens it in a browser",
 }
 """Commands that cannot be run here, and why."""
 WRITTEN_OUT = {

@@ -2,7 +2,7 @@
 
 import { button, clear, clock, h, icon, toast } from "./dom";
 import { exporting } from "./exporting";
-import { bind, help, type Key } from "./keys";
+import { askNumber, bind, help, type Key } from "./keys";
 import { type Mask, polygon } from "./mask";
 import { Picture } from "./picture";
 import * as server from "./server";
@@ -20,7 +20,9 @@ export class Editor {
   private frame = 0;
   private object = 0;
   private state = "empty";
-  private loading: AbortController | null = null;
+  private loading = false;
+  private closed = false;
+  private outdated = false;
   private wanted = -1;
   private playing = 0;
   private following = true;
@@ -29,19 +31,24 @@ export class Editor {
   private jobs = new Map<string, server.Job>();
   private waiting = new Map<string, (job: server.Job) => void>();
   private timelineTimer = 0;
+  private addressTimer = 0;
   private quality = "balanced";
   private speeds: Record<string, number> = {};
   private readonly images = new Map<string, Promise<ImageBitmap>>();
   private readonly at = h("output", { class: "at", "aria-live": "off" });
   private readonly things = h("ul", { class: "things", "aria-label": "Objects" });
   private readonly doubts = h("div", { class: "doubts" });
-  private readonly work = h("div", { class: "work" });
+  private readonly rows = new Map<string, { box: HTMLElement; text: HTMLElement; bar: HTMLProgressElement }>();
+  private readonly follow_ = h("input", { type: "checkbox", id: "follow", checked: true });
+  private readonly watching = h("label", { for: "follow", class: "watching", hidden: true }, this.follow_, "Show each new frame");
+  private readonly work = h("div", { class: "work" }, this.watching);
   private readonly note = h("p", { class: "note" });
   private readonly tools = h("div", { class: "tools", role: "toolbar", "aria-label": "Tools" });
-  private readonly speed = h("span", { class: "soft" });
+  private readonly speed = h("p", { class: "soft hint" });
   private readonly play_ = button("play", "Play", () => this.play());
-  private readonly undo_ = button("undo", "Undo", () => void this.change(server.undo(this.project.id)));
-  private readonly redo_ = button("redo", "Redo", () => void this.change(server.redo(this.project.id)));
+  private readonly undo_ = button("undo", "Undo", () => void this.change(() => server.undo(this.project.id)));
+  private readonly redo_ = button("redo", "Redo", () => void this.change(() => server.redo(this.project.id)));
+  private readonly zoom = h("output", { class: "zoom soft", "aria-label": "Zoom" });
   private readonly saved = h("span", { class: "saved", role: "status" }, "Saved");
 
   constructor(
@@ -58,12 +65,18 @@ export class Editor {
       object: () => this.object,
       may: () => this.mayDraw(),
       done: () => this.keep(),
+      dropped: () => this.go(this.frame, true),
       outlined: (points) => void this.outlined(points),
     });
     this.track = new Track(line, project, (frame) => this.go(frame));
     this.unbind = bind(this.keys());
+    window.addEventListener("beforeunload", this.leaving);
     const place = new URLSearchParams(location.hash.slice(1));
     this.object = project.objects[0]?.id ?? 0;
+    const zoom = Number(place.get("zoom"));
+    if (zoom > 0) this.picture.look(zoom, Number(place.get("x")), Number(place.get("y")));
+    this.picture.viewed = () => this.remember();
+    this.follow_.addEventListener("change", () => (this.following = this.follow_.checked));
     this.choose("brush");
     this.take(project);
     this.go(Math.min(project.count - 1, Math.max(0, Number(place.get("frame") ?? 0))));
@@ -77,7 +90,9 @@ export class Editor {
 
   close(): void {
     this.unbind();
-    this.loading?.abort();
+    this.closed = true;
+    this.track.close();
+    window.removeEventListener("beforeunload", this.leaving);
     cancelAnimationFrame(this.playing);
   }
 
@@ -91,10 +106,25 @@ export class Editor {
   }
 
   async refresh(): Promise<void> {
-    this.take(await server.project(this.project.id));
-    if (!this.unsaved) this.go(this.frame, true);
+    try {
+      this.take(await server.project(this.project.id));
+    } catch (error) {
+      this.told(error);
+      return;
+    }
+    this.go(this.wanted, true);
     void this.sure();
   }
+
+  // That the server cannot be reached is told once, by who listens to it; all is asked for again when it is back.
+  private told(error: unknown): void {
+    if (!this.closed && !(error instanceof TypeError)) toast((error as Error).message, "error");
+  }
+
+  // Strokes that the server does not have yet are not thrown away without a word.
+  private readonly leaving = (event: BeforeUnloadEvent) => {
+    if (this.unsaved) event.preventDefault();
+  };
 
   private lay(canvas: HTMLCanvasElement, line: HTMLCanvasElement, home: () => void): void {
     const quality = h(
@@ -122,6 +152,7 @@ export class Editor {
         h("span", { class: "grow" }),
         this.undo_,
         this.redo_,
+        this.zoom,
         button("fit", "Show all of the picture", () => this.picture.fit()),
         button("help", "Keys", () => help(this.keys())),
         h("button", { type: "button", class: "button primary", onclick: () => void exporting(this.project.id, (id) => this.ended(id)) }, icon("export"), "Export"),
@@ -150,7 +181,8 @@ export class Editor {
             this.labelled("both", "Between", () => void this.between()),
             this.labelled("next", "Until …", () => void this.until()),
           ),
-          h("div", { class: "field" }, h("label", { for: "quality" }, "Quality"), quality, this.speed),
+          h("div", { class: "field" }, h("label", { for: "quality" }, "Quality"), quality),
+          this.speed,
           this.work,
           h("h2", {}, "Review"),
           this.doubts,
@@ -186,7 +218,8 @@ export class Editor {
   }
 
   private keys(): Key[] {
-    const step = (count: number) => () => this.go(this.frame + count);
+    const step = (count: number) => () => this.go(this.wanted + count);
+    const move = (x: number, y: number, fine = false) => () => this.pen.step(x, y, fine);
     return [
       { keys: "Space", about: "Play or pause", act: () => this.play() },
       { keys: "ArrowLeft", about: "One frame back", act: step(-1) },
@@ -202,17 +235,25 @@ export class Editor {
       ...TOOLS.map(([tool, label, key]) => ({ keys: key.toLowerCase(), about: label, act: () => this.choose(tool) })),
       { keys: "[", about: "Smaller brush", act: () => this.resize(-1) },
       { keys: "]", about: "Larger brush", act: () => this.resize(1) },
+      { keys: "j / k / i / l", about: "Move the pen left, down, up, right; with Shift by one pixel", act: () => undefined },
+      ...[["j", -1, 0], ["k", 0, 1], ["i", 0, -1], ["l", 1, 0]].flatMap(([key, x, y]) => [
+        { keys: String(key), about: "", act: move(Number(x), Number(y)) },
+        { keys: String(key).toUpperCase(), about: "", act: move(Number(x), Number(y), true) },
+      ]),
+      { keys: "x", about: "Put the pen down, and lift it; set a corner; fill", act: () => this.pen.press() },
       { keys: "Enter", about: "Close the polygon", act: () => this.pen.close() },
       { keys: "Escape", about: "Drop the polygon; stop tracking", act: () => this.escape() },
       { keys: "a", about: "Add an object", act: () => void this.add() },
       ...[1, 2, 3, 4, 5, 6, 7, 8, 9].map((n) => ({ keys: String(n), about: n === 1 ? "1 to 9: choose an object" : "", act: () => this.pick(n - 1) })),
       { keys: "t", about: "Track forward", act: () => void this.follow(this.project.count - 1) },
+      { keys: "u", about: "Track until a frame", act: () => void this.until() },
+      { keys: "g", about: "Fill between two drawings", act: () => void this.between() },
       { keys: "r", about: "Track backward", act: () => void this.follow(0) },
       { keys: "+", about: "Zoom in", act: () => this.picture.zoomTo(this.picture.zoom * 1.25) },
       { keys: "-", about: "Zoom out", act: () => this.picture.zoomTo(this.picture.zoom / 1.25) },
       { keys: "0", about: "Show all of the picture", act: () => this.picture.fit() },
-      { keys: "Ctrl+Z", about: "Undo", act: () => void this.change(server.undo(this.project.id)) },
-      { keys: "Ctrl+Y", about: "Redo", act: () => void this.change(server.redo(this.project.id)) },
+      { keys: "Ctrl+Z", about: "Undo", act: () => void this.change(() => server.undo(this.project.id)) },
+      { keys: "Ctrl+Y / Ctrl+Shift+Z", about: "Redo", act: () => void this.change(() => server.redo(this.project.id)) },
       { keys: "?", about: "This list", act: () => help(this.keys().filter((key) => key.about)) },
     ];
   }
@@ -233,10 +274,10 @@ export class Editor {
   private list(): void {
     const rows = this.project.objects.map((thing, place) => {
       const name = h("input", { type: "text", value: thing.name, "aria-label": `Name of object ${thing.id}`, maxlength: "200" });
-      name.addEventListener("change", () => void this.change(server.changeObject(this.project.id, thing.id, { name: name.value })));
+      name.addEventListener("change", () => void this.change(() => server.changeObject(this.project.id, thing.id, { name: name.value })));
       const colour = h("input", { type: "color", value: hex(thing.colour), "aria-label": `Colour of ${thing.name}` });
       colour.addEventListener("change", () =>
-        void this.change(server.changeObject(this.project.id, thing.id, { colour: triple(colour.value) })),
+        void this.change(() => server.changeObject(this.project.id, thing.id, { colour: triple(colour.value) })),
       );
       const hidden = this.picture?.hidden.has(thing.id) ?? false;
       const pick = h("input", {
@@ -253,9 +294,10 @@ export class Editor {
         colour,
         name,
         button(hidden ? "hidden" : "eye", hidden ? `Show ${thing.name}` : `Hide ${thing.name}`, () => this.hide(thing.id)),
-        button("trash", `Remove ${thing.name}`, () => void this.change(server.removeObject(this.project.id, thing.id))),
+        button("trash", `Remove ${thing.name}`, () => void this.change(() => server.removeObject(this.project.id, thing.id))),
       );
     });
+    if (!rows.length) rows.push(h("li", { class: "soft" }, "None yet: your first stroke makes one."));
     clear(this.things, ...rows);
   }
 
@@ -293,7 +335,7 @@ export class Editor {
   }
 
   private async add(): Promise<void> {
-    await this.change(server.addObject(this.project.id));
+    await this.change(() => server.addObject(this.project.id));
     this.pick(this.project.objects.length - 1);
   }
 
@@ -313,7 +355,7 @@ export class Editor {
     this.unsaved += 1;
     this.saved.textContent = "Saving …";
     this.saving = this.saving
-      .then(() => server.draw(this.project.id, frame, mask))
+      .then(() => server.draw(this.project.id, frame, mask, () => (this.saved.textContent = "Waiting for the server …")))
       .then(
         (project) => {
           this.unsaved -= 1;
@@ -329,10 +371,10 @@ export class Editor {
       );
   }
 
-  private async change(made: Promise<server.Project>): Promise<void> {
+  private async change(make: () => Promise<server.Project>): Promise<void> {
     try {
       await this.saving;
-      this.take(await made);
+      this.take(await make());
       this.go(this.frame, true);
     } catch (error) {
       toast((error as Error).message, "error");
@@ -361,38 +403,49 @@ export class Editor {
   }
 
   private async erase(): Promise<void> {
-    if (this.project.keyframes.includes(this.frame)) await this.change(server.erase(this.project.id, this.frame));
+    if (this.project.keyframes.includes(this.frame)) await this.change(() => server.erase(this.project.id, this.frame));
     else toast("nothing was drawn on this frame");
   }
 
   go(frame: number, anew = false): void {
     frame = Math.min(this.project.count - 1, Math.max(0, Math.round(frame)));
     if (frame === this.wanted && !anew) return;
+    if (frame !== this.wanted) this.pen.stop();
     this.wanted = frame;
-    this.pen.stop();
+    this.outdated = true;
     this.track.go(frame);
     this.at.textContent = `${frame} / ${this.project.count - 1}  ·  ${(frame / this.project.fps).toFixed(2)} s`;
-    history.replaceState(null, "", `#frame=${frame}`);
-    void this.load(frame);
+    this.remember();
+    void this.load();
   }
 
-  private async load(frame: number): Promise<void> {
-    this.loading?.abort();
-    this.loading = new AbortController();
-    const { signal } = this.loading;
-    try {
-      await this.saving;
-      const [image, found] = await Promise.all([this.image(frame), server.mask(this.project.id, frame, signal)]);
-      if (signal.aborted || this.wanted !== frame) return;
-      this.frame = frame;
-      this.state = found.state;
-      this.picture.show(image);
-      this.picture.take(found.mask);
-      this.tell();
-      void this.image(Math.min(this.project.count - 1, frame + 1));
-    } catch (error) {
-      if (!signal.aborted) toast((error as Error).message, "error");
+  // One frame is fetched at a time, and after it the one wanted by then: what lies between is never waited for.
+  private async load(): Promise<void> {
+    if (this.loading) return;
+    this.loading = true;
+    while (this.outdated && !this.closed) {
+      this.outdated = false;
+      try {
+        await this.saving;
+        await this.bring(this.wanted);
+      } catch (error) {
+        this.told(error);
+      }
     }
+    this.loading = false;
+  }
+
+  private async bring(frame: number): Promise<void> {
+    const [image, found] = await Promise.all([this.image(frame), server.mask(this.project.id, frame)]);
+    // A stroke that began meanwhile is newer than the mask that came.
+    if (this.closed || (frame === this.frame && (this.pen.busy || this.unsaved))) return;
+    this.frame = frame;
+    this.state = found.state;
+    this.picture.canvas.dataset["frame"] = String(frame);
+    this.picture.show(image);
+    this.picture.take(found.mask);
+    this.tell();
+    if (frame + 1 < this.project.count) void this.image(frame + 1).catch(() => undefined);
   }
 
   private image(frame: number): Promise<ImageBitmap> {
@@ -414,6 +467,18 @@ export class Editor {
       }
     }
     return image;
+  }
+
+  // The address says where one is. Browsers bear only so many changes of it a second.
+  private remember(): void {
+    clearTimeout(this.addressTimer);
+    this.zoom.textContent = `${Math.round(this.picture.zoom * 100)} %`;
+    this.addressTimer = window.setTimeout(() => {
+      if (this.closed) return;
+      const [x, y] = this.picture.middle();
+      const view = this.picture.fitted ? "" : `&zoom=${+this.picture.zoom.toFixed(3)}&x=${x.toFixed(1)}&y=${y.toFixed(1)}`;
+      history.replaceState(null, "", `#frame=${this.wanted}${view}`);
+    }, 250);
   }
 
   private play(): void {
@@ -460,15 +525,22 @@ export class Editor {
   }
 
   private async until(): Promise<void> {
-    const text = window.prompt(`Track from frame ${this.frame} to which one?`, String(this.project.count - 1));
-    const end = Number(text);
-    if (text !== null && Number.isInteger(end)) await this.follow(Math.min(this.project.count - 1, Math.max(0, end)));
+    const last = this.project.count - 1;
+    const end = await askNumber("Track until", `Frame to stop at, 0 to ${last}; one before this frame (${this.frame}) tracks backward`, {
+      least: 0,
+      most: last,
+      value: last,
+      verb: "Track",
+    });
+    if (end !== null) await this.follow(end);
   }
 
   private async between(): Promise<void> {
-    const before = this.project.keyframes.filter((frame) => frame <= this.frame).at(-1);
-    const after = this.project.keyframes.find((frame) => frame > this.frame);
-    if (before === undefined || after === undefined) toast("go to a frame between two drawings");
+    const { keyframes } = this.project;
+    const here = Math.min(this.frame, (keyframes.at(-1) ?? 0) - 1);
+    const before = keyframes.filter((frame) => frame <= here).at(-1);
+    const after = keyframes.find((frame) => frame > here);
+    if (before === undefined || after === undefined) toast("draw on two frames and go to one between them");
     else await this.ask(() => server.fill(this.project.id, before, after, this.quality));
   }
 
@@ -476,6 +548,7 @@ export class Editor {
     try {
       await this.saving;
       this.following = true;
+      this.follow_.checked = true;
       this.heardJob(await make());
     } catch (error) {
       toast((error as Error).message, "error");
@@ -514,8 +587,9 @@ export class Editor {
     }
     this.project.stale = removed(this.project.stale, index);
     this.track.take(this.project);
-    if (this.following && this.wanted === this.frame && !this.playing && !this.unsaved) this.go(index, true);
-    else if (index === this.frame && !this.unsaved) this.go(index, true);
+    const busy = this.pen.busy || this.unsaved > 0;
+    if (this.following && !this.playing && !busy) this.go(index, true);
+    else if (index === this.wanted) this.go(index, true);
     if (!this.timelineTimer) {
       this.timelineTimer = window.setTimeout(() => {
         this.timelineTimer = 0;
@@ -526,29 +600,41 @@ export class Editor {
 
   private showWork(): void {
     const live = [...this.jobs.values()].filter((job) => job.state === "running" || job.state === "waiting");
-    const rows = live.map((job) =>
-      h(
-        "div",
-        { class: "job" },
-        h(
-          "span",
-          {},
-          job.state === "waiting"
-            ? "Waiting for its turn"
-            : `${job.kind === "track" ? "Tracking" : "Writing"} ${job.done}${job.total ? ` of ${job.total}` : ""}` +
-                (job.seconds_left ? ` · ${clock(job.seconds_left)} left` : ""),
-        ),
-        h("progress", { max: String(job.total || 1), value: String(job.done), "aria-label": "Progress" }),
-        button("stop", "Stop", () => void server.cancel(job.id)),
-      ),
-    );
-    const follow = h("input", { type: "checkbox", id: "follow", checked: this.following });
-    follow.addEventListener("change", () => (this.following = follow.checked));
-    clear(this.work, ...rows, rows.length > 0 && h("label", { for: "follow" }, follow, " watch it"));
+    for (const [id, row] of this.rows) {
+      if (!live.some((job) => job.id === id)) {
+        row.box.remove();
+        this.rows.delete(id);
+      }
+    }
+    for (const job of live) this.showJob(job);
+    this.watching.hidden = !live.length;
+  }
+
+  // Rows stay the same elements: a button that is replaced while it is pressed is never clicked.
+  private showJob(job: server.Job): void {
+    let row = this.rows.get(job.id);
+    if (!row) {
+      const [text, bar] = [h("span"), h("progress", { "aria-label": "Progress" })];
+      row = { text, bar, box: h("div", { class: "job" }, text, bar, button("stop", "Stop", () => void server.cancel(job.id))) };
+      this.rows.set(job.id, row);
+      this.watching.before(row.box);
+    }
+    row.text.textContent =
+      job.state === "waiting"
+        ? "Waiting for its turn"
+        : `${job.kind === "track" ? "Tracking" : "Writing"} ${job.done}${job.total ? ` of ${job.total}` : ""}` +
+          (job.seconds_left ? ` · ${clock(job.seconds_left)} left` : "");
+    row.bar.max = job.total || 1;
+    row.bar.value = job.done;
   }
 
   private async sure(): Promise<void> {
-    this.track.sure = await server.timeline(this.project.id);
+    try {
+      this.track.sure = await server.timeline(this.project.id);
+    } catch (error) {
+      this.told(error);
+      return;
+    }
     this.track.draw();
     const frames = this.doubtful();
     const shown = frames.slice(0, 60).map((frame) => h("button", { type: "button", class: "chip", onclick: () => this.go(frame) }, String(frame)));
@@ -591,7 +677,7 @@ export class Editor {
 
   private tellSpeed(): void {
     const seconds = this.speeds[this.quality];
-    this.speed.textContent = seconds ? `${seconds.toFixed(2)} s a frame here` : "measured when first used";
+    this.speed.textContent = seconds ? `${seconds.toFixed(2)} s a frame on this machine` : "How fast it is here is measured when it is first used.";
   }
 }
 

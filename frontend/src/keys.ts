@@ -9,7 +9,7 @@ export interface Key {
 }
 
 export function pressed(event: KeyboardEvent): string {
-  const held = (event.ctrlKey || event.metaKey ? "Ctrl+" : "") + (event.shiftKey && event.key.length > 1 ? "Shift+" : "");
+  const held = (event.ctrlKey || event.metaKey ? "Ctrl+" : "") + (event.shiftKey && (event.key.length > 1 || event.ctrlKey || event.metaKey) ? "Shift+" : "");
   return held + (event.key === " " ? "Space" : event.key.length === 1 && held.includes("Ctrl") ? event.key.toUpperCase() : event.key);
 }
 
@@ -18,8 +18,10 @@ export function bind(keys: Key[]): () => void {
   for (const key of keys) for (const one of key.keys.split(" / ")) acts.set(one, key.act);
   const hear = (event: KeyboardEvent) => {
     const target = event.target as HTMLElement;
-    if (target.closest("input, select, textarea, dialog[open]")) return;
     const name = pressed(event);
+    if (target.closest("select, textarea, dialog[open], input[type=text], input[type=number]")) return;
+    // Sliders, boxes and the like have a use for these, and for no other keys.
+    if (target.closest("input") && /^(Arrow|Home|End|Page|Space|Enter)/.test(name)) return;
     // Enter and Space on a button press it.
     if (target.closest("button, a") && (name === "Space" || name === "Enter")) return;
     const act = acts.get(name);
@@ -32,11 +34,41 @@ export function bind(keys: Key[]): () => void {
   return () => window.removeEventListener("keydown", hear);
 }
 
+const SIGNS: Record<string, string> = { ArrowLeft: "←", ArrowRight: "→", Escape: "Esc" };
+const shown = (key: string) => key.replace(/ArrowLeft|ArrowRight|Escape/g, (name) => SIGNS[name] ?? name).replaceAll("+", key === "+" ? "+" : " ");
+
 export function help(keys: Key[]): void {
   const rows = keys.map((key) =>
-    h("tr", {}, h("th", { scope: "row" }, ...key.keys.split(" / ").map((one) => h("kbd", {}, one))), h("td", {}, key.about)),
+    h("tr", {}, h("th", { scope: "row" }, ...key.keys.split(" / ").map((one) => h("kbd", {}, shown(one)))), h("td", {}, key.about)),
   );
   dialog("Keys", h("table", { class: "keys" }, h("tbody", {}, ...rows)));
+}
+
+export interface Range_ {
+  least: number;
+  most: number;
+  value: number;
+  verb: string;
+}
+
+// A number from the person; null where the dialog was closed.
+export function askNumber(title: string, label: string, { least, most, value, verb }: Range_): Promise<number | null> {
+  return new Promise((resolve) => {
+    let answer: number | null = null;
+    const field = h("input", { type: "number", id: "answer", min: String(least), max: String(most), step: "1", value: String(value), required: true });
+    const form = h(
+      "form",
+      { class: "ask", method: "dialog" },
+      h("label", { for: "answer" }, label),
+      h("div", { class: "row" }, field, h("button", { type: "submit", class: "button primary" }, verb)),
+    );
+    form.addEventListener("submit", () => (answer = field.valueAsNumber));
+    const box = dialog(title, form);
+    box.classList.add("small");
+    box.addEventListener("close", () => resolve(answer));
+    field.focus();
+    field.select();
+  });
 }
 
 export function dialog(title: string, ...content: Node[]): HTMLDialogElement {

@@ -9,6 +9,9 @@ const root = document.querySelector("#app") as HTMLElement;
 let editor: Editor | null = null;
 let cut = false;
 
+// The token is a cookie by now, and need not be seen.
+if (location.search) history.replaceState(null, "", location.pathname + location.hash);
+
 async function show(): Promise<void> {
   editor?.close();
   editor = null;

@@ -20,7 +20,8 @@ export class Picture {
   private colours = new Map<number, [number, number, number]>();
   private dirty: Box | null = null;
   private asked = false;
-  private fitted = true;
+  fitted = true;
+  viewed: (() => void) | null = null;
 
   constructor(
     canvas: HTMLCanvasElement,
@@ -70,7 +71,7 @@ export class Picture {
     this.left = (clientWidth - this.width * this.zoom) / 2;
     this.top = (clientHeight - this.height * this.zoom) / 2;
     this.fitted = true;
-    this.ask();
+    this.place();
   }
 
   zoomTo(zoom: number, x = this.canvas.clientWidth / 2, y = this.canvas.clientHeight / 2): void {
@@ -79,13 +80,35 @@ export class Picture {
     this.top = y - ((y - this.top) / this.zoom) * next;
     this.zoom = next;
     this.fitted = false;
-    this.ask();
+    this.place();
   }
 
   move(x: number, y: number): void {
     this.left += x;
     this.top += y;
     this.fitted = false;
+    this.place();
+  }
+
+  // Show a place of the video in the middle.
+  look(zoom: number, x: number, y: number): void {
+    this.zoomTo(zoom);
+    this.left = this.canvas.clientWidth / 2 - x * this.zoom;
+    this.top = this.canvas.clientHeight / 2 - y * this.zoom;
+    this.place();
+  }
+
+  middle(): [number, number] {
+    return [(this.canvas.clientWidth / 2 - this.left) / this.zoom, (this.canvas.clientHeight / 2 - this.top) / this.zoom];
+  }
+
+  // On whole pixels of the screen, so that each pixel of the video has sharp borders where it is drawn and where it is hit.
+  private place(): void {
+    const ratio = window.devicePixelRatio || 1;
+    this.left = Math.round(this.left * ratio) / ratio;
+    this.top = Math.round(this.top * ratio) / ratio;
+    this.canvas.dataset["view"] = `${this.zoom} ${this.left} ${this.top}`;
+    this.viewed?.();
     this.ask();
   }
 

@@ -45,7 +45,7 @@ export interface Job {
 }
 export interface Timeline {
   frames: number[];
-  confidence: Record<string, number[]>;
+  confidence: Record<string, (number | null)[]>;
 }
 export interface Format {
   name: string;
@@ -120,14 +120,25 @@ export const erase = (id: string, frame: number) =>
 export const frameUrl = (id: string, frame: number, width: number) =>
   `/api/projects/${id}/frames/${frame}.jpg?w=${width}`;
 
-export async function mask(id: string, frame: number, signal: AbortSignal): Promise<{ mask: Mask; state: string }> {
-  const answer = await fetch(`/api/projects/${id}/masks/${frame}`, { signal });
+export async function mask(id: string, frame: number): Promise<{ mask: Mask; state: string }> {
+  const answer = await fetch(`/api/projects/${id}/masks/${frame}`);
   if (!answer.ok) throw new Error(((await answer.json()) as { error: string }).error);
   return { mask: decode(await answer.arrayBuffer()), state: answer.headers.get("x-mask") ?? "empty" };
 }
 
-export const draw = (id: string, frame: number, drawn: Mask) =>
-  ask<Project>(`/projects/${id}/masks/${frame}`, { method: "PUT", body: encode(drawn) });
+// A server that cannot be reached is asked again until it can: no stroke is lost to a restart.
+export async function draw(id: string, frame: number, drawn: Mask, waiting: () => void): Promise<Project> {
+  const body = encode(drawn);
+  for (;;) {
+    try {
+      return await ask<Project>(`/projects/${id}/masks/${frame}`, { method: "PUT", body });
+    } catch (error) {
+      if (!(error instanceof TypeError)) throw error;
+      waiting();
+      await new Promise((later) => setTimeout(later, 1000));
+    }
+  }
+}
 
 export async function outline(id: string, frame: number, object: number, rough: Mask): Promise<Mask> {
   const answer = await fetch(`/api/projects/${id}/outline/${frame}?object=${object}`, {

@@ -38,20 +38,21 @@ export async function start(root: HTMLElement, open: (project: string) => void):
     ),
     progress,
   );
+  const files = h("section", { class: "files" });
+  const recent = h("section", { class: "recent" });
+  const page = h("main", { class: "start" }, h("div", {}, drop, files), recent);
   for (const kind of ["dragover", "drop"]) {
-    root.addEventListener(kind, (event) => {
+    page.addEventListener(kind, (event) => {
       event.preventDefault();
       drop.classList.toggle("over", kind === "dragover");
       const file = kind === "drop" ? (event as DragEvent).dataTransfer?.files[0] : null;
       if (file) send(file);
     });
   }
-  const files = h("section", { class: "files" });
-  const recent = h("section", { class: "recent" });
   clear(
     root,
     h("header", { class: "bar" }, h("h1", {}, "selfvos"), h("span", { class: "soft" }, facts.version)),
-    h("main", { class: "start" }, h("div", {}, drop, files), recent),
+    page,
     h(
       "footer",
       { class: "soft" },
@@ -69,7 +70,7 @@ export async function start(root: HTMLElement, open: (project: string) => void):
       clear(
         files,
         h("h2", {}, "Open from this machine"),
-        h("p", { class: "soft path" }, `${facts.root}${folder.path ? `/${folder.path}` : ""}`),
+        h("p", { class: "soft path", title: facts.root }, [facts.root.split(/[\\/]/).pop(), folder.path].filter(Boolean).join("/")),
         h(
           "ul",
           {},
@@ -111,7 +112,14 @@ export async function start(root: HTMLElement, open: (project: string) => void):
       h("h2", {}, "Projects"),
       cards.length
         ? h("ul", { class: "cards" }, ...cards)
-        : h("p", { class: "soft" }, "None yet. Open a video, draw on one frame, press Track: the rest follows."),
+        : h(
+            "ol",
+            { class: "steps" },
+            h("li", {}, h("strong", {}, "Open a video"), h("span", { class: "soft" }, "Drop one, choose one, or try the sample clip.")),
+            h("li", {}, h("strong", {}, "Draw one frame"), h("span", { class: "soft" }, "A rough line around the object will do: it snaps to edges.")),
+            h("li", {}, h("strong", {}, "Track"), h("span", { class: "soft" }, "Masks of all other frames arrive while you watch. Correct any of them, and track on.")),
+            h("li", {}, h("strong", {}, "Export"), h("span", { class: "soft" }, "In the format that your next program reads.")),
+          ),
     );
   }
 }

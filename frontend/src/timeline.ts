@@ -2,7 +2,7 @@
 
 import type { Project, Timeline } from "./server";
 
-const TOP = 18;
+const TOP = 26;
 const ROW = 10;
 
 export class Track {
@@ -10,47 +10,10 @@ export class Track {
   sure: Timeline = { frames: [], confidence: {} };
   marked: [number, number] | null = null;
 
-  constructor(
-    readonly canvas: HTMLCanvasElement,
-    private project: Project,
-    private readonly seek: (frame: number) => void,
-  ) {
-    canvas.tabIndex = 0;
-    canvas.setAttribute("role", "slider");
-    canvas.setAttribute("aria-label", "Frame");
-    canvas.addEventListener("pointerdown", (event) => {
-      canvas.setPointerCapture(event.pointerId);
-      canvas.focus();
-      this.seek(this.at(event));
-    });
-    canvas.addEventListener("pointermove", (event) => {
-      if (canvas.hasPointerCapture(event.pointerId)) this.seek(this.at(event));
-    });
-    new ResizeObserver(() => this.draw()).observe(canvas);
-    this.take(project);
-  }
+  private readonly watcher = new ResizeObserver(() => this.draw());
+  private readonly scheme = matchMedia("(prefers-color-scheme: dark)");
 
-  take(project: Project): void {
-    this.project = project;
-    this.canvas.style.height = `${TOP + 22 + ROW * Math.min(6, project.objects.length)}px`;
-    this.canvas.setAttribute("aria-valuemin", "0");
-    this.canvas.setAttribute("aria-valuemax", String(project.count - 1));
-    this.draw();
-  }
-
-  go(frame: number): void {
-    this.frame = frame;
-    this.canvas.setAttribute("aria-valuenow", String(frame));
-    this.draw();
-  }
-
-  private at(event: PointerEvent): number {
-    const box = this.canvas.getBoundingClientRect();
-    const share = (event.clientX - box.left) / box.width;
-    return Math.min(this.project.count - 1, Math.max(0, Math.floor(share * this.project.count)));
-  }
-
-  draw(): void {
+  readonly draw = (): void => {
     const { canvas, project } = this;
     const ratio = window.devicePixelRatio || 1;
     const width = canvas.clientWidth;
@@ -83,6 +46,52 @@ export class Track {
     }
     context.fillStyle = colour("--accent-strong");
     context.fillRect(x(this.frame + 0.5) - 1, 0, 2, height);
+  };
+
+  constructor(
+    readonly canvas: HTMLCanvasElement,
+    private project: Project,
+    private readonly seek: (frame: number) => void,
+  ) {
+    canvas.tabIndex = 0;
+    canvas.setAttribute("role", "slider");
+    canvas.setAttribute("aria-label", "Frame");
+    canvas.addEventListener("pointerdown", (event) => {
+      canvas.setPointerCapture(event.pointerId);
+      canvas.focus();
+      this.seek(this.at(event));
+    });
+    canvas.addEventListener("pointermove", (event) => {
+      if (canvas.hasPointerCapture(event.pointerId)) this.seek(this.at(event));
+    });
+    this.watcher.observe(canvas);
+    this.scheme.addEventListener("change", this.draw);
+    this.take(project);
+  }
+
+  take(project: Project): void {
+    this.project = project;
+    this.canvas.style.height = `${TOP + 22 + ROW * Math.min(6, project.objects.length)}px`;
+    this.canvas.setAttribute("aria-valuemin", "0");
+    this.canvas.setAttribute("aria-valuemax", String(project.count - 1));
+    this.draw();
+  }
+
+  go(frame: number): void {
+    this.frame = frame;
+    this.canvas.setAttribute("aria-valuenow", String(frame));
+    this.draw();
+  }
+
+  close(): void {
+    this.watcher.disconnect();
+    this.scheme.removeEventListener("change", this.draw);
+  }
+
+  private at(event: PointerEvent): number {
+    const box = this.canvas.getBoundingClientRect();
+    const share = (event.clientX - box.left) / box.width;
+    return Math.min(this.project.count - 1, Math.max(0, Math.floor(share * this.project.count)));
   }
 
   private confidence(context: CanvasRenderingContext2D, x: (frame: number) => number): void {
@@ -92,7 +101,8 @@ export class Track {
       const top = TOP + 14 + row * ROW;
       const [red, green, blue] = thing.colour;
       this.sure.frames.forEach((frame, i) => {
-        const value = values[i] ?? -1;
+        const value = values[i] ?? null;
+        if (value === null) return;
         const tall = value < 0 ? 0 : Math.max(1, (ROW - 2) * value);
         context.fillStyle = value < 0 ? "rgb(220 60 60 / .8)" : `rgb(${red} ${green} ${blue} / .9)`;
         const high = value < 0 ? 2 : tall;

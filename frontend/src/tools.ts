@@ -18,6 +18,7 @@ export interface Host {
   object(): number;
   may(): boolean;
   done(): void;
+  dropped(): void;
   outlined(points: [number, number][]): void;
 }
 
@@ -27,6 +28,7 @@ export class Pen {
   private points: [number, number][] = [];
   private last: [number, number] | null = null;
   private hover: [number, number] | null = null;
+  private keyed = false;
   private panning = false;
   private changed: Box | null = null;
   private readonly touches = new Map<number, PointerEvent>();
@@ -38,7 +40,7 @@ export class Pen {
     canvas.addEventListener("pointerup", (event) => this.up(event));
     canvas.addEventListener("pointercancel", (event) => this.up(event));
     canvas.addEventListener("pointerleave", () => {
-      this.hover = null;
+      if (!this.keyed) this.hover = null;
       host.picture.ask();
     });
     canvas.addEventListener("dblclick", () => this.close());
@@ -55,7 +57,41 @@ export class Pen {
     host.picture.decorate = (context) => this.decorate(context);
   }
 
+  // Whether something is drawn just now that the server does not know of.
+  get busy(): boolean {
+    return this.last !== null || this.changed !== null || this.points.length > 0;
+  }
+
+  // The pen, moved by keys: by half a brush, or by one pixel.
+  step(x: number, y: number, fine: boolean): void {
+    const { picture } = this.host;
+    const by = fine ? 1 : Math.max(1, this.radius / 2);
+    const from = this.hover ?? [picture.width / 2, picture.height / 2];
+    const at: [number, number] = [
+      Math.min(picture.width, Math.max(0, from[0] + x * by)),
+      Math.min(picture.height, Math.max(0, from[1] + y * by)),
+    ];
+    this.hover = at;
+    if (this.keyed && this.last) this.stroke(at, this.paint(false));
+    else if (this.keyed && this.tool === "outline") this.points.push(at);
+    picture.ask();
+  }
+
+  // The pen, put down or lifted by a key.
+  press(): void {
+    const { picture } = this.host;
+    this.hover ??= [picture.width / 2, picture.height / 2];
+    if (this.keyed) {
+      this.keyed = false;
+      this.lift();
+    } else if (this.tool !== "pan" && this.host.may()) {
+      this.keyed = this.tool === "brush" || this.tool === "eraser" || this.tool === "outline";
+      this.begin(this.hover, this.paint(false));
+    }
+  }
+
   choose(tool: Tool): void {
+    if (this.keyed) this.press();
     this.tool = tool;
     this.points = [];
     this.host.picture.canvas.style.cursor = tool === "pan" ? "grab" : "crosshair";
@@ -72,13 +108,14 @@ export class Pen {
   }
 
   stop(): void {
+    if (this.keyed) this.press();
     this.points = [];
     this.host.picture.ask();
   }
 
-  private paint(event: PointerEvent): Paint {
+  private paint(all: boolean): Paint {
     if (this.tool !== "eraser") return { id: this.host.object() };
-    return { erase: event.shiftKey ? "all" : this.host.object() };
+    return { erase: all ? "all" : this.host.object() };
   }
 
   private down(event: PointerEvent): void {
@@ -87,19 +124,27 @@ export class Pen {
     picture.canvas.focus();
     this.touches.set(event.pointerId, event);
     if (this.touches.size > 1) {
+      // The first finger of two drew a dot that nobody wanted.
+      if (this.last) this.host.dropped();
       this.last = null;
+      this.changed = null;
+      this.points = [];
       this.panning = true;
       return;
     }
     this.panning = this.tool === "pan" || event.button === 1 || event.button === 2;
     if (this.panning || !this.host.may()) return;
-    const at = picture.at(event);
+    this.begin(picture.at(event), this.paint(event.shiftKey));
+  }
+
+  private begin(at: [number, number], paint: Paint): void {
+    const { picture } = this.host;
     if (this.tool === "brush" || this.tool === "eraser") {
       this.last = at;
-      this.mark(disc(picture.mask, at[0], at[1], this.radius, this.paint(event)));
+      this.mark(disc(picture.mask, at[0], at[1], this.radius, paint));
     } else if (this.tool === "fill") {
       const inside = at[0] >= 0 && at[1] >= 0 && at[0] < picture.width && at[1] < picture.height;
-      this.finish(inside ? flood(picture.mask, at[0], at[1], this.paint(event)) : null);
+      this.finish(inside ? flood(picture.mask, at[0], at[1], paint) : null);
     } else if (this.tool === "polygon") {
       const first = this.points[0];
       if (first && this.points.length > 2 && Math.hypot(at[0] - first[0], at[1] - first[1]) * picture.zoom < 10) this.close();
@@ -125,9 +170,7 @@ export class Pen {
     } else if (before && this.last) {
       const steps = event.getCoalescedEvents?.() ?? [];
       for (const each of steps.length ? steps : [event]) {
-        const at = picture.at(each);
-        this.mark(line(picture.mask, this.last, at, this.radius, this.paint(event)));
-        this.last = at;
+        this.stroke(picture.at(each), this.paint(event.shiftKey));
       }
     } else if (before && this.tool === "outline" && this.points.length) this.points.push(this.hover);
     picture.ask();
@@ -139,6 +182,15 @@ export class Pen {
       this.panning = this.touches.size > 0;
       return;
     }
+    this.lift();
+  }
+
+  private stroke(at: [number, number], paint: Paint): void {
+    if (this.last) this.mark(line(this.host.picture.mask, this.last, at, this.radius, paint));
+    this.last = at;
+  }
+
+  private lift(): void {
     if (this.last) {
       this.last = null;
       this.finish(this.changed);

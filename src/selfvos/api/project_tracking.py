@@ -44,14 +44,14 @@ def track_project(
         model: A loaded network.
         folder: The project; the process that has it open may go on drawing meanwhile.
         runs: First and last frame of each.
-        quality: ``fast``, ``balanced`` or ``best``.
+        quality: ``fast``, ``balanced`` or ``best``; weights that know no quality have one way to track.
         watch: Told and asked between frames.
 
     Raises:
         UsageError: No such quality, or no mask where a run starts.
         Stopped: The watch asked for it.
     """
-    config = track_config(model, None, quality)
+    config = track_config(model, None, quality if model.notes.quality else None)
     project = Project.look(folder)
     for start, end in runs:
         for tracked in track_run(project, lambda: Tracker(model, config), Run(start, end), watch=watch):

@@ -9,7 +9,7 @@ from selfvos.ops.guided_filter import guided_filter
 
 _SHORT_SIDE_PX = 480
 _REACHES_PX = (16, 6)
-"""How far outlines may move, in pixels of a frame of that size: first far, then close."""
+"""How far outlines may move, in pixels of a frame of that size, and less in smaller ones: first far, then close."""
 
 
 def smart_outline(frame: UInt8[np.ndarray, "y x 3"], region: Bool[np.ndarray, "y x"]) -> Bool[np.ndarray, "y x"]:
@@ -35,7 +35,7 @@ def smart_outline(frame: UInt8[np.ndarray, "y x 3"], region: Bool[np.ndarray, "y
     if size != (height, width):
         image, soft = (F.interpolate(x, size=size, mode="bilinear", antialias=True) for x in (image, soft))
     for reach in _REACHES_PX:
-        soft = guided_filter(image, soft, radius_px=reach).clamp(0, 1)
+        soft = guided_filter(image, soft, radius_px=max(3, round(reach * min(size) / _SHORT_SIDE_PX))).clamp(0, 1)
         soft = ((soft - 0.5) * 4 + 0.5).clamp(0, 1)
     if size != (height, width):
         soft = F.interpolate(soft, size=(height, width), mode="bilinear", align_corners=False)

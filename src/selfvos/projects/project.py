@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -262,7 +263,7 @@ class Project:
     def frames(self) -> Sequence[FrameRecord]:
         """See `TrackReader`: frames that were tracked or drawn on."""
         drawn = {frame: self._drawn_record(frame) for frame in self.keyframes}
-        tracked = {index: one.record for index, one in self.store.frames.items()}
+        tracked = {index: self._tracked_record(index) for index in self.store.frames}
         return tuple(record for _, record in sorted({**tracked, **drawn}.items()))
 
     def mask(self, place: int) -> UInt8[np.ndarray, "y x"] | np.ndarray:
@@ -279,7 +280,8 @@ class Project:
         if frame in self.state.keyframes:
             return self.keyframe(frame)
         if frame in self.store.frames:
-            return self.store.mask(frame)
+            mask, gone = self.store.mask(frame), self._gone(frame)
+            return np.where(np.isin(mask, gone), mask.dtype.type(0), mask) if gone else mask
         return np.zeros(self.size, np.uint8)
 
     @property
@@ -293,6 +295,14 @@ class Project:
             return False
         changed = (frame for frame, revision in self.state.revisions.items() if revision > one.revision)
         return any((index - frame) * one.step >= 0 for frame in changed)
+
+    def _gone(self, frame: int) -> list[int]:
+        """Objects that a frame was tracked with and that the project has no more."""
+        return [state.id for state in self.store.frames[frame].record.objects if state.id not in self.state.objects]
+
+    def _tracked_record(self, frame: int) -> FrameRecord:
+        record, gone = self.store.frames[frame].record, self._gone(frame)
+        return replace(record, objects=tuple(one for one in record.objects if one.id not in gone)) if gone else record
 
     def _drawn_record(self, frame: int) -> FrameRecord:
         mask = self.keyframe(frame)

@@ -11,7 +11,7 @@ from selfvos.api import Project
 from selfvos.errors import DataError
 from selfvos.types import Frame
 
-_KEPT_BYTES = 192 * 2**20
+_KEPT_BYTES = 32 * 2**20
 _NEAR = 32
 """Frames that are rather read through than jumped over."""
 _WIDTHS = (160, 480, 960, 1920, 3840)

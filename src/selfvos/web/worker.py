@@ -67,6 +67,7 @@ class _Bench:
             "track": self._track,
             "outline": self._outline,
             "export": self._export,
+            "size": self._size,
         }
         return kinds[job["kind"]](job)
 
@@ -91,6 +92,12 @@ class _Bench:
 
         watch = _Told(job["id"], self._pipe, self._asked)
         return {"file": str(api.export_project(job["folder"], job["format"], job["out"], watch=watch))}
+
+    def _size(self, job: dict[str, Any]) -> dict[str, Any]:
+        from selfvos import api
+
+        count, why = api.export_size(job["folder"], job["format"])
+        return {"bytes": count, "why": why}
 
     def _loaded(self) -> Any:
         if self._model is None:

@@ -13,6 +13,7 @@ from selfvos.web.routes.jobs import shown
 from selfvos.web.routes.projects import Here
 
 router = APIRouter(prefix="/api")
+_PATIENCE_S = 60.0
 
 
 class Wanted(BaseModel):
@@ -31,12 +32,12 @@ def formats(id: str, here: Here) -> list[dict[str, str]]:
 
 
 @router.get("/projects/{id}/formats/{name}")
-def size(id: str, name: str, here: Here) -> dict[str, Any]:
-    """Say about how large the track gets in a format, or why it cannot be had."""
-    from selfvos.api import export_size
+def size(id: str, name: str, request: Request, here: Here) -> dict[str, Any]:
+    """Say about how large the track gets in a format, or why it cannot be had.
 
-    count, why = export_size(here.folder(id), name)
-    return {"bytes": count, "why": why}
+    Some frames are written to know it: that is no work for the process that answers.
+    """
+    return request.app.state.quick.result("size", id, _PATIENCE_S, folder=str(here.folder(id)), format=name)
 
 
 @router.post("/projects/{id}/export")

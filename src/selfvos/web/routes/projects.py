@@ -87,14 +87,17 @@ def look(id: str, here: Here) -> dict[str, Any]:
 
 @router.get("/projects/{id}/timeline")
 def timeline(id: str, here: Here) -> dict[str, Any]:
-    """Return for each tracked frame how sure the track is of each object: -1 where it is lost."""
+    """Return for each known frame how sure the track is of each object: -1 where it is lost, null where nobody asks.
+
+    That is where the frame was tracked before the object came, or was drawn on.
+    """
     with here.use(id) as one:
-        frames = one.project.frames
-        found = {str(known.id): [-1.0] * len(frames) for known in one.project.objects}
+        frames, drawn = one.project.frames, set(one.project.keyframes)
+        found: dict[str, list[float | None]] = {str(known.id): [None] * len(frames) for known in one.project.objects}
         for place, record in enumerate(frames):
             for state in record.objects:
-                if str(state.id) in found and not state.lost:
-                    found[str(state.id)][place] = round(state.confidence, 3)
+                if str(state.id) in found and (record.index not in drawn or not state.lost):
+                    found[str(state.id)][place] = -1.0 if state.lost else round(state.confidence, 3)
         return {"frames": [record.index for record in frames], "confidence": found}
 
 
