@@ -240,8 +240,16 @@ def _provenance(settings: dict[str, str | float]) -> dict[str, str | float]:
 
 
 def _report(benchmark: Benchmark, root: Path, results: Path, settings: dict[str, str | float], watch: Watch) -> Report:
-    attributes = read_attributes(root)
-    return task_of(benchmark).score(benchmark, results, _provenance(settings), watch).with_attributes(attributes)
+    report = task_of(benchmark).score(benchmark, results, _provenance(settings), watch)
+    return report.with_attributes(_attributes(benchmark, root))
+
+
+def _attributes(benchmark: Benchmark, root: Path) -> dict[str, tuple[str, ...]]:
+    """Return the attributes that the data set and the protocol give each video."""
+    found = read_attributes(root)
+    return {
+        name: (*found.get(name, ()), *benchmark.attributes.get(name, ())) for name in {*found, *benchmark.attributes}
+    }
 
 
 def _write(report: Report, benchmark: Benchmark, results: Path, out: Path) -> None:

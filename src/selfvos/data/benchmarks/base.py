@@ -101,6 +101,8 @@ class Benchmark(ABC):
     """Tracker settings that belong to the protocol, as nested fields of `TrackConfig`; empty leaves the choice."""
     labels: tuple[str, ...] = ()
     """Names of the points, or of the body parts with the background first; empty where objects are followed."""
+    attributes: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    """What the protocol itself says of videos, by name; their means are reported apart, as are those of a data set."""
     archive_prefix: str | None = None
     """Folder inside the archive that the official server takes, such as ``Annotations/``; None: there is no server."""
 
