@@ -64,8 +64,8 @@ def track_end_to_end(repeats: int) -> Entry:
         naive = NaiveTracker(model(), files[0], mask())
         for number, file in enumerate(files[: FULL + 1]):
             next(tracked)
-            if number and tracker._latest is not None:
-                naive.remember(file, tracker._latest.coarse[0].permute(1, 2, 0))
+            if number:
+                naive.remember(file, tracker.propagator.latest.cells[0].permute(1, 2, 0))
         results: dict[str, list[np.ndarray]] = {"ours": [], "reference": []}
         rest = iter(files[FULL + 1 :])
 
