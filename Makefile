@@ -11,7 +11,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 .DEFAULT_GOAL := help
 
 demo: $(DEV)  ## track a bird through a real clip; the result lies in selfvos-demo/
-	$(BIN)/selfvos demo
+	$(BIN)/selfvos demo --overwrite
 
 test: $(DEV)  ## run the tests (ARGS="tests/ops -k matching" narrows them)
 	$(BIN)/pytest -q -n 2 --dist loadscope --no-loadscope-reorder -m "not slow" $(ARGS)
