@@ -9,8 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from av import __version__ as av_version
-from av import library_versions
+import av
 import numpy as np
 import torch
 
@@ -96,8 +95,7 @@ def _weights() -> Finding:
 
 
 def _encoder() -> Finding:
-    versions = ".".join(map(str, library_versions["libavcodec"]))
-    detail = f"PyAV {av_version}, libavcodec {versions}"
+    detail = f"PyAV {av.__version__}, FFmpeg {av.ffmpeg_version_info}"
     if "libx264" in av.codecs_available:
         return Finding("video", "ok", f"{detail}, H.264 overlays")
     return Finding("video", "missing", f"{detail}, no libx264: overlays are MPEG-4", "pip install --force-reinstall av")
