@@ -103,7 +103,7 @@ def test_close_ends_a_running_job_and_its_thread(made):
     process = jobs._process
     begin = time.monotonic()
     jobs.close()
-    assert time.monotonic() - begin < 3
+    assert time.monotonic() - begin < 6  # a worker that is only starting is waited for, and then ended
     assert not process.is_alive()
     assert not any(thread.name == "selfvos-jobs" and thread is jobs._thread for thread in threading.enumerate())
 

@@ -135,6 +135,8 @@ class Jobs:
         if process is not None and process.is_alive():
             process.kill()
             process.join(timeout=_PATIENCE_S)
+            if thread is not None:  # it hears of the worker's end by its pipe
+                thread.join(timeout=_PATIENCE_S)
 
     def _serve(self) -> None:
         """Hand jobs to the worker, one after the other; in a thread of its own."""
