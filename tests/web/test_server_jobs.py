@@ -100,6 +100,8 @@ def test_a_full_queue_is_refused(made):
 def test_close_ends_a_running_job_and_its_thread(made):
     jobs, _ = made
     until(jobs, jobs.add("wait", "p").id, "running")
+    while jobs._process is None or not jobs._process.is_alive():  # it is being started
+        time.sleep(0.01)
     process = jobs._process
     begin = time.monotonic()
     jobs.close()
