@@ -10,12 +10,13 @@ from torch.nn import functional as F
 from selfvos.errors import UsageError
 from selfvos.ops import masks as mask_ops
 from selfvos.ops.label_map import LabelMap
+from selfvos.ops.revealed import alike, complete, novelty
 from selfvos.tracking.encoding import EncodedFrame, FrameEncoding
 from selfvos.tracking.feature import Learned, MatchedFeature
 from selfvos.tracking.framing import Framing
 from selfvos.tracking.labels import empty_memory, fold, harden, settle, stretch, unfold, with_changes
 from selfvos.tracking.memory import Entry, Remembered
-from selfvos.tracking.propagation import Once, Propagate, propagation
+from selfvos.tracking.propagation import Once, Propagation, propagation
 from selfvos.tracking.propagator import MEMORY, SYSTEMS, GivenMasks, Propagator, SoftMasks
 from selfvos.tracking.refinement import WatchRounds, embed, refine, unwatched
 from selfvos.tracking.settings import TrackConfig
@@ -89,12 +90,13 @@ class LabelPropagation:
         """See `Propagator.follow`."""
         self._remember()
         view = self._look(frame)
-        propagate = propagation(view.key, self.memory, self.config, self._sharing(frame))
-        maps = unfold(propagate(self.memory.labels), (view.key.shape[0], view.key.shape[1]), self.config.labels.scale)
+        found = propagation(view.key, self.memory, self.config, self._sharing(frame))
+        carried = self._completed(found.carry(self.memory.labels), view, found)
+        maps = unfold(carried, (view.key.shape[0], view.key.shape[1]), self.config.labels.scale)
         if self.config.labels.restore_contrast:
             maps = stretch(maps, self.config.labels.lost_below)
         cells = SoftMasks(settle(maps, self.config.labels)[None], self.label_stride)
-        self._view, self._masks, self._given = view, self._refined(view, cells, propagate), False
+        self._view, self._masks, self._given = view, self._refined(view, cells, found), False
         return self._masks
 
     def learn(self, given: GivenMasks) -> SoftMasks:
@@ -143,7 +145,17 @@ class LabelPropagation:
     def _look(self, frame: EncodedFrame) -> View:
         return View(self.feature.key(frame), frame.framing, frame.number)
 
-    def _refined(self, view: View, cells: SoftMasks, propagate: Propagate) -> SoftMasks:  # noqa: ARG002
+    def _completed(self, carried: Float[Tensor, "m l"], view: View, found: Propagation) -> Float[Tensor, "m l"]:
+        config = self.config.labels.complete
+        if config is None or found.matches is None:
+            return carried
+        new = novelty(found.matches, config)
+        if not new.any():
+            return carried
+        parts = carried.unflatten(1, (-1, self.config.labels.scale**2))
+        return complete(parts, new, alike(view.key, config), config.steps).flatten(1)
+
+    def _refined(self, view: View, cells: SoftMasks, found: Propagation) -> SoftMasks:  # noqa: ARG002
         return cells
 
     def _kept(self, given: SoftMasks) -> SoftMasks:
@@ -204,13 +216,13 @@ class MaskPropagation(LabelPropagation):
     def _look(self, frame: EncodedFrame) -> View:
         return replace(super()._look(frame), context=self.network.prepare_masks(frame.image, frame.features))
 
-    def _refined(self, view: View, cells: SoftMasks, propagate: Propagate) -> SoftMasks:
+    def _refined(self, view: View, cells: SoftMasks, found: Propagation) -> SoftMasks:
         start, grid = cells.in_pixels(), view.key.shape[:2]
         assert view.context is not None
         self.watch_rounds(0, start)
 
         def values(objects: range) -> Tensor:
-            return torch.stack([propagate(self.memory.values(o)).T for o in objects]).unflatten(2, grid)[None]
+            return torch.stack([found.carry(self.memory.values(o)).T for o in objects]).unflatten(2, grid)[None]
 
         rounds = self.config.refine.rounds
         pixels = refine(self.network, view.context, values, start, rounds, watch=self.watch_rounds)

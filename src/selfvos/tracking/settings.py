@@ -7,6 +7,7 @@ from typing import Any, Literal
 from selfvos.errors import UsageError
 from selfvos.ops.label_map import Up
 from selfvos.ops.matching import MatchConfig
+from selfvos.ops.revealed import CompleteConfig
 from selfvos.ops.whitening import WhitenConfig
 from selfvos.ops.window_attention import AttendConfig
 
@@ -116,6 +117,9 @@ class LabelConfig:
     Must divide the stride of the cells. Points have one label a cell."""
     restore_contrast: bool = False
     """Give carried labels back the contrast that fades from frame to frame; objects that are lost stay so."""
+    complete: CompleteConfig | None = None
+    """Cells that memory has not seen get the labels of cells around them that look alike; None: those of their matches.
+    Needs matches that share one softmax: not `AttendConfig`, nor matches of every frame by itself."""
     lost_below: float = 0.5
     """An object whose probability stays at or below this everywhere in a frame is lost there: its mask is empty."""
 
@@ -204,12 +208,15 @@ class TrackConfig:
     def __post_init__(self) -> None:
         if self.refine.rounds and self.feature.scale != 1:
             raise UsageError("V and D work on the encoder's own cells: set feature.scale to 1, or refine.rounds to 0")
+        single = isinstance(self.match, MatchConfig) and not self.match.per_frame
+        if self.labels.complete is not None and not single:
+            raise UsageError("labels are completed by the best match of a cell: set labels.complete to null")
 
     def at_size(self, short_side_px: int) -> "TrackConfig":
         """Return the same way to track at another size: what counts cells or tracked pixels grows or shrinks with it.
 
-        These are the window of `match` and `show.edge_px`. A cell's parts and the Gaussian of a point stay: both are
-        shares of a cell, whatever it covers.
+        These are the windows of `match` and `labels.complete`, and `show.edge_px`. A cell's parts and the Gaussian of a
+        point stay: both are shares of a cell, whatever it covers.
 
         Args:
             short_side_px: Height or width that frames are tracked at, whichever is the shorter.
@@ -230,8 +237,11 @@ class TrackConfig:
             match = replace(self.match, radius_cells=self.match.radius_cells * factor)
         else:
             match = replace(self.match, radius_cells=_scaled(self.match.radius_cells, factor))
-        show = replace(self.show, edge_px=_scaled(self.show.edge_px, factor))
-        return replace(self, frame=frame, match=match, show=show)
+        show, labels = replace(self.show, edge_px=_scaled(self.show.edge_px, factor)), self.labels
+        if (complete := labels.complete) is not None:
+            reach = max(1.5, complete.radius_cells * factor)
+            labels = replace(labels, complete=replace(complete, radius_cells=reach))
+        return replace(self, frame=frame, match=match, labels=labels, show=show)
 
 
 def _scaled(size: int, factor: float) -> int:
