@@ -21,6 +21,10 @@ def evaluate(
     rounds: Rounds = None,
     sets: Sets = None,
     overlays: Annotated[bool, typer.Option("--overlays", help="Also write an overlay video of each video.")] = False,
+    diagnosed: Annotated[
+        bool,
+        typer.Option("--diagnose", help="Track once more, and find where errors are born: births.png, .md, .json."),
+    ] = False,
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
@@ -41,8 +45,14 @@ def evaluate(
         report = api.evaluate(model, benchmark, root=root, out=folder, config=config, watch=watcher)
         if overlays:
             api.draw_overlays(folder / "masks", benchmark, root=root, out=folder / "overlays", watch=watcher)
+        if diagnosed:
+            from selfvos.experiments.births import diagnose
+
+            diagnose(model, benchmark, root=root, out=folder, config=config, watch=watcher)
     print_report(report, as_json=as_json)
     print_place(folder / "report.html", as_json=as_json)
+    if diagnosed:
+        print_place(folder / "births.png", as_json=as_json)
 
 
 def score(

@@ -16,7 +16,7 @@ from selfvos.tracking.feature import Learned, MatchedFeature
 from selfvos.tracking.framing import Framing
 from selfvos.tracking.labels import empty_memory, fold, harden, settle, stretch, unfold, with_changes
 from selfvos.tracking.memory import Entry, Remembered
-from selfvos.tracking.propagation import Once, Propagation, propagation
+from selfvos.tracking.propagation import Once, Propagation, WatchMatches, propagation, unwatched_matches
 from selfvos.tracking.propagator import MEMORY, SYSTEMS, GivenMasks, Propagator, SoftMasks
 from selfvos.tracking.refinement import WatchRounds, embed, refine, unwatched
 from selfvos.tracking.settings import TrackConfig
@@ -65,6 +65,8 @@ class LabelPropagation:
         self.feature = MatchedFeature(self.network, config)
         self.label_stride = self.feature.stride // config.labels.scale
         self.memory = empty_memory(config)
+        self.watch_matches: WatchMatches = unwatched_matches
+        """Called for every tracked frame with the places of remembered frames in the walk, and its matches in them."""
         self._view: View | None = None
         self._masks: SoftMasks | None = None
         self._given = False
@@ -91,6 +93,7 @@ class LabelPropagation:
         self._remember()
         view = self._look(frame)
         found = propagation(view.key, self.memory, self.config, self._sharing(frame))
+        self.watch_matches(self.memory.walked, found.matches)
         carried = self._completed(found.carry(self.memory.labels), view, found)
         maps = unfold(carried, (view.key.shape[0], view.key.shape[1]), self.config.labels.scale)
         if self.config.labels.restore_contrast:

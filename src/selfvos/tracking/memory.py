@@ -96,6 +96,11 @@ class Memory:
         return ages if self._offsets is None else [ages[place] for place in self._chosen(self._offsets)]
 
     @property
+    def walked(self) -> list[int]:
+        """Place in the walk of each frame that is lent, from 0; negative where it is not one of the walk."""
+        return [self._came - age for age in self.ages]
+
+    @property
     def content(self) -> tuple[tuple[tuple[int, int], ...], int]:
         """What tells whether two memories lend the same: the frames, when they came, and how many are permanent."""
         return tuple((slot.frame, self._came - slot.number) for slot in self._slots), self._permanent

@@ -29,6 +29,14 @@ class Propagation:
     """The memory cells that it does so by; None where all of a window are mixed."""
 
 
+WatchMatches = Callable[[list[int], Matches | None], None]
+"""Called with what memory lends, as places in the walk, and the matches in it."""
+
+
+def unwatched_matches(walked: list[int], matches: Matches | None) -> None:
+    """Watch matches without doing anything."""
+
+
 def propagation(
     key: Float[Tensor, "h w c"], memory: Memory, config: TrackConfig, once: Once | None = None
 ) -> Propagation:
