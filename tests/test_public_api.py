@@ -37,10 +37,12 @@ API = {
     *("outline_in_project", "pack_results", "pick_device", "plan_filling", "plan_tracking", "protocol_config"),
     *("read_track", "recipe", "score", "score_together", "tint", "track", "track_config", "track_project"),
     *(
+        "track_live",
         "track_to",
         "track_together",
         "train",
         "use_threads",
+        *("LiveShot", "is_live", "live_source", "save_frame"),
         "validate_archive",
     ),
 }

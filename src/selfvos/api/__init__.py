@@ -26,11 +26,15 @@ if TYPE_CHECKING:
     from selfvos.api.exporting import export_place as export_place
     from selfvos.api.exporting import import_track as import_track
     from selfvos.api.exporting import read_track as read_track
+    from selfvos.api.frames import save_frame as save_frame
     from selfvos.api.given_masks import MaskFile as MaskFile
     from selfvos.api.learning import adapt as adapt
     from selfvos.api.learning import adaptation as adaptation
     from selfvos.api.learning import open_video_cache as open_video_cache
     from selfvos.api.learning import train as train
+    from selfvos.api.live_tracking import LiveShot as LiveShot
+    from selfvos.api.live_tracking import live_source as live_source
+    from selfvos.api.live_tracking import track_live as track_live
     from selfvos.api.overlays import draw_overlays as draw_overlays
     from selfvos.api.project_tracking import outline_in_project as outline_in_project
     from selfvos.api.project_tracking import track_project as track_project
@@ -54,12 +58,14 @@ if TYPE_CHECKING:
     from selfvos.api.weights import load as load
     from selfvos.api.weights import pick_device as pick_device
     from selfvos.data.sample import demo_clip as demo_clip
+    from selfvos.data.streams import is_live as is_live
     from selfvos.data.track_reader import open_track as open_track
     from selfvos.projects.project import Project as Project
     from selfvos.tracking.system import make_tracker as make_tracker
 
 _HOMES = {
     "Choice": "selfvos.api.exporting",
+    "LiveShot": "selfvos.api.live_tracking",
     "MaskFile": "selfvos.api.given_masks",
     "Project": "selfvos.projects.project",
     "Shot": "selfvos.api.tracking",
@@ -84,6 +90,8 @@ _HOMES = {
     "export_size": "selfvos.api.projects",
     "flat_settings": "selfvos.api.scoring",
     "import_track": "selfvos.api.exporting",
+    "is_live": "selfvos.data.streams",
+    "live_source": "selfvos.api.live_tracking",
     "load": "selfvos.api.weights",
     "make_tracker": "selfvos.tracking.system",
     "names": "selfvos.api.catalogue",
@@ -98,11 +106,13 @@ _HOMES = {
     "protocol_config": "selfvos.api.scoring",
     "read_track": "selfvos.api.exporting",
     "recipe": "selfvos.api.catalogue",
+    "save_frame": "selfvos.api.frames",
     "score": "selfvos.api.scoring",
     "score_together": "selfvos.api.scoring",
     "tint": "selfvos.api.clusters",
     "track": "selfvos.api.tracking",
     "track_config": "selfvos.api.tracking",
+    "track_live": "selfvos.api.live_tracking",
     "track_project": "selfvos.api.project_tracking",
     "track_to": "selfvos.api.tracking",
     "track_together": "selfvos.api.benchmark_runs",
@@ -113,6 +123,7 @@ _HOMES = {
 
 __all__ = [
     "Choice",
+    "LiveShot",
     "MaskFile",
     "Project",
     "Shot",
@@ -137,6 +148,8 @@ __all__ = [
     "export_size",
     "flat_settings",
     "import_track",
+    "is_live",
+    "live_source",
     "load",
     "make_tracker",
     "names",
@@ -151,11 +164,13 @@ __all__ = [
     "protocol_config",
     "read_track",
     "recipe",
+    "save_frame",
     "score",
     "score_together",
     "tint",
     "track",
     "track_config",
+    "track_live",
     "track_project",
     "track_to",
     "track_together",
