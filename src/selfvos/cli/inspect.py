@@ -38,10 +38,9 @@ def info(
 def _info_live(video: str, picture: str | None, *, as_json: bool) -> None:
     from selfvos import api
 
-    with Watcher() as watcher:
-        with api.live_source(video, watch=watcher) as source:
-            about = {"name": source.name, "height": source.size[0], "width": source.size[1], "fps": source.fps}
-        made = None if picture is None else api.save_frame(video, picture, watch=watcher)
+    with Watcher() as watcher, api.live_source(video, watch=watcher) as source:
+        about = {"name": source.name, "height": source.size[0], "width": source.size[1], "fps": source.fps}
+        made = None if picture is None else api.save_frame(source, picture)
     if as_json:
         print(json.dumps(about))
     else:

@@ -22,6 +22,7 @@ from selfvos.types import Frame, Watch, go_on, ignore
 logger = logging.getLogger(__name__)
 
 _POLL_S = 0.1
+_GOODBYE_S = 2.0
 _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 15.0
 _JUMP_S = 10.0
@@ -97,8 +98,8 @@ class LiveSource:
         return self._reader.reconnected
 
     def close(self) -> None:
-        """Disconnect, at the next packet that comes."""
-        self._reader.left.set()
+        """Disconnect; where nothing comes just now that takes a moment longer than this does."""
+        self._reader.close()
 
     def __enter__(self) -> "LiveSource":
         return self
@@ -180,7 +181,13 @@ class _Reader:
         self._newest: _Arrived | None = None
         self._fresh, self._taken = False, False
         self._last_came = time.monotonic()
-        threading.Thread(target=self._run, name="selfvos-live", daemon=True).start()
+        self._thread = threading.Thread(target=self._run, name="selfvos-live", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Have the thread end with the next packet, and wait for that a moment: cameras are lent to one at a time."""
+        self.left.set()
+        self._thread.join(_GOODBYE_S)
 
     def wait(self) -> bool:
         """Wait a moment for a picture that was not taken yet; return whether there is one."""
