@@ -27,6 +27,7 @@ PUBLIC = {
         "track",
         "track_to",
         "train",
+        *("VideoPredictor", "build_sam2_video_predictor"),
     ),
 }
 API = {
@@ -42,6 +43,7 @@ API = {
         "track_together",
         "train",
         "use_threads",
+        *("VideoPredictor", "build_sam2_video_predictor"),
         *("LiveShot", "is_live", "live_source", "save_frame"),
         "validate_archive",
     ),

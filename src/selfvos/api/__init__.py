@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from selfvos.api.projects import export_size as export_size
     from selfvos.api.projects import plan_filling as plan_filling
     from selfvos.api.projects import plan_tracking as plan_tracking
+    from selfvos.api.sam2 import VideoPredictor as VideoPredictor
+    from selfvos.api.sam2 import build_sam2_video_predictor as build_sam2_video_predictor
     from selfvos.api.scoring import evaluate as evaluate
     from selfvos.api.scoring import flat_settings as flat_settings
     from selfvos.api.scoring import protocol_config as protocol_config
@@ -70,8 +72,10 @@ _HOMES = {
     "Project": "selfvos.projects.project",
     "Shot": "selfvos.api.tracking",
     "Span": "selfvos.api.span",
+    "VideoPredictor": "selfvos.api.sam2",
     "adapt": "selfvos.api.learning",
     "adaptation": "selfvos.api.learning",
+    "build_sam2_video_predictor": "selfvos.api.sam2",
     "can_be_video": "selfvos.api.projects",
     "check_dataset": "selfvos.api.datasets",
     "check_export": "selfvos.api.exporting",
@@ -128,8 +132,10 @@ __all__ = [
     "Project",
     "Shot",
     "Span",
+    "VideoPredictor",
     "adapt",
     "adaptation",
+    "build_sam2_video_predictor",
     "can_be_video",
     "check_dataset",
     "check_export",
