@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from selfvos.cli.completion import completing_several
 from selfvos.cli.console import Watcher, err, out
 from selfvos.cli.live import LiveOptions, follow_live, refuse, report_live
 from selfvos.cli.options import AsJson, Device, Preset, Quality, Rounds, Sets, Weights, track_settings
@@ -55,7 +56,7 @@ def track(
     videos: Annotated[
         list[str],
         typer.Argument(
-            metavar="VIDEO...", help="Video files or folders of pictures; or one camera (0) or stream (rtsp://...)."
+            metavar="VIDEO", help="Video files or folders of pictures; or one camera (0) or stream (rtsp://...)."
         ),
     ],
     folder: Annotated[Path, typer.Option("--out", help="Where the track goes: masks, states and overlay.mp4.")],
@@ -72,7 +73,12 @@ def track(
     both: Annotated[bool, typer.Option("--both", help="Track to the end, then back to frame 0.")] = False,
     fps: Annotated[float, typer.Option(help="Frames per second of a folder of pictures.")] = 25.0,
     formats: Annotated[
-        str, typer.Option("--export", help="Write the track in other formats as well, for instance coco,cvat-video.")
+        str,
+        typer.Option(
+            "--export",
+            help="Write the track in other formats as well, for instance coco,cvat-video.",
+            autocompletion=completing_several("formats"),
+        ),
     ] = "",
     drawn_on: Annotated[
         Path | None, typer.Option(help="Live: the picture that the mask was drawn on, if that was a while ago.")
@@ -238,8 +244,8 @@ def _report(found: list[dict[str, Any]], *, as_json: bool) -> None:
         count, frames = len(facts["objects"]), facts["frames"]
         out.print(
             f"tracked {count} {'object' if count == 1 else 'objects'} through {frames} frames in "
-            f"{facts['seconds']:.1f} s ({facts['frames_per_second']:.2f} frames a second){_missing(facts)}\n"
-            f"watch {facts['overlay']}; masks are in {facts['masks']}",
+            f"{facts['seconds']:.1f} s ({facts['frames_per_second']:.2f} frames a second)\n{_missing(facts)}"
+            f"watch overlay.mp4; it is beside the masks in {facts['folder']}",
             highlight=False,
             markup=False,
             soft_wrap=True,
@@ -249,7 +255,7 @@ def _report(found: list[dict[str, Any]], *, as_json: bool) -> None:
 def _missing(facts: dict[str, Any]) -> str:
     lost: dict[str, int] = facts["lost_frames"]
     if len(lost) <= _NAMED:
-        return "".join(f"; object {i} not found in {n} frames" for i, n in lost.items())
+        return "".join(f"object {i} was not found in {n} {'frame' if n == 1 else 'frames'}\n" for i, n in lost.items())
     most = sorted(lost, key=lambda i: -lost[i])[:_NAMED]
     named = ", ".join(f"{i} ({lost[i]})" for i in most)
-    return f"; {len(lost)} objects not found in some frames, most of all {named}"
+    return f"{len(lost)} objects were not found in some frames, most of all {named}\n"
