@@ -27,6 +27,7 @@ PUBLIC = {
         "track",
         "track_to",
         "train",
+        *("VideoPredictor", "build_sam2_video_predictor"),
     ),
 }
 API = {
@@ -37,10 +38,13 @@ API = {
     *("outline_in_project", "pack_results", "pick_device", "plan_filling", "plan_tracking", "protocol_config"),
     *("read_track", "recipe", "score", "score_together", "tint", "track", "track_config", "track_project"),
     *(
+        "track_live",
         "track_to",
         "track_together",
         "train",
         "use_threads",
+        *("VideoPredictor", "build_sam2_video_predictor"),
+        *("LiveShot", "is_live", "live_source", "save_frame"),
         "validate_archive",
     ),
 }

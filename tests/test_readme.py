@@ -25,6 +25,8 @@ PAGES = ("README.md", *(f"docs/tasks/{path.name}" for path in sorted((ROOT / "do
 NOT_RUN = {
     "make demo": "makes an environment first; what it calls then is run by tests/test_story.py",
     "make test": "is what runs this",
+    "selfvos info 0 --frame first.png": "wants a camera; tests/cli/test_live.py sends a stream in place of one",
+    "selfvos track 0 --mask mask.png --drawn-on first.png --out watched": "the same",
     "selfvos web dance.mp4": "serves until it is stopped; tests/web opens it in a browser",
 }
 """Commands that cannot be run here, and why."""

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from selfvos.api import Project as Project
     from selfvos.api import Shot as Shot
     from selfvos.api import Span as Span
+    from selfvos.api import VideoPredictor as VideoPredictor
+    from selfvos.api import build_sam2_video_predictor as build_sam2_video_predictor
     from selfvos.api import evaluate as evaluate
     from selfvos.api import export as export
     from selfvos.api import import_track as import_track
@@ -46,7 +48,9 @@ _HOMES = {
     "StopFlag": "selfvos.stopping",
     "TrackConfig": "selfvos.tracking.settings",
     "Tracker": "selfvos.tracking.tracker",
+    "VideoPredictor": "selfvos.api",
     "Watching": "selfvos.types",
+    "build_sam2_video_predictor": "selfvos.api",
     "evaluate": "selfvos.api",
     "export": "selfvos.api",
     "import_track": "selfvos.api",
@@ -74,7 +78,9 @@ __all__ = [
     "StopFlag",
     "TrackConfig",
     "Tracker",
+    "VideoPredictor",
     "Watching",
+    "build_sam2_video_predictor",
     "evaluate",
     "export",
     "import_track",

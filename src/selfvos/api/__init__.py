@@ -26,11 +26,15 @@ if TYPE_CHECKING:
     from selfvos.api.exporting import export_place as export_place
     from selfvos.api.exporting import import_track as import_track
     from selfvos.api.exporting import read_track as read_track
+    from selfvos.api.frames import save_frame as save_frame
     from selfvos.api.given_masks import MaskFile as MaskFile
     from selfvos.api.learning import adapt as adapt
     from selfvos.api.learning import adaptation as adaptation
     from selfvos.api.learning import open_video_cache as open_video_cache
     from selfvos.api.learning import train as train
+    from selfvos.api.live_tracking import LiveShot as LiveShot
+    from selfvos.api.live_tracking import live_source as live_source
+    from selfvos.api.live_tracking import track_live as track_live
     from selfvos.api.overlays import draw_overlays as draw_overlays
     from selfvos.api.project_tracking import outline_in_project as outline_in_project
     from selfvos.api.project_tracking import track_project as track_project
@@ -40,6 +44,8 @@ if TYPE_CHECKING:
     from selfvos.api.projects import export_size as export_size
     from selfvos.api.projects import plan_filling as plan_filling
     from selfvos.api.projects import plan_tracking as plan_tracking
+    from selfvos.api.sam2 import VideoPredictor as VideoPredictor
+    from selfvos.api.sam2 import build_sam2_video_predictor as build_sam2_video_predictor
     from selfvos.api.scoring import evaluate as evaluate
     from selfvos.api.scoring import flat_settings as flat_settings
     from selfvos.api.scoring import protocol_config as protocol_config
@@ -54,18 +60,22 @@ if TYPE_CHECKING:
     from selfvos.api.weights import load as load
     from selfvos.api.weights import pick_device as pick_device
     from selfvos.data.sample import demo_clip as demo_clip
+    from selfvos.data.streams import is_live as is_live
     from selfvos.data.track_reader import open_track as open_track
     from selfvos.projects.project import Project as Project
     from selfvos.tracking.system import make_tracker as make_tracker
 
 _HOMES = {
     "Choice": "selfvos.api.exporting",
+    "LiveShot": "selfvos.api.live_tracking",
     "MaskFile": "selfvos.api.given_masks",
     "Project": "selfvos.projects.project",
     "Shot": "selfvos.api.tracking",
     "Span": "selfvos.api.span",
+    "VideoPredictor": "selfvos.api.sam2",
     "adapt": "selfvos.api.learning",
     "adaptation": "selfvos.api.learning",
+    "build_sam2_video_predictor": "selfvos.api.sam2",
     "can_be_video": "selfvos.api.projects",
     "check_dataset": "selfvos.api.datasets",
     "check_export": "selfvos.api.exporting",
@@ -84,6 +94,8 @@ _HOMES = {
     "export_size": "selfvos.api.projects",
     "flat_settings": "selfvos.api.scoring",
     "import_track": "selfvos.api.exporting",
+    "is_live": "selfvos.data.streams",
+    "live_source": "selfvos.api.live_tracking",
     "load": "selfvos.api.weights",
     "make_tracker": "selfvos.tracking.system",
     "names": "selfvos.api.catalogue",
@@ -98,11 +110,13 @@ _HOMES = {
     "protocol_config": "selfvos.api.scoring",
     "read_track": "selfvos.api.exporting",
     "recipe": "selfvos.api.catalogue",
+    "save_frame": "selfvos.api.frames",
     "score": "selfvos.api.scoring",
     "score_together": "selfvos.api.scoring",
     "tint": "selfvos.api.clusters",
     "track": "selfvos.api.tracking",
     "track_config": "selfvos.api.tracking",
+    "track_live": "selfvos.api.live_tracking",
     "track_project": "selfvos.api.project_tracking",
     "track_to": "selfvos.api.tracking",
     "track_together": "selfvos.api.benchmark_runs",
@@ -113,12 +127,15 @@ _HOMES = {
 
 __all__ = [
     "Choice",
+    "LiveShot",
     "MaskFile",
     "Project",
     "Shot",
     "Span",
+    "VideoPredictor",
     "adapt",
     "adaptation",
+    "build_sam2_video_predictor",
     "can_be_video",
     "check_dataset",
     "check_export",
@@ -137,6 +154,8 @@ __all__ = [
     "export_size",
     "flat_settings",
     "import_track",
+    "is_live",
+    "live_source",
     "load",
     "make_tracker",
     "names",
@@ -151,11 +170,13 @@ __all__ = [
     "protocol_config",
     "read_track",
     "recipe",
+    "save_frame",
     "score",
     "score_together",
     "tint",
     "track",
     "track_config",
+    "track_live",
     "track_project",
     "track_to",
     "track_together",

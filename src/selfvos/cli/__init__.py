@@ -17,10 +17,10 @@ from selfvos.errors import SelfvosError
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
-    help="Learn video object segmentation from unlabelled video, then follow every object from one mask.",
+    help="Learn video object segmentation from unlabelled video, then follow every object from one mask.\n\n"
+    "Example: `selfvos demo`; of one's own: `selfvos track dance.mp4 --mask dance.png --out result`",
 )
 _debug = False
 _INTERRUPTED = 130

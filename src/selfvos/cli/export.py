@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from selfvos.cli.completion import completing
 from selfvos.cli.console import Watcher, out
 from selfvos.cli.options import AsJson
 from selfvos.errors import UsageError
@@ -19,7 +20,12 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what an ea
 def export(
     track: Annotated[Path, typer.Argument(help="Folder of a track, or a file that can be imported.")],
     to: Annotated[
-        list[str], typer.Option("--to", help="Format; may be given several times. See 'selfvos list formats'.")
+        list[str],
+        typer.Option(
+            "--to",
+            help="Format; may be given several times. See 'selfvos list formats'.",
+            autocompletion=completing("formats"),
+        ),
     ],
     place: Annotated[
         Path, typer.Option("--out", help="File or folder to make; for several formats, a folder for all.")
@@ -58,7 +64,10 @@ def export(
 def import_(
     file: Annotated[Path, typer.Argument(help="File or folder that another program wrote.")],
     folder: Annotated[Path, typer.Option("--out", help="Folder of the track to make.")],
-    format: Annotated[str | None, typer.Option("--from", help="Its format, where its looks do not say.")] = None,
+    format: Annotated[
+        str | None,
+        typer.Option("--from", help="Its format, where its looks do not say.", autocompletion=completing("formats")),
+    ] = None,
     video: Annotated[Path | None, typer.Option(help="The video that the masks are of; for the overlay.")] = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,

@@ -6,12 +6,15 @@ from typing import Annotated, Any
 
 import typer
 
+from selfvos.cli.completion import completing
 from selfvos.cli.console import Watcher, err, out
 from selfvos.cli.options import AsJson, Cache, Device, Sets, Videos, Weights
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(help="Name of a recipe; see 'selfvos list recipes'.")],
+    recipe: Annotated[
+        str, typer.Argument(help="Name of a recipe; see 'selfvos list recipes'.", autocompletion=completing("recipes"))
+    ],
     videos: Videos,
     folder: Annotated[Path, typer.Option("--out", help="Folder of the run.")],
     sets: Sets = None,
@@ -64,7 +67,12 @@ def adapt(
 
 def convert(
     checkpoint: Annotated[Path, typer.Argument(help="A published checkpoint; nothing that it holds is executed.")],
-    format: Annotated[str, typer.Option("--from", help="Whose it is; see 'selfvos list checkpoints'.")],
+    format: Annotated[
+        str,
+        typer.Option(
+            "--from", help="Whose it is; see 'selfvos list checkpoints'.", autocompletion=completing("checkpoints")
+        ),
+    ],
     target: Annotated[Path, typer.Option("--out", help="The .safetensors file to write.")],
     as_json: AsJson = False,
 ) -> None:

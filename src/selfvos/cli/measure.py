@@ -6,13 +6,31 @@ from typing import Annotated
 
 import typer
 
+from selfvos.cli.completion import completing
 from selfvos.cli.console import Watcher, print_place, print_report
-from selfvos.cli.options import AsJson, Device, Preset, Quality, Root, Rounds, Sets, change_settings, track_settings
+from selfvos.cli.options import (
+    AsJson,
+    Device,
+    Preset,
+    Protocol,
+    Quality,
+    Root,
+    Rounds,
+    Sets,
+    change_settings,
+    track_settings,
+)
 
 
 def evaluate(
-    weights: Annotated[str, typer.Argument(help="Name, file or run; 'default' stands for the weights that ship.")],
-    benchmark: Annotated[str, typer.Argument(help="Name of the protocol; see 'selfvos list benchmarks'.")],
+    weights: Annotated[
+        str,
+        typer.Argument(
+            help="Name, file or run; 'default' stands for the weights that ship.",
+            autocompletion=completing("weights"),
+        ),
+    ],
+    benchmark: Protocol,
     root: Root,
     folder: Annotated[Path, typer.Option("--out", help="Masks, tables and report.json go here.")],
     *,
@@ -56,8 +74,14 @@ def evaluate(
 
 
 def score(
-    results: Annotated[list[Path], typer.Argument(help="Folder with VIDEO/FRAME.png or VIDEO.csv; or several.")],
-    benchmark: Annotated[str, typer.Argument(help="Name of the protocol; see 'selfvos list benchmarks'.")],
+    results: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Folder with VIDEO/FRAME.png or VIDEO.csv; or several.",
+            autocompletion=completing("benchmarks"),  # the shell cannot tell where they end and the next one begins
+        ),
+    ],
+    benchmark: Protocol,
     root: Root,
     folder: Annotated[Path | None, typer.Option("--out", help="Write tables, JSON and an HTML page here.")] = None,
     *,

@@ -28,7 +28,7 @@ from selfvos.data.containers import (
 from selfvos.data.files import named
 from selfvos.data.frame_table import Clock, FrameTable, Numbers, agrees, read_table
 from selfvos.data.spans import backwards, check_span, most_held, span
-from selfvos.data.tone import curve_of, tone_mapped, uses_bt2020
+from selfvos.data.tone import rgb_of
 from selfvos.errors import BrokenVideo, UsageError
 from selfvos.types import Frame
 
@@ -208,13 +208,8 @@ class VideoFile:
         return self._table
 
     def _rgb(self, picture: av.VideoFrame) -> UInt8[np.ndarray, "y x 3"]:
-        # A stream may change its size on the way; masks need one size, so later frames are scaled to the first's.
-        # One thread: at video sizes, starting several takes longer than the conversion.
-        curve = curve_of(picture)
-        form = "rgb24" if curve is None else "rgb48le"
-        rgb = picture.to_ndarray(format=form, width=self._width, height=self._height, threads=1)
-        if curve is not None:
-            rgb = tone_mapped(rgb, curve, wide=uses_bt2020(picture))
+        # Masks need one size, so frames after a change of size are scaled to the first's.
+        rgb = rgb_of(picture, (self._height, self._width))
         return np.ascontiguousarray(self._turn(rgb))
 
     def _conclude(self, container: InputContainer, stream: VideoStream, tally: Tally, frames: int) -> None:
