@@ -1,13 +1,13 @@
 // What the server can be asked.
 
 import { decode, encode, type Mask } from "./mask";
+import type { Span } from "./spans";
 
 export interface Thing {
   id: number;
   name: string;
   colour: [number, number, number];
 }
-export type Span = [number, number];
 export interface Project {
   id: string;
   name: string;
@@ -105,10 +105,13 @@ export const removeObject = (id: string, object: number) =>
   ask<Project>(`/projects/${id}/objects/${object}`, { method: "DELETE" });
 export const undo = (id: string) => ask<Project>(`/projects/${id}/undo`, json("POST"));
 export const redo = (id: string) => ask<Project>(`/projects/${id}/redo`, json("POST"));
-export const track = (id: string, start: number, end: number, quality: string) =>
-  ask<Job>(`/projects/${id}/track`, json("POST", { start, end, quality }));
-export const fill = (id: string, start: number, end: number, quality: string) =>
-  ask<Job>(`/projects/${id}/fill`, json("POST", { start, end, quality }));
+export interface Wanted {
+  start: number;
+  end: number;
+  quality: string;
+}
+export const track = (id: string, wanted: Wanted) => ask<Job>(`/projects/${id}/track`, json("POST", wanted));
+export const fill = (id: string, wanted: Wanted) => ask<Job>(`/projects/${id}/fill`, json("POST", wanted));
 export const jobs = () => ask<Job[]>("/jobs");
 export const cancel = (job: string) => ask<Job>(`/jobs/${job}`, { method: "DELETE" });
 export const formats = (id: string) => ask<Format[]>(`/projects/${id}/formats`);
