@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from selfvos.api.learning import open_video_cache as open_video_cache
     from selfvos.api.learning import train as train
     from selfvos.api.overlays import draw_overlays as draw_overlays
+    from selfvos.api.project_learning import LearningPlan as LearningPlan
+    from selfvos.api.project_learning import learn_from as learn_from
     from selfvos.api.project_tracking import outline_in_project as outline_in_project
     from selfvos.api.project_tracking import track_project as track_project
     from selfvos.api.projects import can_be_video as can_be_video
@@ -60,6 +62,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Choice": "selfvos.api.exporting",
+    "LearningPlan": "selfvos.api.project_learning",
     "MaskFile": "selfvos.api.given_masks",
     "Project": "selfvos.projects.project",
     "Shot": "selfvos.api.tracking",
@@ -84,6 +87,7 @@ _HOMES = {
     "export_size": "selfvos.api.projects",
     "flat_settings": "selfvos.api.scoring",
     "import_track": "selfvos.api.exporting",
+    "learn_from": "selfvos.api.project_learning",
     "load": "selfvos.api.weights",
     "make_tracker": "selfvos.tracking.system",
     "names": "selfvos.api.catalogue",
@@ -113,6 +117,7 @@ _HOMES = {
 
 __all__ = [
     "Choice",
+    "LearningPlan",
     "MaskFile",
     "Project",
     "Shot",
@@ -137,6 +142,7 @@ __all__ = [
     "export_size",
     "flat_settings",
     "import_track",
+    "learn_from",
     "load",
     "make_tracker",
     "names",
