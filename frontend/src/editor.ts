@@ -52,7 +52,7 @@ export class Editor {
   constructor(
     root: HTMLElement,
     public project: server.Project,
-    home: () => void,
+    open: (path: string) => void,
   ) {
     const canvas = h("canvas", { class: "picture", tabindex: "0", "aria-label": "Frame with masks; draw here" });
     const here = { project: () => this.project, frame: () => this.frame };
@@ -73,7 +73,7 @@ export class Editor {
       go: (frame) => this.go(frame),
     });
     this.address = new Address(this.picture, () => this.wanted);
-    lay(root, this, home);
+    lay(root, this, open);
     const begin = this.address.restore();
     this.unbind = bind(shortcuts(this));
     this.take(project);

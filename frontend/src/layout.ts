@@ -1,33 +1,35 @@
 // Where everything of the editor lies on the screen.
 
-import { button, clear, h, icon } from "./dom";
+import { button, clear, h, icon, link } from "./dom";
 import type { Editor } from "./editor";
 import { exporting } from "./exporting";
 import { help } from "./keys";
 import { shortcuts } from "./shortcuts";
 
-export function lay(root: HTMLElement, editor: Editor, home: () => void): void {
+type Open = (path: string) => void;
+
+export function lay(root: HTMLElement, editor: Editor, open: Open): void {
   clear(
     root,
-    header(editor, home),
+    header(editor, open),
     h(
       "main",
       { class: "editor" },
       editor.toolbox.element,
       h("div", { class: "stage" }, editor.picture.canvas, editor.note),
-      panel(editor),
+      panel(editor, open),
       footer(editor),
     ),
   );
 }
 
-function header(editor: Editor, home: () => void): HTMLElement {
+function header(editor: Editor, open: Open): HTMLElement {
   const { id, name } = editor.project;
   const write = () => void exporting(id, (job) => editor.work.ended(job));
   return h(
     "header",
     { class: "bar" },
-    button("home", "All projects", home),
+    button("home", "All projects", () => open("/")),
     h("h1", {}, name),
     editor.saving.element,
     h("span", { class: "grow" }),
@@ -40,7 +42,7 @@ function header(editor: Editor, home: () => void): HTMLElement {
   );
 }
 
-function panel(editor: Editor): HTMLElement {
+function panel(editor: Editor, open: Open): HTMLElement {
   return h(
     "aside",
     { class: "panel", "aria-label": "Objects and tracking" },
@@ -49,6 +51,7 @@ function panel(editor: Editor): HTMLElement {
     h("div", { class: "field" }, h("label", { for: "size" }, "Brush size"), editor.toolbox.size),
     h("h2", {}, "Track"),
     ...editor.tracking.elements,
+    link(`/learn#project=${editor.project.id}`, "Loses the object? Learn", open),
     editor.work.element,
     h("h2", {}, "Review"),
     editor.review.element,

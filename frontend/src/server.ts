@@ -41,11 +41,27 @@ export interface Job {
   done: number;
   total: number | null;
   seconds_left: number | null;
+  stage: string;
+  numbers: Record<string, number>;
   error: string;
 }
 export interface Timeline {
   frames: number[];
   confidence: Record<string, (number | null)[]>;
+}
+export interface Point {
+  step: number;
+  loss: number;
+}
+export interface Learning {
+  id: string;
+  name: string;
+  videos: string[];
+  steps: number;
+  made: string;
+  state: "waiting" | "running" | "done" | "stopped";
+  error: string;
+  job: Job | null;
 }
 export interface Format {
   name: string;
@@ -109,6 +125,8 @@ export interface Wanted {
   start: number;
   end: number;
   quality: string;
+  // Id of a learning; empty for the weights that the server was started with.
+  weights: string;
 }
 export const track = (id: string, wanted: Wanted) => ask<Job>(`/projects/${id}/track`, json("POST", wanted));
 export const fill = (id: string, wanted: Wanted) => ask<Job>(`/projects/${id}/fill`, json("POST", wanted));
@@ -118,6 +136,12 @@ export const formats = (id: string) => ask<Format[]>(`/projects/${id}/formats`);
 export const size = (id: string, format: string) =>
   ask<{ bytes: number | null; why: string }>(`/projects/${id}/formats/${format}`);
 export const exportAs = (id: string, format: string) => ask<Job>(`/projects/${id}/export`, json("POST", { format }));
+export const learnings = () => ask<Learning[]>("/learning");
+export const learning = (id: string) => ask<Learning & { curve: Point[]; pictures: string[] }>(`/learning/${id}`);
+export const learn = (what: { projects: string[]; paths: string[]; steps: number }) => ask<Learning>("/learning", json("POST", what));
+export const goOnLearning = (id: string) => ask<Learning>(`/learning/${id}/continue`, json("POST"));
+export const removeLearning = (id: string) => ask<Learning[]>(`/learning/${id}`, { method: "DELETE" });
+export const pictureUrl = (id: string, name: string) => `/api/learning/${id}/pictures/${name}`;
 export const erase = (id: string, frame: number) =>
   ask<Project>(`/projects/${id}/masks/${frame}`, { method: "DELETE" });
 export const frameUrl = (id: string, frame: number, width: number) =>

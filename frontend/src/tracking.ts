@@ -19,6 +19,9 @@ export class Tracking {
     { id: "quality" },
     ...["fast", "balanced", "best"].map((name) => h("option", { value: name, selected: name === "balanced" }, name)),
   );
+  private readonly weights = h("select", { id: "weights" });
+  // Hidden while there is nothing to choose.
+  private readonly learned = h("div", { class: "field", hidden: true }, h("label", { for: "weights" }, "Weights"), this.weights);
   readonly elements: HTMLElement[];
 
   constructor(private readonly place: Place) {
@@ -38,8 +41,10 @@ export class Tracking {
       ),
       h("div", { class: "field" }, h("label", { for: "quality" }, "Quality"), this.quality),
       this.speed,
+      this.learned,
     ];
     void this.measure();
+    void this.offer();
   }
 
   // Seconds a frame are known once a quality was used.
@@ -56,7 +61,7 @@ export class Tracking {
     const { id } = this.place.project();
     const start = this.place.frame();
     if (end === start) toast(end ? "this is the last frame" : "this is the first frame");
-    else await this.place.ask(() => server.track(id, { start, end, quality: this.quality.value }));
+    else await this.place.ask(() => server.track(id, this.wanted(start, end)));
   }
 
   async untilAsked(): Promise<void> {
@@ -71,7 +76,20 @@ export class Tracking {
     const start = keyframes.filter((frame) => frame <= here).at(-1);
     const end = keyframes.find((frame) => frame > here);
     if (start === undefined || end === undefined) toast("draw on two frames and go to one between them");
-    else await this.place.ask(() => server.fill(id, { start, end, quality: this.quality.value }));
+    else await this.place.ask(() => server.fill(id, this.wanted(start, end)));
+  }
+
+  private wanted(start: number, end: number): server.Wanted {
+    return { start, end, quality: this.quality.value, weights: this.weights.value };
+  }
+
+  // The weights that were learned here, beside those that the server was started with.
+  private async offer(): Promise<void> {
+    const learned = (await server.learnings()).filter((one) => one.state === "done");
+    const name = (path: string) => path.split(/[\\/]/).pop() ?? path;
+    const options = learned.map((one) => h("option", { value: one.id }, `Learned: ${one.name}`));
+    this.weights.replaceChildren(h("option", { value: "" }, name((await server.about()).weights)), ...options);
+    this.learned.hidden = !learned.length;
   }
 
   private tell(): void {
