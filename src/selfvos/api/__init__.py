@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from selfvos.api.live_tracking import live_source as live_source
     from selfvos.api.live_tracking import track_live as track_live
     from selfvos.api.overlays import draw_overlays as draw_overlays
+    from selfvos.api.project_learning import LearningPlan as LearningPlan
+    from selfvos.api.project_learning import learn_from as learn_from
     from selfvos.api.project_tracking import outline_in_project as outline_in_project
     from selfvos.api.project_tracking import track_project as track_project
     from selfvos.api.projects import can_be_video as can_be_video
@@ -68,6 +70,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Choice": "selfvos.api.exporting",
     "LiveShot": "selfvos.api.live_tracking",
+    "LearningPlan": "selfvos.api.project_learning",
     "MaskFile": "selfvos.api.given_masks",
     "Project": "selfvos.projects.project",
     "Shot": "selfvos.api.tracking",
@@ -96,6 +99,7 @@ _HOMES = {
     "import_track": "selfvos.api.exporting",
     "is_live": "selfvos.data.streams",
     "live_source": "selfvos.api.live_tracking",
+    "learn_from": "selfvos.api.project_learning",
     "load": "selfvos.api.weights",
     "make_tracker": "selfvos.tracking.system",
     "names": "selfvos.api.catalogue",
@@ -128,6 +132,7 @@ _HOMES = {
 __all__ = [
     "Choice",
     "LiveShot",
+    "LearningPlan",
     "MaskFile",
     "Project",
     "Shot",
@@ -156,6 +161,7 @@ __all__ = [
     "import_track",
     "is_live",
     "live_source",
+    "learn_from",
     "load",
     "make_tracker",
     "names",

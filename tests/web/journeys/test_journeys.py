@@ -9,11 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.web.journeys.desk import COUNT, HEIGHT, SPEED, SQUARE, WIDTH, red
+from tests.web.journeys.desk import COUNT, HEIGHT, SPEED, SQUARE, WIDTH, axe, red
 
 from selfvos.api import export_choices
 
-AXE = Path(__file__).resolve().parents[3] / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
 
 
 def circle(x, y, radius):
@@ -336,8 +335,6 @@ def test_light_and_dark_have_contrast_and_names_for_all(server, look, scheme):
     seen = look(f"{server.url}p/{id}", color_scheme=scheme)
     back = seen.page.evaluate("() => getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")
     assert (sum(back) < 150) == (scheme == "dark")
-    if not AXE.is_file():
-        pytest.skip("no axe-core: npm install --prefix frontend")
     problems = axe(seen.page)
     seen.page.get_by_role("button", name="Export").click()
     seen.page.wait_for_selector("tr[data-format]")
@@ -346,17 +343,6 @@ def test_light_and_dark_have_contrast_and_names_for_all(server, look, scheme):
     seen.page.wait_for_selector(".card")
     problems += axe(seen.page)
     assert problems == []
-
-
-def axe(page):
-    page.evaluate(AXE.read_text())
-    found = page.evaluate("async () => (await axe.run()).violations")
-    return [
-        (one["id"], node["html"][:120], node["failureSummary"])
-        for one in found
-        if one["impact"] in ("serious", "critical")
-        for node in one["nodes"]
-    ]
 
 
 def test_scrubbing_and_brush_are_quick_and_the_server_small(server, look):
