@@ -123,6 +123,41 @@ def exclusive(folder: Path) -> Iterator[None]:
         yield
 
 
+def place(finished: Path, final: Path) -> bool:
+    """Give a finished file or folder its name in one step, unless somebody else was faster.
+
+    Args:
+        finished: Whole, and on the same file system.
+        final: Where it shall be; missing parent folders are made.
+
+    Returns:
+        Whether it went there. If not, both are untouched.
+
+    Raises:
+        OutOfSpace: The disk is full.
+        UsageError: The folder cannot be written to.
+    """
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        if finished.is_dir():
+            if os.path.lexists(final):
+                return False
+            os.rename(finished, final)
+        else:
+            _flush(finished)
+            _link(finished, final)
+    except OSError as error:
+        if error.errno in {errno.EEXIST, errno.ENOTEMPTY}:
+            return False
+        if _is_full(error, final.parent):
+            raise OutOfSpace(f"disk full while writing {final}: free some space and run again") from error
+        if _is_refused(error, final):
+            raise UsageError(f"cannot write {final}: {error.strerror}; choose another folder") from error
+        raise
+    _flush_folder(final.parent)
+    return True
+
+
 def write_bytes(final: Path | str, content: bytes) -> None:
     """Write `content` to `final` atomically; see `atomic_path` for errors."""
     with atomic_path(final) as path:
@@ -151,6 +186,22 @@ def _exchange(new: Path, final: Path, old: Path) -> None:
         if replaced:
             os.rename(old, final)
         raise
+
+
+def _link(finished: Path, final: Path) -> None:
+    """Move a file to a name that nobody has: a rename alone would replace what another process wrote meanwhile."""
+    try:
+        os.link(finished, final)
+    except OSError as error:
+        if error.errno not in {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP}:
+            raise
+        # Some file systems have no second names for one file; there, the one who is slower by a moment replaces
+        # a result by its equal.
+        if os.path.lexists(final):
+            raise FileExistsError(errno.EEXIST, "there already", str(final)) from error
+        os.rename(finished, final)
+    else:
+        os.unlink(finished)
 
 
 def _refuse_special(final: Path) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from selfvos.api.datasets import pack_results as pack_results
     from selfvos.api.datasets import validate_archive as validate_archive
     from selfvos.api.demonstration import demo as demo
+    from selfvos.api.discovery import discover as discover
     from selfvos.api.exporting import Choice as Choice
     from selfvos.api.exporting import check_export as check_export
     from selfvos.api.exporting import estimate as estimate
@@ -48,6 +49,9 @@ if TYPE_CHECKING:
     from selfvos.api.projects import plan_tracking as plan_tracking
     from selfvos.api.sam2 import VideoPredictor as VideoPredictor
     from selfvos.api.sam2 import build_sam2_video_predictor as build_sam2_video_predictor
+    from selfvos.api.run_lengths import MaskRow as MaskRow
+    from selfvos.api.run_lengths import mask_of_row as mask_of_row
+    from selfvos.api.run_lengths import mask_rows as mask_rows
     from selfvos.api.scoring import evaluate as evaluate
     from selfvos.api.scoring import flat_settings as flat_settings
     from selfvos.api.scoring import protocol_config as protocol_config
@@ -61,8 +65,10 @@ if TYPE_CHECKING:
     from selfvos.api.tracking import track_to as track_to
     from selfvos.api.weights import load as load
     from selfvos.api.weights import pick_device as pick_device
+    from selfvos.api.weights import weights_digest as weights_digest
     from selfvos.data.sample import demo_clip as demo_clip
     from selfvos.data.streams import is_live as is_live
+    from selfvos.data.source import open_source as open_source
     from selfvos.data.track_reader import open_track as open_track
     from selfvos.projects.project import Project as Project
     from selfvos.tracking.system import make_tracker as make_tracker
@@ -72,6 +78,7 @@ _HOMES = {
     "LiveShot": "selfvos.api.live_tracking",
     "LearningPlan": "selfvos.api.project_learning",
     "MaskFile": "selfvos.api.given_masks",
+    "MaskRow": "selfvos.api.run_lengths",
     "Project": "selfvos.projects.project",
     "Shot": "selfvos.api.tracking",
     "Span": "selfvos.api.span",
@@ -87,6 +94,7 @@ _HOMES = {
     "convert": "selfvos.api.conversion",
     "demo": "selfvos.api.demonstration",
     "demo_clip": "selfvos.data.sample",
+    "discover": "selfvos.api.discovery",
     "draw_overlays": "selfvos.api.overlays",
     "estimate": "selfvos.api.exporting",
     "evaluate": "selfvos.api.scoring",
@@ -102,8 +110,11 @@ _HOMES = {
     "learn_from": "selfvos.api.project_learning",
     "load": "selfvos.api.weights",
     "make_tracker": "selfvos.tracking.system",
+    "mask_of_row": "selfvos.api.run_lengths",
+    "mask_rows": "selfvos.api.run_lengths",
     "names": "selfvos.api.catalogue",
     "open_benchmark": "selfvos.api.catalogue",
+    "open_source": "selfvos.data.source",
     "open_track": "selfvos.data.track_reader",
     "open_video_cache": "selfvos.api.learning",
     "outline_in_project": "selfvos.api.project_tracking",
@@ -127,6 +138,7 @@ _HOMES = {
     "train": "selfvos.api.learning",
     "use_threads": "selfvos.api.threads",
     "validate_archive": "selfvos.api.datasets",
+    "weights_digest": "selfvos.api.weights",
 }
 
 __all__ = [
@@ -134,6 +146,7 @@ __all__ = [
     "LiveShot",
     "LearningPlan",
     "MaskFile",
+    "MaskRow",
     "Project",
     "Shot",
     "Span",
@@ -149,6 +162,7 @@ __all__ = [
     "convert",
     "demo",
     "demo_clip",
+    "discover",
     "draw_overlays",
     "estimate",
     "evaluate",
@@ -164,8 +178,11 @@ __all__ = [
     "learn_from",
     "load",
     "make_tracker",
+    "mask_of_row",
+    "mask_rows",
     "names",
     "open_benchmark",
+    "open_source",
     "open_track",
     "open_video_cache",
     "outline_in_project",
@@ -189,6 +206,7 @@ __all__ = [
     "train",
     "use_threads",
     "validate_archive",
+    "weights_digest",
 ]
 
 
