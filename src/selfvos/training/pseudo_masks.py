@@ -109,8 +109,9 @@ class PseudoMaskMaker:
             Stopped: The watch asked; what was clustered before is kept.
         """
         masks = self.round(number, encoder_mark(model))
-        self._write_index(number, masks)
         mine = share(masks.frame_ranges)
+        if masks.frame_ranges[0] in mine:  # one process alone
+            self._write_index(number, masks)
         for done, frame_range in enumerate(mine, start=1):
             if not _is_whole(masks.files[frame_range.video]):
                 go_on(watch)

@@ -27,6 +27,7 @@ from selfvos.training.phase import PhaseState, Round, RoundStart, Saved, plan_ph
 from selfvos.training.pseudo_masks import PseudoMaskMaker, PseudoMasks
 from selfvos.training.randomness import PHASES, Randomness
 from selfvos.training.run_log import RunLog
+from selfvos.training.shared_norm import share_norm
 from selfvos.training.true_masks import find_true_masks
 from selfvos.training.update import Update
 from selfvos.types import Clip, Watch, Watching
@@ -58,6 +59,8 @@ class Trainer:
         self.run, self.config, self.world, self.watch = run, run.facts.config, run.world, watch
         model = network.to(run.world.device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.model = model.train()
+        if self.world.size > 1:
+            share_norm(self.model)
         self.usable = frame_ranges(run.video_cache, self.config.clips)
         self.position = Position()
         self.average = WeightAverage(self.model, self.config.ema_decay) if self.config.ema_decay else None
@@ -97,7 +100,8 @@ class Trainer:
         if self.position.step >= phase.steps:
             return
         torch.set_rng_state(self._drawn)
-        state = PhaseState(phase, self.model, begins=self.position.step == 0)
+        self.world.require_rows(phase.config.batch_clips)
+        state = PhaseState(phase, self.model, self.world, begins=self.position.step == 0)
         if self._saved:
             state.take_over(self._saved, self.config)
         update = Update(
@@ -121,7 +125,7 @@ class Trainer:
             config=self.config.clips,
             objects=self.config.pseudo_masks,
             batch=state.phase.config.batch_clips,
-            randomness=Randomness(self.config.seed, state.phase.name, self.world.rank),
+            randomness=Randomness(self.config.seed, state.phase.name),
             world=self.world,
         )
         steps = range(max(cut.first, self.position.step), cut.end)
@@ -136,7 +140,7 @@ class Trainer:
         rates = phase.config.optimizer
         factor = rate_factor(rates, step=step, steps_per_epoch=phase.steps_per_epoch, steps=phase.steps)
         set_rates(state.optimizer, factor)
-        generator = Randomness(self.config.seed, phase.name, self.world.rank).generator(step, "objectives")
+        generator = Randomness(self.config.seed, phase.name).generator(step, "objectives")
         losses, changed = update.step(clip, generator)
         if self.average and changed:
             self.average.update(self.model)
