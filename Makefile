@@ -5,9 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEV := $(VENV)/.dev-installed
 DOCS := $(VENV)/.docs-installed
+RELEASE := $(VENV)/.release-installed
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
-.PHONY: demo test slow check names readers docs page bench clean help
+.PHONY: demo test slow check names readers docs wheel page bench clean help
 .DEFAULT_GOAL := help
 
 demo: $(DEV)  ## track a bird through a real clip; the result lies in selfvos-demo/
@@ -33,6 +34,18 @@ readers: $(DEV)  ## install the programs of others that the tests of the formats
 
 docs: $(DOCS)  ## build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+wheel: $(RELEASE)  ## build what is published into dist/, check it, and use it in an environment that holds nothing else
+	rm -rf dist build/wheel
+	$(BIN)/python -m build --outdir dist . >/dev/null
+	$(BIN)/twine check --strict dist/*
+	$(PYTHON) -m venv build/wheel
+	@# Only torch is held to its pin, so that the build for CPUs is taken where pip knows one. All else is the newest.
+	grep '^torch==' constraints.txt > build/torch.txt
+	build/wheel/bin/pip install --quiet --disable-pip-version-check --no-compile --constraint build/torch.txt \
+		"$$(ls dist/*.whl)[web]"
+	build/wheel/bin/python .ci/try_wheel.py
+	rm -rf build/wheel build/torch.txt
 
 page: frontend/node_modules  ## build the page of 'selfvos web' into the package (needs Node.js; users do not)
 	cd frontend && npx tsc --noEmit && npm run --silent build
@@ -63,4 +76,8 @@ $(DEV): pyproject.toml constraints.txt | $(BIN)/pip
 
 $(DOCS): $(DEV)
 	$(INSTALL) ".[docs]"
+	@touch $@
+
+$(RELEASE): $(DEV)
+	$(INSTALL) ".[release]"
 	@touch $@
