@@ -47,11 +47,11 @@ if TYPE_CHECKING:
     from selfvos.api.projects import export_size as export_size
     from selfvos.api.projects import plan_filling as plan_filling
     from selfvos.api.projects import plan_tracking as plan_tracking
-    from selfvos.api.sam2 import VideoPredictor as VideoPredictor
-    from selfvos.api.sam2 import build_sam2_video_predictor as build_sam2_video_predictor
     from selfvos.api.run_lengths import MaskRow as MaskRow
     from selfvos.api.run_lengths import mask_of_row as mask_of_row
     from selfvos.api.run_lengths import mask_rows as mask_rows
+    from selfvos.api.sam2 import VideoPredictor as VideoPredictor
+    from selfvos.api.sam2 import build_sam2_video_predictor as build_sam2_video_predictor
     from selfvos.api.scoring import evaluate as evaluate
     from selfvos.api.scoring import flat_settings as flat_settings
     from selfvos.api.scoring import protocol_config as protocol_config
@@ -67,8 +67,8 @@ if TYPE_CHECKING:
     from selfvos.api.weights import pick_device as pick_device
     from selfvos.api.weights import weights_digest as weights_digest
     from selfvos.data.sample import demo_clip as demo_clip
-    from selfvos.data.streams import is_live as is_live
     from selfvos.data.source import open_source as open_source
+    from selfvos.data.streams import is_live as is_live
     from selfvos.data.track_reader import open_track as open_track
     from selfvos.projects.project import Project as Project
     from selfvos.tracking.system import make_tracker as make_tracker
@@ -143,8 +143,8 @@ _HOMES = {
 
 __all__ = [
     "Choice",
-    "LiveShot",
     "LearningPlan",
+    "LiveShot",
     "MaskFile",
     "MaskRow",
     "Project",
@@ -174,8 +174,8 @@ __all__ = [
     "flat_settings",
     "import_track",
     "is_live",
-    "live_source",
     "learn_from",
+    "live_source",
     "load",
     "make_tracker",
     "mask_of_row",
