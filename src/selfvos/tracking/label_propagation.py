@@ -9,8 +9,8 @@ from torch.nn import functional as F
 
 from selfvos.errors import UsageError
 from selfvos.ops import masks as mask_ops
+from selfvos.ops.contact import drop_apart, without
 from selfvos.ops.label_map import LabelMap
-from selfvos.ops.revealed import alike, complete, novelty
 from selfvos.tracking.encoding import EncodedFrame, FrameEncoding
 from selfvos.tracking.feature import Learned, MatchedFeature
 from selfvos.tracking.framing import Framing
@@ -94,11 +94,11 @@ class LabelPropagation:
         view = self._look(frame)
         found = propagation(view.key, self.memory, self.config, self._sharing(frame))
         self.watch_matches(self.memory.walked, found.matches)
-        carried = self._completed(found.carry(self.memory.labels), view, found)
+        carried = found.carry(self.memory.labels)
         maps = unfold(carried, (view.key.shape[0], view.key.shape[1]), self.config.labels.scale)
         if self.config.labels.restore_contrast:
             maps = stretch(maps, self.config.labels.lost_below)
-        cells = SoftMasks(settle(maps, self.config.labels)[None], self.label_stride)
+        cells = SoftMasks(self._together(settle(maps, self.config.labels))[None], self.label_stride)
         self._view, self._masks, self._given = view, self._refined(view, cells, found), False
         return self._masks
 
@@ -148,15 +148,14 @@ class LabelPropagation:
     def _look(self, frame: EncodedFrame) -> View:
         return View(self.feature.key(frame), frame.framing, frame.number)
 
-    def _completed(self, carried: Float[Tensor, "m l"], view: View, found: Propagation) -> Float[Tensor, "m l"]:
-        config = self.config.labels.complete
-        if config is None or found.matches is None:
-            return carried
-        new = novelty(found.matches, config)
-        if not new.any():
-            return carried
-        parts = carried.unflatten(1, (-1, self.config.labels.scale**2))
-        return complete(parts, new, alike(view.key, config), config.steps).flatten(1)
+    def _together(self, labels: Float[Tensor, "o1 h w"]) -> Float[Tensor, "o1 h w"]:
+        """Return labels without parts of objects that appear apart from them."""
+        reach, scale = self.config.labels.reach_cells, self.config.labels.scale
+        if reach is None:
+            return labels
+        now, before = (F.avg_pool2d(maps[1:], scale) for maps in (labels, self.latest.cells[0]))
+        apart = drop_apart(now, before, reach)
+        return without(labels, apart) if apart.any() else labels
 
     def _refined(self, view: View, cells: SoftMasks, found: Propagation) -> SoftMasks:  # noqa: ARG002
         return cells

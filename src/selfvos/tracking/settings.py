@@ -7,7 +7,6 @@ from typing import Any, Literal
 from selfvos.errors import UsageError
 from selfvos.ops.label_map import Up
 from selfvos.ops.matching import MatchConfig
-from selfvos.ops.revealed import CompleteConfig
 from selfvos.ops.whitening import WhitenConfig
 from selfvos.ops.window_attention import AttendConfig
 
@@ -117,11 +116,11 @@ class LabelConfig:
     Must divide the stride of the cells. Points have one label a cell."""
     restore_contrast: bool = False
     """Give carried labels back the contrast that fades from frame to frame; objects that are lost stay so."""
-    complete: CompleteConfig | None = None
-    """Cells that memory has not seen get the labels of cells around them that look alike; None: those of their matches.
-    Needs matches that share one softmax: not `AttendConfig`, nor matches of every frame by itself."""
     lost_below: float = 0.5
     """An object whose probability stays at or below this everywhere in a frame is lost there: its mask is empty."""
+    reach_cells: float | None = None
+    """A part of an object that touches nothing of it must appear within so many cells of where the object was in the
+    frame before; an object that was lost may appear anywhere. None: parts may, too."""
 
     def __post_init__(self) -> None:
         _require("down", self.down, ("area", "bilinear", "nearest", "subsample"))
@@ -132,6 +131,8 @@ class LabelConfig:
         _at_least("scale", self.scale, 1)
         if not 0 <= self.lost_below < 1:
             raise UsageError(f"lost_below must be in [0, 1), got {self.lost_below}")
+        if self.reach_cells is not None and not self.reach_cells >= 0:
+            raise UsageError(f"reach_cells must be at least 0, got {self.reach_cells}; null lifts the restriction")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,14 +209,11 @@ class TrackConfig:
     def __post_init__(self) -> None:
         if self.refine.rounds and self.feature.scale != 1:
             raise UsageError("V and D work on the encoder's own cells: set feature.scale to 1, or refine.rounds to 0")
-        single = isinstance(self.match, MatchConfig) and not self.match.per_frame
-        if self.labels.complete is not None and not single:
-            raise UsageError("labels are completed by the best match of a cell: set labels.complete to null")
 
     def at_size(self, short_side_px: int) -> "TrackConfig":
         """Return the same way to track at another size: what counts cells or tracked pixels grows or shrinks with it.
 
-        These are the windows of `match` and `labels.complete`, and `show.edge_px`. A cell's parts and the Gaussian of a
+        These are the window of `match`, `labels.reach_cells` and `show.edge_px`. A cell's parts and the Gaussian of a
         point stay: both are shares of a cell, whatever it covers.
 
         Args:
@@ -238,9 +236,8 @@ class TrackConfig:
         else:
             match = replace(self.match, radius_cells=_scaled(self.match.radius_cells, factor))
         show, labels = replace(self.show, edge_px=_scaled(self.show.edge_px, factor)), self.labels
-        if (complete := labels.complete) is not None:
-            reach = max(1.5, complete.radius_cells * factor)
-            labels = replace(labels, complete=replace(complete, radius_cells=reach))
+        if labels.reach_cells is not None:
+            labels = replace(labels, reach_cells=labels.reach_cells * factor)
         return replace(self, frame=frame, match=match, labels=labels, show=show)
 
 
