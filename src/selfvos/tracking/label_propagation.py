@@ -224,7 +224,8 @@ class MaskPropagation(LabelPropagation):
         self.watch_rounds(0, start)
 
         def values(objects: range) -> Tensor:
-            return torch.stack([found.carry(self.memory.values(o)).T for o in objects]).unflatten(2, grid)[None]
+            read = torch.stack([found.carry(self.memory.values(o)).T for o in objects]).float()
+            return read.unflatten(2, grid)[None]
 
         rounds = self.config.refine.rounds
         pixels = refine(self.network, view.context, values, start, rounds, watch=self.watch_rounds)
@@ -235,7 +236,8 @@ class MaskPropagation(LabelPropagation):
 
     def _entry(self, view: View, masks: SoftMasks, labels: Float[Tensor, "1 o1 h w"]) -> Entry:
         assert view.context is not None
-        values = embed(self.network, view.context, masks.in_pixels())
+        # What takes most of the memory of an object has half precision; a mask hardly changes by it.
+        values = embed(self.network, view.context, masks.in_pixels()).half()
         return replace(super()._entry(view, masks, labels), values=values)
 
 

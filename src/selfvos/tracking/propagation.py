@@ -66,7 +66,7 @@ def _found(key: Float[Tensor, "h w c"], memory: Memory, config: TrackConfig) -> 
     if copies and not _are_cheap(memory, config.match):
         keys = _padded(keys, memory, copies, 1)
         return match(key, keys, torch.cat([permanent.new_zeros(copies), permanent]), config.match)
-    matches = match(key, keys, permanent, config.match)
+    matches = match(key, keys, permanent, config.match, memory.known)
     return repeat_first(matches, copies, (key.shape[0], key.shape[1]), config.match) if copies else matches
 
 
