@@ -81,7 +81,6 @@ def browse(here: Here, path: str = "") -> dict[str, Any]:
 def look(id: str, here: Here) -> dict[str, Any]:
     """Return all of a project but frames and masks."""
     with here.use(id) as one:
-        one.project.store.refresh()
         return about(one)
 
 
@@ -150,6 +149,7 @@ def changed(request: Request, one: OpenProject) -> dict[str, Any]:
 def about(one: OpenProject) -> dict[str, Any]:
     """Return all of a project but frames and masks."""
     project, state = one.project, one.project.state
+    project.store.refresh()
     height, width = project.size
     return {
         "id": one.id,
