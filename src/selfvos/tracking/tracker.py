@@ -245,4 +245,3 @@ class Tracker:
         found = table.decide(maps[0], stride)
         self.propagator.decided(found)
         return found
-

@@ -14,7 +14,6 @@ from tests.web.journeys.desk import COUNT, HEIGHT, SPEED, SQUARE, WIDTH, axe, re
 from selfvos.api import export_choices
 
 
-
 def circle(x, y, radius):
     """Pixels whose centre is in a circle."""
     rows, columns = np.mgrid[:HEIGHT, :WIDTH] + 0.5
