@@ -64,7 +64,7 @@ def soft_edges(
     if around is None or mask.all():
         return hard
     inside = mask[around]
-    band = binary_dilation(inside, iterations=reach_px) & binary_dilation(~inside, iterations=reach_px)
+    band = np.logical_and(*(binary_dilation(side, iterations=reach_px) for side in (inside, ~inside)))
     level = np.rint(_matte(rgb[around], inside, reach_px) * 255)
     hard[around] = np.where(band, both_sides(level, inside), hard[around])
     return hard
