@@ -109,6 +109,7 @@ const json = (method: string, body: unknown = {}): RequestInit => ({
 export const about = () => ask<About>("/about");
 export const projects = () => ask<Summary[]>("/projects");
 export const project = (id: string) => ask<Project>(`/projects/${id}`);
+export const removeProject = (id: string) => ask<Summary[]>(`/projects/${id}`, { method: "DELETE" });
 export const create = (path: string) => ask<Project>("/projects", json("POST", { path }));
 export const demo = () => ask<Project>("/projects/demo", json("POST"));
 export const browse = (path: string) =>

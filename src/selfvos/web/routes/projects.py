@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, Field
 
+from selfvos.errors import UsageError
 from selfvos.web.desk import Desk, OpenProject
 from selfvos.web.frames import spans
 
@@ -82,6 +83,15 @@ def look(id: str, here: Here) -> dict[str, Any]:
     """Return all of a project but frames and masks."""
     with here.use(id) as one:
         return about(one)
+
+
+@router.delete("/projects/{id}")
+def remove_project(id: str, request: Request, here: Here) -> list[dict[str, Any]]:
+    """Remove a project, and its video if it was uploaded for it."""
+    if any(jobs.busy(id) for jobs in (request.app.state.jobs, request.app.state.quick)):
+        raise UsageError("this project is being worked on; stop that first")
+    here.remove(id)
+    return listed(here)
 
 
 @router.get("/projects/{id}/timeline")
