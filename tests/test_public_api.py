@@ -32,7 +32,18 @@ PUBLIC = {
 }
 API = {
     *("Choice", "LearningPlan", "MaskFile", "Project", "Shot", "Span", "adapt", "adaptation", "can_be_video"),
-    *("check_dataset", "learn_from", "check_export", "cluster", "clustering", "convert", "demo", "demo_clip", "draw_overlays", "estimate"),
+    *(
+        "check_dataset",
+        "learn_from",
+        "check_export",
+        "cluster",
+        "clustering",
+        "convert",
+        "demo",
+        "demo_clip",
+        "draw_overlays",
+        "estimate",
+    ),
     *("evaluate", "export", "export_choices", "export_place", "export_project", "export_size", "flat_settings"),
     *("import_track", "load", "make_tracker", "names", "open_benchmark", "open_track", "open_video_cache"),
     *("MaskRow", "discover", "mask_of_row", "mask_rows", "open_source", "weights_digest"),

@@ -48,6 +48,8 @@ export class Editor {
   private closed = false;
   private outdated = false;
   private sureTimer = 0;
+  // Counts when strokes begin and end: what was asked for before then is older than they are.
+  private strokes = 0;
 
   constructor(
     root: HTMLElement,
@@ -78,7 +80,7 @@ export class Editor {
     this.unbind = bind(shortcuts(this));
     this.take(project);
     this.go(begin);
-    void this.sure();
+    void this.look();
   }
 
   close(): void {
@@ -100,14 +102,7 @@ export class Editor {
   }
 
   async refresh(): Promise<void> {
-    try {
-      this.take(await server.project(this.project.id));
-    } catch (error) {
-      this.told(error);
-      return;
-    }
-    this.go(this.wanted, true);
-    void this.sure();
+    if (await this.look()) this.go(this.wanted, true);
   }
 
   undo(): void {
@@ -128,8 +123,9 @@ export class Editor {
     this.work.stopTracking();
   }
 
-  // A person goes to a frame.
+  // A person goes to a frame, and stays there while others are tracked.
   seek(frame: number): void {
+    this.work.following = false;
     this.go(frame);
   }
 
@@ -149,16 +145,27 @@ export class Editor {
       picture: this.picture,
       object: () => this.objects.chosen,
       may: () => this.mayDraw(),
-      done: () => this.saving.keep(this.frame, { ...this.picture.mask, ids: this.picture.mask.ids.slice() }),
+      done: () => this.keep(),
       dropped: () => this.go(this.frame, true),
       outlined: (points) => void this.outlined(points),
     });
   }
 
+  // Who draws while frames are tracked draws on the one that is seen, and is not taken away from it.
   private mayDraw(): boolean {
-    if (this.wanted !== this.frame) return false;
+    if (this.wanted !== this.frame) {
+      if (!this.work.following) return false;
+      this.go(this.frame);
+    }
+    this.work.following = false;
+    this.strokes += 1;
     this.objects.needed();
     return true;
+  }
+
+  private keep(): void {
+    this.strokes += 1;
+    this.saving.keep(this.frame, { ...this.picture.mask, ids: this.picture.mask.ids.slice() });
   }
 
   private kept(project: server.Project, frame: number): void {
@@ -200,7 +207,7 @@ export class Editor {
         if (id) this.picture.mask.ids[at] = id;
       });
       this.picture.take(this.picture.mask);
-      this.saving.keep(frame, { ...this.picture.mask, ids: this.picture.mask.ids.slice() });
+      this.keep();
     } catch (error) {
       toast((error as Error).message, "error");
     } finally {
@@ -248,10 +255,11 @@ export class Editor {
   }
 
   private async bring(frame: number): Promise<void> {
+    const { strokes } = this;
     const shown = this.picture.canvas.clientWidth * (window.devicePixelRatio || 1);
     const [image, found] = await Promise.all([this.frames.get(frame, shown), server.mask(this.project.id, frame)]);
-    // A stroke that began meanwhile is newer than the mask that came.
-    if (this.closed || (frame === this.frame && (this.pen.busy || this.saving.busy))) return;
+    // A stroke that began meanwhile is newer than the mask that came, and belongs to the frame that it began on.
+    if (this.closed || this.pen.busy || strokes !== this.strokes) return;
     this.frame = frame;
     this.state = found.state;
     this.picture.canvas.dataset["frame"] = String(frame);
@@ -271,7 +279,7 @@ export class Editor {
     if (!this.sureTimer) {
       this.sureTimer = window.setTimeout(() => {
         this.sureTimer = 0;
-        void this.sure();
+        void this.look();
       }, SURE_MS);
     }
   }
@@ -281,15 +289,20 @@ export class Editor {
     void this.tracking.measure();
   }
 
-  private async sure(): Promise<void> {
+  // Take in how the project is by now: what is stale, and how sure the track is.
+  private async look(): Promise<boolean> {
+    const { id } = this.project;
     try {
-      this.track.sure = await server.timeline(this.project.id);
+      const [project, sure] = await Promise.all([server.project(id), server.timeline(id)]);
+      if (this.closed) return false;
+      this.track.sure = sure;
+      this.review.take(sure);
+      this.take(project);
+      return true;
     } catch (error) {
       this.told(error);
-      return;
+      return false;
     }
-    this.track.draw();
-    this.review.take(this.track.sure);
   }
 
   private tell(): void {

@@ -151,7 +151,7 @@ function note(): HTMLElement {
         "p",
         {},
         "The network goes on learning from your own videos, without masks. Where the weights that ship follow an object well already it makes them slightly worse: " +
-          "82.2 became 81.1 on the mean of five test videos. Where they had lost the object, one gained 5 points. So try it there, track again with both, and keep the better.",
+          "82.2 became 81.1, the mean of five videos. With earlier weights, the one video that they followed poorly gained 5 points. So try it there, track again with both, and keep the better.",
       ),
     ),
   );

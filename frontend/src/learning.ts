@@ -1,7 +1,7 @@
 // One learning: how far it is, its loss, and what the network groups before and now.
 
 import { button, clear, clock, h, toast } from "./dom";
-import { dialog } from "./keys";
+import { confirm_ } from "./keys";
 import { Curve } from "./curve";
 import * as server from "./server";
 
@@ -107,7 +107,7 @@ export class LearningCard {
       this.acts,
       job && act("Stop", () => server.cancel(job.id)),
       state === "stopped" && act("Go on", () => server.goOnLearning(id)),
-      !job && button("trash", `Remove ${name}`, () => this.remove()),
+      !job && button("trash", `Remove ${name}`, () => void this.remove()),
     );
   }
 
@@ -120,23 +120,15 @@ export class LearningCard {
     }
   }
 
-  private remove(): void {
+  private async remove(): Promise<void> {
     const { id, name } = this.learning;
-    const yes = async () => {
-      box.close();
-      await this.ask(() => server.removeLearning(id));
-      this.gone();
-    };
-    const box = dialog(
-      `Remove ${name}?`,
-      h(
-        "div",
-        { class: "ask" },
-        h("p", {}, "Its weights go with it. Masks that were tracked with them stay."),
-        h("div", { class: "row" }, h("button", { type: "button", class: "button primary", onclick: () => void yes() }, "Remove")),
-      ),
-    );
-    box.classList.add("small");
+    if (!(await confirm_(`Remove ${name}?`, "Its weights go with it. Masks that were tracked with them stay.", "Remove"))) return;
+    try {
+      await server.removeLearning(id);
+    } catch (error) {
+      toast((error as Error).message, "error");
+    }
+    this.gone();
   }
 
   private picture(names: string[]): void {

@@ -15,9 +15,14 @@ export class ObjectList {
   // Id of the object that is drawn; 0 where there is none.
   chosen = 0;
 
+  // What is in the list: as long as it stays the same, what is pressed or typed there is left alone.
+  private drawn = "";
+
   constructor(private readonly owner: Owner) {}
 
   take(project: server.Project): void {
+    const drawn = JSON.stringify([project.objects, this.chosen]);
+    if (drawn === this.drawn) return;
     if (!project.objects.some((thing) => thing.id === this.chosen)) this.chosen = project.objects[0]?.id ?? 0;
     this.owner.picture.colour(project.objects);
     this.show();
@@ -41,6 +46,7 @@ export class ObjectList {
   }
 
   private show(): void {
+    this.drawn = JSON.stringify([this.owner.project().objects, this.chosen]);
     const rows = this.owner.project().objects.map((thing, place) => this.row(thing, place));
     if (!rows.length) rows.push(h("li", { class: "soft" }, "None yet: your first stroke makes one."));
     clear(this.element, ...rows);

@@ -67,6 +67,8 @@ export interface Format {
   name: string;
   readers: string;
   suffix: string;
+  // Whether edges can be soft in it.
+  soft: boolean;
 }
 export interface About {
   version: string;
@@ -107,6 +109,7 @@ const json = (method: string, body: unknown = {}): RequestInit => ({
 export const about = () => ask<About>("/about");
 export const projects = () => ask<Summary[]>("/projects");
 export const project = (id: string) => ask<Project>(`/projects/${id}`);
+export const removeProject = (id: string) => ask<Summary[]>(`/projects/${id}`, { method: "DELETE" });
 export const create = (path: string) => ask<Project>("/projects", json("POST", { path }));
 export const demo = () => ask<Project>("/projects/demo", json("POST"));
 export const browse = (path: string) =>
@@ -135,7 +138,7 @@ export const cancel = (job: string) => ask<Job>(`/jobs/${job}`, { method: "DELET
 export const formats = (id: string) => ask<Format[]>(`/projects/${id}/formats`);
 export const size = (id: string, format: string) =>
   ask<{ bytes: number | null; why: string }>(`/projects/${id}/formats/${format}`);
-export const exportAs = (id: string, format: string) => ask<Job>(`/projects/${id}/export`, json("POST", { format }));
+export const exportAs = (id: string, wanted: { format: string; soft: boolean }) => ask<Job>(`/projects/${id}/export`, json("POST", wanted));
 export const learnings = () => ask<Learning[]>("/learning");
 export const learning = (id: string) => ask<Learning & { curve: Point[]; pictures: string[] }>(`/learning/${id}`);
 export const learn = (what: { projects: string[]; paths: string[]; steps: number }) => ask<Learning>("/learning", json("POST", what));

@@ -1,7 +1,8 @@
 // The first screen: bring a video, or go on with yesterday's.
 
 import { browser } from "./browser";
-import { bytes, clear, h, icon, link, toast } from "./dom";
+import { button, bytes, clear, h, icon, link, toast } from "./dom";
+import { confirm_ } from "./keys";
 import * as server from "./server";
 
 export async function start(root: HTMLElement, open: (path: string) => void): Promise<void> {
@@ -62,12 +63,24 @@ export async function start(root: HTMLElement, open: (path: string) => void): Pr
   );
   void list();
 
+  async function remove({ id, name }: server.Summary): Promise<void> {
+    const about = "What was drawn and tracked is gone for good, and so is the video where it was uploaded here. Other videos stay where they are.";
+    if (!(await confirm_(`Remove ${name}?`, about, "Remove"))) return;
+    try {
+      await server.removeProject(id);
+    } catch (error) {
+      toast((error as Error).message, "error");
+    }
+    await list();
+  }
+
   async function list(): Promise<void> {
     const found = await server.projects();
     const cards = found.map((one) =>
       h(
         "li",
         {},
+        button("trash", `Remove ${one.name}`, () => void remove(one), { class: "icon remove" }),
         h(
           "button",
           { type: "button", class: "card", disabled: Boolean(one.error), onclick: () => open(`/p/${one.id}`) },

@@ -15,6 +15,7 @@ from selfvos.data.track_reader import StoredTrack, open_track
 from selfvos.data.track_record import ABOUT
 from selfvos.errors import DataError, UsageError
 from selfvos.formats.base import FORMATS, Format
+from selfvos.formats.cut_out import CutOut
 from selfvos.formats.memory import some_objects
 from selfvos.types import Frame, ObjectState, Tracked, TrackReader, Watch, go_on, ignore
 
@@ -50,6 +51,8 @@ class Choice:
     """Ids of the objects; empty for all."""
     video: str | Path | None = None
     """The video that was tracked; by default the one that the track folder names, if it is still there."""
+    soften_px: int = 0
+    """How far edges of a cut-out may be soft to both sides of its outline, in pixels; 0 smooths them over one."""
 
 
 def export(
@@ -225,11 +228,20 @@ class _Black:
 
 def _prepared(track: TrackReader | str | Path, choice: Choice | str) -> tuple[Format, TrackReader, Source | None]:
     chosen = Choice(format=choice) if isinstance(choice, str) else choice
-    form = FORMATS.get(chosen.format)()
+    form = _form(chosen)
     form.require_extra()
     reader = read_track(track) if isinstance(track, str | Path) else track
     video = _video(reader, chosen.video) if form.pictures != "unused" else None
     return form, some_objects(reader, chosen.objects) if chosen.objects else reader, video
+
+
+def _form(chosen: Choice) -> Format:
+    kind = FORMATS.get(chosen.format)
+    if not chosen.soften_px:
+        return kind()
+    if not issubclass(kind, CutOut):
+        raise UsageError(f"{chosen.format} has no opacity whose edges could be soft; take prores4444 or rgba")
+    return kind(soften_px=chosen.soften_px)
 
 
 def _video(track: TrackReader, given: str | Path | None) -> Source | None:

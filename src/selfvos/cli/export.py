@@ -34,6 +34,9 @@ def export(
     objects: Annotated[
         list[int] | None, typer.Option("--object", help="Only the object with this id; repeat it.")
     ] = None,
+    soften: Annotated[
+        int, typer.Option(min=0, help="Soft edges of cut-outs reach so many pixels to both sides, for hair and blur.")
+    ] = 0,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
@@ -45,7 +48,7 @@ def export(
 
     if len(set(to)) < len(to):
         raise UsageError(f"--to names {max(to, key=to.count)} twice; give each format once")
-    choices = [api.Choice(format=name, objects=objects or (), video=video) for name in to]
+    choices = [api.Choice(format=name, objects=objects or (), video=video, soften_px=soften) for name in to]
     places = [place] if len(to) == 1 else [api.export_place(name, place) for name in to]
     for choice, path in zip(choices, places, strict=True):
         api.check_export(track, choice, path)

@@ -189,11 +189,20 @@ class VideoFile:
         entry = None if first is None else table.entry(first)
         if first is None or entry is None or entry > start:
             return
-        for picture in decoded(stream, chain([first], given), tally):
+        for picture in decoded(stream, self._hurried(chain([first], given), stream, start), tally):
             number = table.number(picture.pts)
             # Those before the key frame came out broken, if they did: what they build on was not decoded.
             if number is not None and number >= start:
                 yield number, float(table.seconds[number]), picture
+
+    def _hurried(self, given: Iterator[av.Packet], stream: VideoStream, start: int) -> Iterator[av.Packet]:
+        """Have the decoder leave out pictures before one that no other is built on: nobody sees them."""
+        table = cast(FrameTable, self._table)
+        for packet in given:
+            number = table.number(packet.pts)
+            early = number is not None and number < start
+            stream.codec_context.skip_frame = "NONREF" if early else "DEFAULT"
+            yield packet
 
     def _places(self) -> FrameTable | str:
         """Return where each frame is; or, where packets do not tell, the reason."""

@@ -152,6 +152,10 @@ class Project:
         """What was drawn and named, and what can be undone."""
         return self._log.state
 
+    def refresh(self) -> State:
+        """Take in what the process that has the project open has done since this one looked, and return the state."""
+        return self._log.refresh()
+
     @property
     def objects(self) -> tuple[TrackedObject, ...]:
         """See `TrackReader`."""

@@ -10,10 +10,9 @@ from torch import Tensor
 
 from selfvos.errors import UsageError
 from selfvos.models.segmenter import Segmenter
-from selfvos.ops.guided_filter import guided_filter
 from selfvos.ops.label_map import LabelMap
+from selfvos.tracking.edges import at_edges
 from selfvos.tracking.encoding import EncodedFrame, FeatureCache, FrameEncoding
-from selfvos.tracking.labels import few
 from selfvos.tracking.object_table import Ids, ObjectTable
 from selfvos.tracking.propagator import SYSTEMS, GivenMasks, SoftMasks, system_name
 from selfvos.tracking.recommendation import recommended
@@ -241,17 +240,8 @@ class Tracker:
         maps, stride = soft.finest()
         if tracked is not None and (edge_px := self.config.show.edge_px):
             # Not remembered: small mistakes along edges would add up from frame to frame.
-            maps, stride = _at_edges(tracked.image, soft, edge_px), 1
+            maps, stride = at_edges(tracked.image, soft, edge_px), 1
         self._shown = Shown(maps, stride)
         found = table.decide(maps[0], stride)
         self.propagator.decided(found)
         return found
-
-
-def _at_edges(image: Float[Tensor, "1 3 y x"], soft: SoftMasks, edge_px: int) -> Float[Tensor, "1 o1 y x"]:
-    """Return masks in pixels whose outlines have moved to edges of the picture."""
-    maps = torch.empty(1, soft.cells.shape[1], *image.shape[2:], device=image.device)
-    for part in few(maps.shape[1]):
-        some = soft.part(part).in_pixels()
-        maps[:, part] = guided_filter(image, some, radius_px=edge_px).clamp(0, 1)
-    return maps

@@ -118,6 +118,10 @@ class Jobs:
         with self._lock:
             return next((job for job in reversed(self._jobs.values()) if job.project == project), None)
 
+    def busy(self, project: str) -> bool:
+        """Say whether a job of a project waits or runs."""
+        return any(job.project == project and job.state in ("waiting", "running") for job in self.all())
+
     def cancel(self, id: str) -> Job:
         """Cancel a job that waits, or ask one that runs to stop after its frame."""
         with self._lock:

@@ -78,7 +78,9 @@ class _Bench:
 
         watch = _Told(job["id"], self._pipe, self._asked)
         begin, count = time.monotonic(), 0
-        for index in api.track_project(self._loaded(job["weights"]), job["folder"], job["runs"], job["quality"], watch=watch):
+        for index in api.track_project(
+            self._loaded(job["weights"]), job["folder"], job["runs"], job["quality"], watch=watch
+        ):
             count += 1
             self._pipe.send({"job": job["id"], "kind": "frame", "index": index})
         return {"frames": count, "seconds_a_frame": round((time.monotonic() - begin) / max(1, count), 3)}
@@ -93,7 +95,8 @@ class _Bench:
         from selfvos import api
 
         watch = _Told(job["id"], self._pipe, self._asked)
-        return {"file": str(api.export_project(job["folder"], job["format"], job["out"], watch=watch))}
+        made = api.export_project(job["folder"], job["format"], job["out"], soft=job["soft"], watch=watch)
+        return {"file": str(made)}
 
     def _size(self, job: dict[str, Any]) -> dict[str, Any]:
         from selfvos import api

@@ -14,7 +14,6 @@ from tests.web.journeys.desk import COUNT, HEIGHT, SPEED, SQUARE, WIDTH, axe, re
 from selfvos.api import export_choices
 
 
-
 def circle(x, y, radius):
     """Pixels whose centre is in a circle."""
     rows, columns = np.mgrid[:HEIGHT, :WIDTH] + 0.5
@@ -216,6 +215,39 @@ def test_tracking_is_cancelled_and_keeps_what_it_has(server, look):
     (span,) = server.ask(f"projects/{id}")["tracked"]
     assert 0 < span[1] < 399
     assert server.ask("jobs")[-1]["state"] == "cancelled"
+
+
+def test_who_draws_while_frames_are_tracked_draws_on_the_frame_that_is_seen(server, look):
+    id = server.project("long.mp4", 0)
+    seen = look(f"{server.url}p/{id}")
+    seen.page.keyboard.press("b")
+    seen.page.locator("#size").fill("5")
+    seen.page.keyboard.press("t")
+    seen.page.wait_for_function("() => Number(document.querySelector('canvas.picture').dataset.frame) > 3")
+    seen.stroke((80, 56))
+    seen.saved()
+    frame = int(seen.page.get_attribute("canvas.picture", "data-frame"))
+    assert not seen.page.locator("#follow").is_checked()
+    assert server.ask(f"projects/{id}")["keyframes"] == [0, frame]
+    assert (server.mask(id, frame) == 1)[circle(80, 56, 5)].all()
+    seen.page.locator("#follow").check()  # and once more, on another one
+    seen.page.wait_for_function(f"() => Number(document.querySelector('canvas.picture').dataset.frame) > {frame}")
+    seen.page.locator("#follow").uncheck()
+    before = int(seen.page.get_attribute("canvas.picture", "data-frame"))
+    seen.page.evaluate("() => document.activeElement.blur()")
+    seen.page.keyboard.press("End")  # a frame that the run has yet to come to
+    seen.at(399)
+    seen.stroke((60, 30))
+    seen.saved()
+    assert server.ask(f"projects/{id}")["keyframes"] == [0, frame, 399]
+    assert np.array_equal(server.mask(id, 399) == 1, circle(60, 30, 5))
+    seen.page.keyboard.press("Escape")
+    seen.idle()
+    found = server.ask(f"projects/{id}")
+    (first, last), *_ = found["stale"]
+    assert first == frame + 1
+    assert last >= before
+    assert found["tracked"][0][1] < 399 or found["tracked"][-1][1] == 399
 
 
 def test_a_reload_while_tracking_shows_the_progress_again(server, look):

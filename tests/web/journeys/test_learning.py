@@ -52,7 +52,10 @@ def test_learning_is_chosen_watched_stopped_gone_on_with_and_tracked_with(school
     seen.page.get_by_label("Steps").fill("4")
     begin.click()
     card(seen, "running")
-    seen.page.wait_for_function("() => /^Step [1-3] of 4 · loss/.test(document.querySelector('.learning [role=status]').textContent)", timeout=240_000)
+    seen.page.wait_for_function(
+        "() => /^Step [1-3] of 4 · loss/.test(document.querySelector('.learning [role=status]').textContent)",
+        timeout=240_000,
+    )
     seen.page.get_by_role("button", name="Stop").click()
     card(seen, "stopped")
     learning = school.ask("learning")[0]["id"]

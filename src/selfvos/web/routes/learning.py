@@ -104,15 +104,14 @@ def _live(request: Request, id: str) -> Job | None:
 
 def _shown(request: Request, shelf: LearnedShelf, id: str) -> dict[str, Any]:
     """Return what the page may know: no path of this machine."""
-    about, job = shelf.about(id), request.app.state.jobs.latest(id)
-    live = job is not None and job.state in ("waiting", "running")
+    about, live, latest = shelf.about(id), _live(request, id), request.app.state.jobs.latest(id)
     return {
         "id": id,
         "name": about.name,
         "videos": list(about.names),
         "steps": about.steps,
         "made": about.made,
-        "state": job.state if live else "done" if shelf.finished(id) else "stopped",
-        "error": job.error if job is not None else "",
-        "job": shown(job) if live else None,
+        "state": live.state if live else "done" if shelf.finished(id) else "stopped",
+        "error": latest.error if latest else "",
+        "job": shown(live) if live else None,
     }
