@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from selfvos.api.weights import load as load
     from selfvos.api.weights import pick_device as pick_device
     from selfvos.data.sample import demo_clip as demo_clip
+    from selfvos.data.sample import demo_mask as demo_mask
     from selfvos.data.streams import is_live as is_live
     from selfvos.data.track_reader import open_track as open_track
     from selfvos.projects.project import Project as Project
@@ -84,6 +85,7 @@ _HOMES = {
     "convert": "selfvos.api.conversion",
     "demo": "selfvos.api.demonstration",
     "demo_clip": "selfvos.data.sample",
+    "demo_mask": "selfvos.data.sample",
     "draw_overlays": "selfvos.api.overlays",
     "estimate": "selfvos.api.exporting",
     "evaluate": "selfvos.api.scoring",
@@ -144,6 +146,7 @@ __all__ = [
     "convert",
     "demo",
     "demo_clip",
+    "demo_mask",
     "draw_overlays",
     "estimate",
     "evaluate",
