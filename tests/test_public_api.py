@@ -54,7 +54,7 @@ API = {
         "train",
         "use_threads",
         *("VideoPredictor", "build_sam2_video_predictor"),
-        *("LiveShot", "is_live", "live_source", "save_frame"),
+        *("LiveShot", "import_project", "is_live", "live_source", "save_frame"),
         "validate_archive",
     ),
 }

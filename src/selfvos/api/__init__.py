@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from selfvos.api.exporting import read_track as read_track
     from selfvos.api.frames import save_frame as save_frame
     from selfvos.api.given_masks import MaskFile as MaskFile
+    from selfvos.api.importing import import_project as import_project
     from selfvos.api.learning import adapt as adapt
     from selfvos.api.learning import adaptation as adaptation
     from selfvos.api.learning import open_video_cache as open_video_cache
@@ -95,6 +96,7 @@ _HOMES = {
     "export_project": "selfvos.api.projects",
     "export_size": "selfvos.api.projects",
     "flat_settings": "selfvos.api.scoring",
+    "import_project": "selfvos.api.importing",
     "import_track": "selfvos.api.exporting",
     "is_live": "selfvos.data.streams",
     "live_source": "selfvos.api.live_tracking",
@@ -156,6 +158,7 @@ __all__ = [
     "export_project",
     "export_size",
     "flat_settings",
+    "import_project",
     "import_track",
     "is_live",
     "live_source",

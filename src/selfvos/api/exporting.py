@@ -180,7 +180,7 @@ def import_track(
     """
     track = read_track(path, format)
     source: Source = _Black(track) if video is None else open_source(video, fps=track.fps)
-    indices = [record.index for record in track.frames] if video is None else _indices(track, source)
+    indices = [record.index for record in track.frames] if video is None else places_in(track, source)
     places = {index: place for place, index in enumerate(indices)}
     origin = TrackOrigin(
         given={},
@@ -252,8 +252,8 @@ def _video(track: TrackReader, given: str | Path | None) -> Source | None:
     return None if given is None else open_source(given, fps=track.fps)
 
 
-def _indices(track: TrackReader, source: Source) -> list[int]:
-    """Return which frame of a video each mask is of."""
+def places_in(track: TrackReader, source: Source) -> list[int]:
+    """Return the index of the frame of a video that each mask is of."""
     names = [record.name for record in track.frames]
     if isinstance(source, PictureFolder):  # all other sources call their frames by their numbers
         by_name = {file.stem: index for index, file in enumerate(source.files)}
