@@ -27,7 +27,7 @@ PUBLIC = {
         "track",
         "track_to",
         "train",
-        *("VideoPredictor", "build_sam2_video_predictor"),
+        *("VideoPredictor", "build_sam2_video_predictor", "demo_clip", "demo_mask"),
     ),
 }
 API = {
@@ -35,12 +35,15 @@ API = {
     *(
         "check_dataset",
         "learn_from",
+    *("Choice", "MaskFile", "Project", "Shot", "Span", "adapt", "adaptation", "can_be_video", "check_dataset"),
+    *(
         "check_export",
         "cluster",
         "clustering",
         "convert",
         "demo",
         "demo_clip",
+        "demo_mask",
         "draw_overlays",
         "estimate",
     ),
@@ -56,7 +59,7 @@ API = {
         "train",
         "use_threads",
         *("VideoPredictor", "build_sam2_video_predictor"),
-        *("LiveShot", "is_live", "live_source", "save_frame"),
+        *("LiveShot", "import_project", "is_live", "live_source", "save_frame"),
         "validate_archive",
     ),
 }

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from selfvos.api.exporting import read_track as read_track
     from selfvos.api.frames import save_frame as save_frame
     from selfvos.api.given_masks import MaskFile as MaskFile
+    from selfvos.api.importing import import_project as import_project
     from selfvos.api.learning import adapt as adapt
     from selfvos.api.learning import adaptation as adaptation
     from selfvos.api.learning import open_video_cache as open_video_cache
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
     from selfvos.api.weights import weights_digest as weights_digest
     from selfvos.data.sample import demo_clip as demo_clip
     from selfvos.data.source import open_source as open_source
+    from selfvos.data.sample import demo_mask as demo_mask
     from selfvos.data.streams import is_live as is_live
     from selfvos.data.track_reader import open_track as open_track
     from selfvos.projects.project import Project as Project
@@ -95,6 +97,7 @@ _HOMES = {
     "demo": "selfvos.api.demonstration",
     "demo_clip": "selfvos.data.sample",
     "discover": "selfvos.api.discovery",
+    "demo_mask": "selfvos.data.sample",
     "draw_overlays": "selfvos.api.overlays",
     "estimate": "selfvos.api.exporting",
     "evaluate": "selfvos.api.scoring",
@@ -104,6 +107,7 @@ _HOMES = {
     "export_project": "selfvos.api.projects",
     "export_size": "selfvos.api.projects",
     "flat_settings": "selfvos.api.scoring",
+    "import_project": "selfvos.api.importing",
     "import_track": "selfvos.api.exporting",
     "is_live": "selfvos.data.streams",
     "live_source": "selfvos.api.live_tracking",
@@ -163,6 +167,7 @@ __all__ = [
     "demo",
     "demo_clip",
     "discover",
+    "demo_mask",
     "draw_overlays",
     "estimate",
     "evaluate",
@@ -172,6 +177,7 @@ __all__ = [
     "export_project",
     "export_size",
     "flat_settings",
+    "import_project",
     "import_track",
     "is_live",
     "learn_from",

@@ -71,7 +71,12 @@ def import_(
         str | None,
         typer.Option("--from", help="Its format, where its looks do not say.", autocompletion=completing("formats")),
     ] = None,
-    video: Annotated[Path | None, typer.Option(help="The video that the masks are of; for the overlay.")] = None,
+    video: Annotated[
+        Path | None, typer.Option(help="The video that the masks are of; for the overlay, and for a project.")
+    ] = None,
+    project: Annotated[
+        bool, typer.Option("--project", help="Make a project of it, to correct and track on in 'selfvos web'.")
+    ] = False,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
@@ -81,8 +86,17 @@ def import_(
     """
     from selfvos import api
 
+    if project and (video is None or overwrite):
+        raise UsageError(
+            "a project wants --video, and a new folder: give the video that the masks are of, and no --overwrite"
+        )
     with Watcher() as watcher:
-        track = api.import_track(file, folder, format=format, video=video, overwrite=overwrite, watch=watcher)
+        if project:
+            assert video is not None
+            track = api.import_project(file, folder, video=video, format=format, watch=watcher)
+            track.close()
+        else:
+            track = api.import_track(file, folder, format=format, video=video, overwrite=overwrite, watch=watcher)
     facts = {"track": str(folder), "frames": len(track.frames), "objects": [thing.id for thing in track.objects]}
     if as_json:
         print(json.dumps(facts))

@@ -1,6 +1,7 @@
 """Frame in, mask out."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,8 @@ class Tracker:
 
     ``start`` with a frame and its mask, ``step`` through the frames that follow, forward or backward, ``correct`` the
     latest mask where it is wrong: a corrected frame is remembered for ever. ``remember`` adds a mask of a frame that is
-    not on the way; ``snapshot`` and ``restore`` go back to a frame without tracking again what came before it.
+    not on the way; ``snapshot`` and ``restore`` go back to a frame without tracking again what came before it. As a
+    context manager it gives its memory back at the end of the block, also while something still refers to it.
 
     It knows ids, sizes, checks, and what is shown; how masks get from frame to frame is its `Propagator`'s business.
     """
@@ -63,10 +65,22 @@ class Tracker:
         """
         self.config = config or recommended(model)
         self._encoding = FrameEncoding(model, self.config.frame, cache)
-        self.propagator = SYSTEMS.get(system_name(model, self.config))(self._encoding, self.config)
+        self._make = partial(SYSTEMS.get(system_name(model, self.config)), self._encoding, self.config)
+        self.propagator = self._make()
         """The method that carries masks from frame to frame."""
         self._table: ObjectTable | None = None
         self._shown: Shown | None = None
+
+    def close(self) -> None:
+        """Give back all memory that the video has taken; `start` begins another one."""
+        self._table = self._shown = None
+        self.propagator = self._make()
+
+    def __enter__(self) -> "Tracker":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     @property
     def supervision(self) -> str:
