@@ -8,7 +8,7 @@ DOCS := $(VENV)/.docs-installed
 RELEASE := $(VENV)/.release-installed
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
-.PHONY: demo test slow check names readers docs wheel page bench clean help
+.PHONY: demo test slow check names readers docs film wheel page bench clean help
 .DEFAULT_GOAL := help
 
 demo: $(DEV)  ## track a bird through a real clip; the result lies in selfvos-demo/
@@ -34,6 +34,9 @@ readers: $(DEV)  ## install the programs of others that the tests of the formats
 
 docs: $(DOCS)  ## build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+film: $(DEV)  ## film the page for the README, in Chromium and with the weights that ship (some minutes)
+	SELFVOS_FILM=docs/figures/page.webp $(BIN)/pytest -q --timeout 900 tests/web/journeys/test_film.py
 
 wheel: $(RELEASE)  ## build what is published into dist/, check it, and use it in an environment that holds nothing else
 	rm -rf dist build/wheel

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from tests import tiny
 
 from selfvos import api, cli
@@ -21,13 +22,38 @@ from selfvos.settings import override, to_dict
 from selfvos.tracking.settings import TrackConfig
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("README.md", *(f"docs/tasks/{path.name}" for path in sorted((ROOT / "docs" / "tasks").glob("*.md"))))
+PAGES = (
+    "README.md",
+    *(
+        path.relative_to(ROOT).as_posix()
+        for kind in ("for", "tasks")
+        for path in sorted((ROOT / "docs" / kind).glob("*.md"))
+    ),
+)
 NOT_RUN = {
     "make demo": "makes an environment first; what it calls then is run by tests/test_story.py",
     "make test": "is what runs this",
     "selfvos info 0 --frame first.png": "wants a camera; tests/cli/test_live.py sends a stream in place of one",
     "selfvos track 0 --mask mask.png --drawn-on first.png --out watched": "the same",
-    "selfvos web dance.mp4": "serves until it is stopped; tests/web opens it in a browser",
+    "selfvos data check davis-2016-val --root DAVIS": "finds sequences missing, since the set here is tiny",
+    "selfvos doctor --measure": "takes a minute; tests/api/test_measuring.py runs it on small frames",
+    **dict.fromkeys(
+        (
+            *("selfvos web", "selfvos web dance.mp4", "selfvos web shot.mp4"),
+            "selfvos web --host 0.0.0.0 --no-browser --root shots/",
+        ),
+        "serves until it is stopped; tests/web opens it in a browser",
+    ),
+    **dict.fromkeys(
+        (
+            "pip install -e .",
+            'pip install -e ".[logs]"',
+            'pip install -e ".[web]"',
+            'pip install -e ".[web,demo]"',
+            'pip install -e ".[web,bio]"',
+        ),
+        "would change the environment that runs this; make wheel installs what is published",
+    ),
 }
 """Commands that cannot be run here, and why."""
 WRITTEN_OUT = {
@@ -116,11 +142,23 @@ def inputs(tmp_path_factory) -> Path:
     """A folder with everything that the pages name."""
     root = tmp_path_factory.mktemp("inputs")
     tiny.write_video(root / "dance.mp4", map(tiny.picture, range(3)))
+    shutil.copy(root / "dance.mp4", root / "shot.mp4")
+    pages = [Image.fromarray(tiny.picture(t)).convert("L") for t in range(3)]
+    pages[0].save(root / "cells.tif", save_all=True, append_images=pages[1:])
     (root / "shots").mkdir()
     (root / "first").mkdir()
     for name in ("one", "two"):
         shutil.copy(root / "dance.mp4", root / "shots" / f"{name}.mp4")
-    for name in ("dance.png", "dancer.png", "car.png", "first/one.png", "first/two.png"):
+    for name in (
+        "dance.png",
+        "dancer.png",
+        "car.png",
+        "cells.png",
+        "shot.png",
+        "shot_120.png",
+        "first/one.png",
+        "first/two.png",
+    ):
         tiny.write_mask(root / name, tiny.truth(0))
     for number in range(2):
         tiny.frame_folder(root / "videos" / f"video{number}", 6)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from selfvos.cli.console import Watcher, out
-from selfvos.cli.options import AsJson
+from selfvos.cli.options import AsJson, Device
 
 
 def info(
@@ -66,11 +66,20 @@ def _info_stored(video: str, fps: float, *, as_json: bool) -> None:
     _table({name.replace("_", " "): "unknown" if value is None else str(value) for name, value in facts.items()})
 
 
-def doctor(as_json: AsJson = False) -> None:
+def doctor(
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Measure seconds a frame instead: a minute or two on a quiet machine.")
+    ] = False,
+    device: Device = "auto",
+    as_json: AsJson = False,
+) -> None:
     """Say what this machine can do, what is missing, and the line that mends it.
 
     Example: `selfvos doctor`
     """
+    if measure:
+        _measure(device, as_json=as_json)
+        return
     from selfvos.api.inspection import inspect_machine
 
     found = inspect_machine()
@@ -80,6 +89,23 @@ def doctor(as_json: AsJson = False) -> None:
         _table({one.what: f"{one.state}: {one.detail}{one.mend and '; mend: '}{one.mend}" for one in found})
     if any(finding.state == "broken" for finding in found):
         raise typer.Exit(4)
+
+
+def _measure(device: str, *, as_json: bool) -> None:
+    """Print the row of this machine in the table of tested ones."""
+    from selfvos.api import use_threads
+    from selfvos.api.measuring import measure_machine
+
+    use_threads(None)
+    with Watcher() as watcher:
+        found = measure_machine(device=device, watch=watcher)
+    if as_json:
+        print(json.dumps(asdict(found)))
+        return
+    heads = ("processor", "cores", "device", "system", "versions", "load before", *found.seconds_per_frame)
+    print(f"| {' | '.join(heads)} |")
+    print("|" + " --- |" * 5 + " ---: |" * (len(heads) - 5))
+    print(found.row())
 
 
 def _table(rows: dict[str, str]) -> None:
