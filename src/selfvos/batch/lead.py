@@ -18,8 +18,8 @@ from selfvos.batch.pool import Pool
 from selfvos.batch.progress import METRICS, Progress, serving
 from selfvos.batch.quarantine import isolate, isolated
 from selfvos.batch.sink import Sink, open_sink
-from selfvos.batch.store import SCRATCH, Store, open_store
-from selfvos.errors import DataError, OutOfSpace, UsageError
+from selfvos.batch.store import Store, open_store
+from selfvos.errors import DataError, OutOfSpace, SelfvosError, UsageError
 from selfvos.storage import exclusive, sha256, write_text
 from selfvos.types import Watch, go_on, ignore
 
@@ -118,8 +118,7 @@ def lead(
     with ExitStack() as stack:
         stack.enter_context(exclusive(state))
         _agree(state, plan)
-        if not is_url(plan.out):
-            store.remove(SCRATCH)
+        store.tidy()
         sink = open_sink(store, plan.layout)
         sink.gather(everything=True)
         look = _look(manifest, defaults, sink, store)
@@ -157,20 +156,36 @@ class _Run:
         self._written = 0.0
 
     def go(self, rows: Iterator[Row], plan: Plan, pool: Pool, state: Path) -> None:
-        """Do everything."""
+        """Do everything.
+
+        Raises:
+            SelfvosError: As `lead`; videos that were under way are noted as stopped: it was no fault of theirs.
+        """
+        try:
+            self._go(rows, plan, pool, state)
+        except SelfvosError:
+            for job in pool.jobs():
+                row = job.row
+                self._ledger.ended(Outcome(key=row.key, name=row.name, state="stopped", attempt=job.attempt))
+            raise
+
+    def _go(self, rows: Iterator[Row], plan: Plan, pool: Pool, state: Path) -> None:
         self._ledger.note("begin", plan=asdict(plan), videos=self._progress.total, settled=self._progress.before)
         more = True
-        while more or pool.busy() or self._waiting:
+        while more or pool.jobs() or self._waiting:
             go_on(self._watch)
             while pool.free() and (job := self._next(rows, plan)) is not None:
-                if not pool.busy() and not self._progress.states:
+                if not pool.jobs() and not self._progress.states:
                     self._progress.began = time.monotonic()
                 self._ledger.started(job)
                 pool.submit(job)
             more = pool.free() is False
-            for outcome in pool.wait(_EVERY_S):
+            ended = pool.wait(_EVERY_S)
+            for outcome in ended:  # all are noted, also where one of them stops the batch
+                self._ledger.ended(outcome)
+            for outcome in ended:
                 self._take(outcome, plan)
-            self._progress.busy = pool.busy()
+            self._progress.busy = len(pool.jobs())
             self._tell(state)
 
     def _next(self, rows: Iterator[Row], plan: Plan) -> Job | None:
@@ -187,7 +202,6 @@ class _Run:
         return None
 
     def _take(self, outcome: Outcome, plan: Plan) -> None:
-        self._ledger.ended(outcome)
         self._progress.take(outcome)
         row = self._rows[outcome.key]
         if outcome.state == "full":
@@ -258,7 +272,7 @@ def _look(manifest: Path, defaults: Defaults | None, sink: Sink, store: Store) -
         counts["done" if row.key in keys else "quarantined" if row.key in left_alone else "open"] += 1
     if not counts:
         raise DataError(f"{manifest} has no row; write one for each video")
-    return _Look(counts.total(), counts["done"], counts["quarantined"], keys | left_alone)
+    return _Look(counts.total(), counts["done"], counts["quarantined"], keys.union(left_alone))
 
 
 def _agree(state: Path, plan: Plan) -> None:

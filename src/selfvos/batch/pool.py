@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from selfvos.batch.job import Job, Outcome, Plan
 from selfvos.errors import ResourceError, SelfvosError
@@ -32,6 +32,7 @@ Word = Outcome | Trouble | Dead | None
 """What comes from a worker; None: it has loaded its model."""
 
 
+@runtime_checkable
 class Hands(Protocol):
     """What runs workers: processes of this machine, or of a cluster."""
 
@@ -85,13 +86,9 @@ class Pool:
         """Say whether a worker has nothing to do."""
         return any(seat.loaded and seat.job is None for seat in self._seats)
 
-    def busy(self) -> int:
-        """Return how many jobs are under way."""
-        return sum(seat.job is not None for seat in self._seats)
-
-    def loaded(self) -> int:
-        """Return how many workers have their model."""
-        return sum(seat.loaded for seat in self._seats)
+    def jobs(self) -> list[Job]:
+        """Return the jobs that are under way."""
+        return [seat.job for seat in self._seats if seat.job is not None]
 
     def submit(self, job: Job) -> None:
         """Give a job to a free worker."""

@@ -141,7 +141,7 @@ def serving(port: int | None, text: Callable[[], str]) -> Iterator[int | None]:
         thread.join()
 
 
-def _metric(name: str, kind: str, values: Mapping[str, float]) -> str:
+def _metric(name: str, kind: str, values: Mapping[str, float | int]) -> str:
     full = f"selfvos_batch_{name}"
     return f"# TYPE {full} {kind}\n" + "".join(f"{full}{label} {value:.10g}\n" for label, value in values.items())
 

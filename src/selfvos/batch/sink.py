@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from selfvos.batch.store import Store
 from selfvos.errors import DataError
@@ -76,6 +76,7 @@ class Task:
     watch: "Watch"
 
 
+@runtime_checkable
 class Sink(Protocol):
     """One way to keep results."""
 

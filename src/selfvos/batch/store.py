@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from selfvos.batch.extras import need
 from selfvos.batch.manifest import is_url
@@ -16,6 +16,7 @@ SCRATCH = ".scratch"
 """Folder of what is being made: nothing in it counts, and it is emptied when a batch begins."""
 
 
+@runtime_checkable
 class Store(Protocol):
     """Files and folders by name; names are relative, with slashes."""
 
@@ -47,6 +48,10 @@ class Store(Protocol):
     @contextmanager
     def scratch(self, mark: str) -> Iterator[Path]:
         """Lend an empty folder on this machine that `put` can move from; it is removed afterwards."""
+        ...
+
+    def tidy(self) -> None:
+        """Remove what killed workers left in scratch folders; nobody else may be at work."""
         ...
 
 
@@ -114,6 +119,10 @@ class LocalStore:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+    def tidy(self) -> None:
+        """See `Store`."""
+        shutil.rmtree(self.root / SCRATCH, ignore_errors=True)
 
     def _scratch(self) -> Path:
         folder = self.root / SCRATCH
@@ -186,6 +195,9 @@ class RemoteStore:
         """See `Store`."""
         with tempfile.TemporaryDirectory(prefix=f"selfvos-{mark}-") as folder:
             yield Path(folder)
+
+    def tidy(self) -> None:
+        """See `Store`; temporary folders of other machines are theirs to empty."""
 
 
 def filesystem(url: str) -> tuple[Any, str]:

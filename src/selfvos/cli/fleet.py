@@ -1,6 +1,8 @@
 """Commands for many videos on many workers: batch and verify."""
 
 import os
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -80,7 +82,8 @@ def batch(
 
         return Pool(_hands(plan, workers, address), max(1, workers))
 
-    with Watcher() as watcher:
+    # Ray prints to standard output when a worker dies; that is where the summary belongs alone.
+    with Watcher() as watcher, redirect_stdout(sys.stderr):
         summary = lead(
             manifest, plan, engine, defaults=_defaults(mask_dir, discover=discover), policy=policy, watch=watcher
         )
