@@ -4,16 +4,19 @@ import errno
 import hashlib
 import os
 import shutil
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 from selfvos.errors import OutOfSpace, SelfvosError, UsageError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _FULL_IN_WORDS = ("no space left", "not enough free space", "quota exceeded")
 _NEARLY_NOTHING_BYTES = 2**20
+_POLL_SECONDS = 0.1
 _REFUSED = {
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR),
     *(errno.ENAMETOOLONG, errno.ENOENT),
@@ -110,17 +113,47 @@ def exclusive(folder: Path) -> Iterator[None]:
     except ImportError:
         yield
         return
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = open(folder / ".lock", "w")  # noqa: SIM115 - closed below, and by the system in any case
-    except OSError as error:
-        raise UsageError(f"cannot write {folder}: {error.strerror}; choose another folder") from error
-    with file:
+    with _lock_file(folder / ".lock") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise UsageError(f"another process works on {folder}; wait for it, or choose another folder") from error
         yield
+
+
+@contextmanager
+def in_turn(final: Path, check: Callable[[], None]) -> Iterator[None]:
+    """Wait until no other process makes a file, so that what costs much is made once.
+
+    Who comes second looks again whether it is there. The lock ends with the process; where the system has no such
+    locks, nobody waits.
+
+    Args:
+        final: The file that is to be made; missing parent folders are made.
+        check: Called while waiting; what it raises ends that.
+
+    Raises:
+        UsageError: The folder cannot be written to.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    place = final.with_name(f".{final.name}.lock")
+    with _lock_file(place) as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                check()
+                time.sleep(_POLL_SECONDS)
+        try:
+            yield
+        finally:
+            # Who waits for the removed file gets its turn all the same, and finds what was made.
+            place.unlink(missing_ok=True)
 
 
 def write_bytes(final: Path | str, content: bytes) -> None:
@@ -138,6 +171,14 @@ def sha256(path: Path | str) -> str:
     """Return the SHA-256 of a file's bytes as 64 hexadecimal digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _lock_file(place: Path) -> TextIO:
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        return open(place, "w")
+    except OSError as error:
+        raise UsageError(f"cannot write {place.parent}: {error.strerror}; choose another folder") from error
 
 
 def _exchange(new: Path, final: Path, old: Path) -> None:

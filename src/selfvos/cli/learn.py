@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from selfvos.cli.console import Watcher, err, out
+from selfvos.cli.console import Watcher, err, is_main, out
 from selfvos.cli.options import AsJson, Cache, Device, Sets, Videos, Weights
 
 
@@ -112,11 +112,14 @@ def _open_videos(videos: list[Path], config: Any, cache: Path | None, watcher: W
     from selfvos import api
 
     cached = api.open_video_cache(list(videos), config, cache=cache, watch=watcher)
-    err.print(cached.summary(), highlight=False, markup=False, soft_wrap=True)
+    if is_main:
+        err.print(cached.summary(), highlight=False, markup=False, soft_wrap=True)
     return cached
 
 
 def _print_weights(path: Path, folder: Path, *, as_json: bool) -> None:
+    if not is_main:
+        return
     if as_json:
         print(json.dumps({"weights": str(path), "metrics": str(folder / "metrics.jsonl")}))
     else:
