@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import json
 import os
 import shutil
 import time
@@ -9,14 +10,15 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
-from selfvos.errors import OutOfSpace, SelfvosError, UsageError
+from selfvos.errors import DataError, OutOfSpace, SelfvosError, UsageError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _FULL_IN_WORDS = ("no space left", "not enough free space", "quota exceeded")
 _NEARLY_NOTHING_BYTES = 2**20
 _POLL_SECONDS = 0.1
+_SEAL = "seal"
 _REFUSED = {
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR),
     *(errno.ENAMETOOLONG, errno.ENOENT),
@@ -171,6 +173,31 @@ def sha256(path: Path | str) -> str:
     """Return the SHA-256 of a file's bytes as 64 hexadecimal digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sealed(facts: dict[str, Any]) -> dict[str, Any]:
+    """Return plain facts with the digest of all of them, so that no damage to any of them goes unnoticed."""
+    return {**facts, _SEAL: _digest_of(facts)}
+
+
+def unsealed(stored: dict[str, Any], *, required: bool) -> dict[str, Any]:
+    """Return the facts that `sealed` was given.
+
+    Args:
+        stored: What was read again.
+        required: Refuse facts without a seal, as earlier versions wrote them.
+
+    Raises:
+        DataError: They are damaged.
+    """
+    facts = {name: value for name, value in stored.items() if name != _SEAL}
+    if (required or _SEAL in stored) and stored.get(_SEAL) != _digest_of(facts):
+        raise DataError("what it says of itself is damaged (digest differs)")
+    return facts
+
+
+def _digest_of(facts: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def _lock_file(place: Path) -> TextIO:

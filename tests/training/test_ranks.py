@@ -205,7 +205,7 @@ def test_a_killed_process_is_started_again_and_the_run_ends_in_the_same_weights(
     arguments = [str(videos), str(cache), json.dumps(to_dict(config)), str(tmp_path / "killed")]
     done = subprocess.run([sys.executable, "-m", *torchrun, *arguments], capture_output=True, text=True, timeout=290)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert "Signal 9 (SIGKILL)" in done.stderr
+    assert "exitcode: -9" in done.stderr
     assert differences(tmp_path / "whole", tmp_path / "killed") == (0.0, 0.0)
 
 
