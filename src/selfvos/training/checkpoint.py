@@ -2,6 +2,7 @@
 
 import json
 import logging
+import pickle
 import shutil
 import uuid
 from dataclasses import asdict, dataclass
@@ -188,9 +189,19 @@ def require_same_videos(found: Checkpoint, videos: list[list[str]]) -> None:
 
 
 def restore(checkpoint: Checkpoint, model: Segmenter) -> dict[str, Any]:
-    """Load the network's weights in place and return the rest of the state."""
+    """Load the network's weights in place and return the rest of the state.
+
+    Raises:
+        BrokenCheckpoint: Somebody has put objects into it that are no tensors; none of them is loaded.
+        WeightsMismatch: The weights belong to another network.
+    """
     load_into(model, load_file(checkpoint.folder / _FILES[0]), source=str(checkpoint.folder))
-    return torch.load(checkpoint.folder / _FILES[1], map_location="cpu", weights_only=True)
+    path = checkpoint.folder / _FILES[1]
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise BrokenCheckpoint(f"{path}: holds objects that are no tensors, which are not loaded ({reason})") from error
 
 
 def _inspect(folder: Path) -> Checkpoint:
