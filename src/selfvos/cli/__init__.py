@@ -84,7 +84,17 @@ def _plain(text: str) -> str:
 
 
 _COMMANDS = (
-    *(follow.demo, follow.track, web.web, export.export, learn.train, learn.adapt, learn.cluster, learn.convert),
+    *(
+        follow.demo,
+        follow.track,
+        web.web,
+        export.export,
+        learn.train,
+        learn.adapt,
+        learn.replay,
+        learn.cluster,
+        learn.convert,
+    ),
     slurm.slurm,
     *(measure.evaluate, measure.score, experiment.compare, experiment.ablate, inspect.info, inspect.doctor),
 )
