@@ -7,11 +7,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from selfvos.errors import UsageError
 from selfvos.ops.clustering import ClusterConfig
 from selfvos.settings import to_dict
+from selfvos.training.distributed import World
 from selfvos.training.settings import ObjectiveSpec, OptimizerConfig
 
 TOLERANCE = 1e-5
@@ -19,7 +22,8 @@ SIZES = (1, 2, 4)
 NO_MATTER = {"encoder.key_head.0.bias", "encoder.key_head.1.running_mean"}
 """Normalisation takes the bias away again: its true gradient is zero, and Adam makes steps of what rounding leaves."""
 RATE = 1e-5
-"""Of the paper's joint phase. Adam's step is as large for a gradient of nearly nothing, whose sign rounding decides."""
+"""Of the paper's joint phase, with a warm-up: Adam's first steps are as large where the gradient is nearly nothing and
+rounding decides its sign."""
 PROGRAM = '''
 """Do runs one after another, each with as many processes as its plan says, all of them forks of this one."""
 import json, os, socket, sys, torch
@@ -38,7 +42,7 @@ class TinyResNet(ResNet):
 
 BACKBONES.register("resnet-tiny")(ResNetFactory(BasicBlock, (1, 1, 1, 1), TinyResNet))
 torch.set_num_threads(1)
-videos, cache, plan = sys.argv[1:]
+videos, cache, plan, *folder = sys.argv[1:]
 video_cache = build_video_cache([videos], cache=Path(cache), short_side_px=320)
 
 def work(config, folder, stop):
@@ -67,6 +71,20 @@ for entry in json.loads(plan):
     assert bool(failed) == bool(entry.get("stop")), (entry["folder"], size, failed)
 '''
 
+ELASTIC = """
+import signal
+
+def tell(stage, *_, **__):
+    seen.append(stage)
+    first = os.environ["TORCHELASTIC_RESTART_COUNT"] == "0"
+    if first and os.environ["RANK"] == "1" and len(seen) == 7:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+seen = []
+fit(from_dict(TrainConfig, json.loads(plan)), video_cache, Path(folder[0]), device=torch.device("cpu"),
+    start=Start(resume=True), watch=Watching(tell))
+"""
+
 
 def run(videos, cache, plan):
     """Do a plan: a list of folder, config, size, and after how many steps the run is to be stopped."""
@@ -76,7 +94,7 @@ def run(videos, cache, plan):
 
 
 def differences(one, other):
-    """Largest difference of losses, and of weights."""
+    """Largest difference of losses, and of weights; of what is above 1, relative to it."""
     lines = [[json.loads(line) for line in (r / "metrics.jsonl").read_text().splitlines()] for r in (one, other)]
     assert [line["step"] for line in lines[0]] == [line["step"] for line in lines[1]]
     told = [name for name in lines[0][-1] if name not in ("seconds", "phase", "step", "gradient_norm")]
@@ -84,7 +102,10 @@ def differences(one, other):
     first, second = (load_file(r / "weights.safetensors") for r in (one, other))
     assert first.keys() == second.keys()
     counted = first.keys() - NO_MATTER
-    weights = max(float((first[n].double() - second[n].double()).abs().max()) for n in counted)
+    weights = max(
+        float(((first[n].double() - second[n].double()) / first[n].double().abs().clamp_min(1)).abs().max())
+        for n in counted
+    )
     return losses, weights
 
 
@@ -109,7 +130,7 @@ def videos(tmp_path_factory):
 
 @pytest.fixture
 def config(config):
-    rates = OptimizerConfig(lr=RATE, mask_lr=RATE)
+    rates = OptimizerConfig(lr=RATE, mask_lr=RATE, warm_steps=20)
     return replace(
         config,
         model=replace(config.model, backbone="resnet-tiny", key_channels=8),
@@ -164,3 +185,37 @@ def test_one_two_and_four_processes_agree_after_twenty_steps(config, videos, cac
     found = agree(recipe(config, name, 20), videos, cache, tmp_path, SIZES)
     print(name, found)
     assert max(max(pair) for pair in found.values()) < TOLERANCE, found
+
+
+def test_a_run_goes_on_with_another_number_of_processes(config, videos, cache, tmp_path):
+    """From one process to two after three steps, and back to one inside the joint phase."""
+    whole, moved = str(tmp_path / "whole"), str(tmp_path / "moved")
+    config = replace(recipe(config, "mask_vos", 8), checkpoint_steps=100)
+    steps = [{"folder": moved, "config": config, "size": size, "stop": stop} for size, stop in ((1, 3), (2, 3))]
+    run(videos, cache, [{"folder": whole, "config": config, "size": 1}, *steps, {**steps[0], "stop": None}])
+    assert max(differences(tmp_path / "whole", tmp_path / "moved")) < TOLERANCE
+
+
+def test_a_killed_process_is_started_again_and_the_run_ends_in_the_same_weights(config, videos, cache, tmp_path):
+    config = replace(recipe(config, "mask_vos", 8), checkpoint_steps=2)
+    run(videos, cache, [{"folder": str(tmp_path / "whole"), "config": config, "size": 2}])
+    script = tmp_path / "elastic.py"
+    script.write_text(PROGRAM.split("for entry in")[0] + ELASTIC)
+    torchrun = ["torch.distributed.run", "--standalone", "--nproc-per-node=2", "--max-restarts=1", str(script)]
+    arguments = [str(videos), str(cache), json.dumps(to_dict(config)), str(tmp_path / "killed")]
+    done = subprocess.run([sys.executable, "-m", *torchrun, *arguments], capture_output=True, text=True, timeout=290)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "exitcode: -9" in done.stderr
+    assert differences(tmp_path / "whole", tmp_path / "killed") == (0.0, 0.0)
+
+
+def test_more_processes_than_clips_are_refused():
+    with pytest.raises(UsageError, match="3 processes for 2 clips"):
+        World(rank=0, size=3, device=torch.device("cpu")).require_rows(2)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 12])
+def test_every_row_belongs_to_one_process(count):
+    rows = [World(rank=rank, size=4, device=torch.device("cpu")).rows(count) for rank in range(4)]
+    assert [row for part in rows for row in range(count)[part]] == list(range(count))
+    assert {part.stop - part.start for part in rows} <= {count // 4, count // 4 + 1}

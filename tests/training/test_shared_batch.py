@@ -65,7 +65,8 @@ def write(folder):
         for name in OBJECTIVES.names():
             found = score(name, world)
             if world.is_main:
-                save_file({n: t.contiguous() for n, t in found.items()}, Path(folder, f"{name}-{world.size}.safetensors"))
+                whole = {n: t.contiguous() for n, t in found.items()}
+                save_file(whole, Path(folder, f"{name}-{world.size}.safetensors"))
 
 folder, port = sys.argv[1:]
 write(folder)
@@ -102,7 +103,7 @@ def scores(tmp_path_factory):
 
 @pytest.mark.parametrize("name", OBJECTIVES.names())
 def test_two_processes_find_the_gradient_of_one(scores, name):
-    """All in all within a hundredth, and a twentieth of each weight: a unit at the edge of a ReLU or of a maximum may flip."""
+    """All in all within 1 %, and 5 % of each weight: rounding may flip a unit at the edge of a ReLU or of a maximum."""
     one, two = (load_file(scores / f"{name}-{size}.safetensors") for size in (1, 2))
     assert one.keys() == two.keys()
     torch.testing.assert_close(two["loss"], one["loss"], rtol=1e-5, atol=1e-6)

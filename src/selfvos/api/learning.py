@@ -16,6 +16,8 @@ from selfvos.models.weights import load_weights, save_weights
 from selfvos.models.weights_notes import Quality
 from selfvos.settings import override
 from selfvos.stopping import stop_on_signals
+from selfvos.training import capture as captured
+from selfvos.training.capture import Replay
 from selfvos.training.fit import Start, fit
 from selfvos.training.settings import TrainConfig
 from selfvos.types import Watch, Watching, ignore
@@ -60,6 +62,16 @@ def train(
     with _stoppable(watch) as watch:
         cached = _opened(videos, config, watch)
         return fit(config, cached, Path(out), device=pick_device(device), start=Start(resume=resume), watch=watch)
+
+
+def replay(run: str | Path, *, device: str = "auto") -> list[Replay]:
+    """Do the steps of a run again whose loss or gradient was not finite, and say which clips are to blame.
+
+    Raises:
+        UsageError: There was no such step.
+        DataError: What was kept of it is damaged.
+    """
+    return captured.replay(Path(run), pick_device(device))
 
 
 def adapt(

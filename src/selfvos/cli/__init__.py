@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from selfvos import __version__
-from selfvos.cli import catalogue, datasets, experiment, export, fleet, follow, inspect, learn, measure, web
+from selfvos.cli import catalogue, datasets, experiment, export, fleet, follow, inspect, learn, measure, slurm, web
 from selfvos.cli.console import err, out, print_what_the_console_can
 from selfvos.errors import SelfvosError
 
@@ -84,7 +84,18 @@ def _plain(text: str) -> str:
 
 
 _COMMANDS = (
-    *(follow.demo, follow.track, web.web, export.export, learn.train, learn.adapt, learn.cluster, learn.convert),
+    *(
+        follow.demo,
+        follow.track,
+        web.web,
+        export.export,
+        learn.train,
+        learn.adapt,
+        learn.replay,
+        learn.cluster,
+        learn.convert,
+    ),
+    slurm.slurm,
     *(measure.evaluate, measure.score, experiment.compare, experiment.ablate, inspect.info, inspect.doctor),
     *(fleet.batch, fleet.verify),
 )

@@ -49,9 +49,18 @@ class ClipLoader:
             finally:
                 pool.shutdown(cancel_futures=True)
 
+    def describe(self, step: int) -> tuple[str, ...]:
+        """Say of each clip of a step what it shows."""
+        videos = self.video_cache.videos
+        return tuple(
+            f"{videos[plan.video].name}, frames {', '.join(map(str, plan.frames))}" for plan in self._plans(step)
+        )
+
+    def _plans(self, step: int) -> list[ClipPlan]:
+        return plan_batch(self.masks.frame_ranges, self.config, seed=self.randomness.seed, step=step, batch=self.batch)
+
     def _order(self, pool: ThreadPoolExecutor, step: int) -> list[Future[RawClip]]:
-        plans = plan_batch(self.masks.frame_ranges, self.config, seed=self.randomness.seed, step=step, batch=self.batch)
-        return [pool.submit(self._load, plan) for plan in plans[self.world.rows(self.batch)]]
+        return [pool.submit(self._load, plan) for plan in self._plans(step)[self.world.rows(self.batch)]]
 
     def _load(self, plan: ClipPlan) -> RawClip:
         return load_clip(self.video_cache, plan, self.masks.for_clip(plan), self.config.photos)

@@ -10,9 +10,11 @@ from typing import TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
 from selfvos.errors import UsageError
+from selfvos.training.meeting import private_store
 
 T = TypeVar("T")
 
@@ -111,9 +113,13 @@ def join(device: torch.device) -> Iterator[World]:
     if device.type == "cuda":
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
+    store, rank, size = next(rendezvous("env://"))
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    dist.init_process_group(
+        backend, store=private_store(store, rank, size), rank=rank, world_size=size, timeout=_PATIENCE
+    )
     try:
-        yield World(rank=dist.get_rank(), size=size, device=device)
+        yield World(rank=rank, size=size, device=device)
     finally:
         dist.destroy_process_group()
 

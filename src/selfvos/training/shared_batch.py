@@ -5,9 +5,9 @@ are those of the whole batch, whoever trains. What costs most, the networks' for
 Losses on the features of all rows are computed by every process alike.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property, partial
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -15,6 +15,9 @@ from torch import Tensor
 
 from selfvos.training.distributed import World
 from selfvos.types import FrameFeatures, MaskContext, SegmenterLike
+
+Whole = Callable[[Tensor], Tensor]
+"""Joins the rows of all processes."""
 
 
 def shared(model: SegmenterLike, world: World) -> SegmenterLike:
@@ -57,16 +60,8 @@ class SharedSegmenter:
     def _own(self, whole: Tensor) -> Tensor:
         return _OwnRows.apply(whole, self._world)  # pyright: ignore[reportReturnType] - torch leaves it untyped
 
-    def _whole(self, count: int) -> "Whole":
+    def _whole(self, count: int) -> Whole:
         return partial(_AllRows.apply, self._world, count)  # pyright: ignore[reportReturnType]
-
-
-class Whole(Protocol):
-    """Joins the rows of all processes."""
-
-    def __call__(self, own: Tensor, /) -> Tensor:
-        """Return all rows."""
-        ...
 
 
 class _SharedFeatures(FrameFeatures):

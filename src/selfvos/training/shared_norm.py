@@ -46,7 +46,7 @@ class SharedBatchNorm(nn.BatchNorm2d):
         assert self.num_batches_tracked is not None
         self.num_batches_tracked += 1
         share = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
-        variance = known.variance * known.count / max(known.count - 1, 1)
+        variance = known.variance * known.values / max(known.values - 1, 1)
         self.running_mean.lerp_(known.mean.float(), share)
         self.running_var.lerp_(variance.float(), share)
 
@@ -56,7 +56,7 @@ class _Statistics(NamedTuple):
 
     mean: Tensor
     variance: Tensor
-    count: float
+    values: float
 
 
 class _Normalise(torch.autograd.Function):
@@ -68,7 +68,7 @@ class _Normalise(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, known: _Statistics, eps: float) -> Tensor:
-        ctx.count = known.count
+        ctx.count = known.values
         mean, variance = known.mean.float(), known.variance.float()
         ctx.save_for_backward(x, weight, mean, (known.variance + eps).rsqrt().float())
         return functional.batch_norm(x, mean, variance, weight, bias, training=False, eps=eps)
