@@ -53,7 +53,7 @@ def test_a_mixture_counts_copies_too(settings, copies):
     config = TrackConfig(
         refine=RefineConfig(rounds=0), match=AttendConfig(radius_cells=2), memory=MemoryConfig(last=4, **settings)
     )
-    found = propagation.propagation(keys[2], memory, config)(memory.labels)
+    found = propagation.propagation(keys[2], memory, config).carry(memory.labels)
     frames = torch.cat([keys[:1].expand(copies, -1, -1, -1), keys[:2]])
     values = torch.cat([labels[:1].expand(copies, -1, -1), labels]).flatten(0, 1)
     wanted = attend(keys[2], frames, values, [2] * copies + [2, 1], AttendConfig(radius_cells=2))
@@ -65,10 +65,10 @@ def test_offsets_that_reach_before_the_start_find_the_oldest_frame():
     fill = MemoryConfig(last=5, offsets=(1, 3, 5), pad_start="fill")
     config = TrackConfig(refine=RefineConfig(rounds=0), match=MatchConfig(top_k=5), memory=fill)
     assert memory.missing == 2
-    found = propagation.propagation(keys[2], memory, config)(memory.labels)
+    found = propagation.propagation(keys[2], memory, config).carry(memory.labels)
     whole = Memory(4)
     for place in (0, 0, 0, 1):
         whole.keep(Entry(keys[place], labels[place], None))
     never = replace(config, memory=MemoryConfig(last=4))
-    wanted = propagation.propagation(keys[2], whole, never)(whole.labels)
+    wanted = propagation.propagation(keys[2], whole, never).carry(whole.labels)
     torch.testing.assert_close(found, wanted, atol=1e-5, rtol=0)

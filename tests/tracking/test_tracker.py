@@ -7,6 +7,7 @@ import torch
 from selfvos.errors import MaskMismatch, UsageError
 from selfvos.models.segmenter import Segmenter, SegmenterConfig
 from selfvos.models.weights import WeightsNotes
+from selfvos.ops.alignment import AlignConfig
 from selfvos.ops.matching import match
 from selfvos.ops.whitening import WhitenConfig
 from selfvos.tracking import propagation
@@ -190,6 +191,52 @@ def test_parts_of_cells_must_divide_them(colour_model):
         Tracker(colour_model, config(feature_scale=4, labels_scale=4))
     with pytest.raises(UsageError, match="scale must be at least 1"):
         config(labels_scale=0)
+
+
+def _with_lookalike(count):
+    """An object that moves to the right, and from the second frame on one of its colour in the opposite corner."""
+    frames = []
+    for t in range(count):
+        frame, mask = draw({1: (8, 8 + 2 * t)})
+        frames.append((frame if t == 0 else np.where(draw({1: (64, 64)})[1][..., None] > 0, COLOURS[1], frame), mask))
+    return [(frame.astype(np.uint8), mask) for frame, mask in frames]
+
+
+@pytest.mark.parametrize(("reach", "taken"), [(None, True), (2.0, False)])
+def test_what_looks_like_an_object_far_from_it_is_left_alone(colour_model, reach, taken):
+    tracker = Tracker(colour_model, config(labels_scale=4, labels_reach_cells=reach))
+    frames = _with_lookalike(4)
+    tracker.start(*frames[0])
+    for frame, mask in frames[1:]:
+        found = tracker.step(frame)
+        assert (found[56:, 56:] == 1).any() == taken
+        assert ((found > 0) & (mask > 0)).sum() > 0.8 * (mask > 0).sum()
+
+
+def test_what_was_lost_may_come_back_anywhere(colour_model):
+    tracker = Tracker(colour_model, config(labels_scale=4, labels_reach_cells=2.0))
+    tracker.start(*draw({1: (8, 8)}))
+    assert not tracker.step(draw({})[0]).any()
+    frame, mask = draw({1: (56, 56)})
+    assert ((tracker.step(frame) > 0) & (mask > 0)).sum() > 0.8 * (mask > 0).sum()
+
+
+def test_aligned_labels_follow_by_less_than_a_cell(colour_model):
+    """Of a square that moves two pixels a frame, cells of 8 pixels know where it is only by its picture."""
+    overlap = {}
+    for align in (None, AlignConfig()):
+        tracker = Tracker(colour_model, config(labels_scale=4, labels_align=align))
+        tracker.start(*draw({1: (16, 8)}))
+        for t in range(1, 8):
+            frame, mask = draw({1: (16, 8 + 2 * t)})
+            found = tracker.step(frame) > 0
+            overlap[align] = (found & (mask > 0)).sum() / (found | (mask > 0)).sum()
+    assert overlap[AlignConfig()] > overlap[None]
+
+
+def test_labels_are_aligned_in_parts_of_cells_alone():
+    with pytest.raises(UsageError, match="labels.align"):
+        config(labels_align=AlignConfig())
 
 
 @pytest.mark.parametrize("settings", [{}, {"labels_scale": 4, "refine_remember": "changes"}])

@@ -1,5 +1,7 @@
 """Objects do not appear apart from themselves."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
@@ -50,6 +52,7 @@ def without(labels: Float[Tensor, "o1 h2 w2"], apart: Bool[Tensor, "o h w"]) -> 
 def _apart(
     parts: Bool[np.ndarray, "h w"], present: Bool[np.ndarray, "h w"], reach_cells: float
 ) -> Bool[np.ndarray, "h w"]:
-    numbered, _ = ndimage.label(parts, structure=_TOUCHING)
-    near = ndimage.distance_transform_cdt(~present, "chessboard") <= reach_cells
-    return parts & ~np.isin(numbered, np.unique(numbered[near & parts]))
+    numbered: Any = ndimage.label(parts, structure=_TOUCHING)
+    distance: Any = ndimage.distance_transform_cdt(~present, "chessboard")
+    near = parts & (distance <= reach_cells)
+    return parts & ~np.isin(numbered[0], np.unique(numbered[0][near]))

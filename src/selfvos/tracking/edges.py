@@ -13,6 +13,7 @@ from selfvos.tracking.propagator import SoftMasks
 
 _SIDE_PER_RADIUS = 6
 """A window that reaches farther than a sixth of an object's side to each side takes away more than its outline."""
+_PRESENT = 0.5
 _LEAST_PX = 2
 """A smaller reach is not worth its time."""
 
@@ -48,7 +49,8 @@ def at_edges(image: Float[Tensor, "1 3 y x"], soft: SoftMasks, edge_px: int) -> 
 def _reaches(soft: SoftMasks, edge_px: int) -> dict[int, list[int]]:
     """Return channels of objects that are small beside the usual window, by how far theirs reaches; 0 for no window."""
     found: dict[int, list[int]] = defaultdict(list)
-    for place, cells in enumerate(soft.cells[0, 1:].sum(dim=(1, 2)).tolist()):
+    # Faint traces of an object elsewhere, such as on one that looks like it, say nothing of its size.
+    for place, cells in enumerate((soft.cells[0, 1:] > _PRESENT).sum(dim=(1, 2)).tolist()):
         fits, reach = math.sqrt(cells) * soft.stride / _SIDE_PER_RADIUS, edge_px
         while reach > fits and reach >= _LEAST_PX:
             reach //= 2

@@ -3,12 +3,13 @@
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
 from selfvos.errors import UsageError
 from selfvos.ops import masks as mask_ops
+from selfvos.ops.alignment import aligned_readout, shrink
 from selfvos.ops.contact import drop_apart, without
 from selfvos.ops.label_map import LabelMap
 from selfvos.tracking.encoding import EncodedFrame, FrameEncoding
@@ -32,6 +33,8 @@ class View:
     number: int
     context: MaskContext | None = None
     """What V and D need of it; None without them."""
+    picture: UInt8[Tensor, "y x 3"] | None = None
+    """The frame, one pixel for each label, where labels are aligned by it."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ class LabelPropagation:
         view = self._look(frame)
         found = propagation(view.key, self.memory, self.config, self._sharing(frame))
         self.watch_matches(self.memory.walked, found.matches)
-        carried = found.carry(self.memory.labels)
+        carried = self._carried(view, found)
         maps = unfold(carried, (view.key.shape[0], view.key.shape[1]), self.config.labels.scale)
         if self.config.labels.restore_contrast:
             maps = stretch(maps, self.config.labels.lost_below)
@@ -146,7 +149,16 @@ class LabelPropagation:
         self._view, self._masks, self._given = state.view, state.masks, state.given
 
     def _look(self, frame: EncodedFrame) -> View:
-        return View(self.feature.key(frame), frame.framing, frame.number)
+        view = View(self.feature.key(frame), frame.framing, frame.number)
+        aligned = self.config.labels.align is not None
+        return replace(view, picture=shrink(frame.image, self.label_stride)) if aligned else view
+
+    def _carried(self, view: View, found: Propagation) -> Float[Tensor, "m l"]:
+        align, memory = self.config.labels.align, self.memory
+        if align is None or view.picture is None or found.matches is None:
+            return found.carry(memory.labels)
+        scale = self.config.labels.scale
+        return aligned_readout(view.picture, memory.pictures, memory.labels, found.matches, scale, align)
 
     def _together(self, labels: Float[Tensor, "o1 h w"]) -> Float[Tensor, "o1 h w"]:
         """Return labels without parts of objects that appear apart from them."""
@@ -165,7 +177,7 @@ class LabelPropagation:
         return replace(given, pixels=None)
 
     def _entry(self, view: View, masks: SoftMasks, labels: Float[Tensor, "1 o1 h w"]) -> Entry:  # noqa: ARG002
-        return Entry(view.key, fold(labels, self.config.labels.scale), None, view.number)
+        return Entry(view.key, fold(labels, self.config.labels.scale), None, view.number, view.picture)
 
     def _labels(self, given: GivenMasks) -> SoftMasks:
         cells = mask_ops.to_cells(given.pixels, self.label_stride) if given.cells is None else given.cells

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from selfvos.ops.matching import KnownFrames, MatchCache
@@ -25,6 +25,8 @@ class Entry:
     """Mask embedding of each object in every cell; None in pure label propagation."""
     frame: int = 0
     """Number of the frame among all that share a cache."""
+    picture: UInt8[Tensor, "y x 3"] | None = None
+    """The frame, one pixel for each label; None where labels are not aligned by it."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ class Memory:
         self._keys = torch.empty(0)
         self._labels = torch.empty(0)
         self._values: Tensor | None = None
+        self._pictures: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self._slots)
@@ -132,6 +135,12 @@ class Memory:
     def labels(self) -> Float[Tensor, "r l"]:
         """Labels of every cell that is lent."""
         return self._labels[self._places()].flatten(0, 1)
+
+    @property
+    def pictures(self) -> UInt8[Tensor, "n y x 3"]:
+        """The frames that are lent, one pixel for each label."""
+        assert self._pictures is not None, "asked for pictures that were never written"
+        return self._pictures[self._places()]
 
     def values(self, object_index: int) -> Float[Tensor, "r v"]:
         """Return one object's mask embedding in every cell that is lent."""
@@ -221,6 +230,7 @@ class Memory:
         slots = permanent + self._last
         self._keys = entry.key.new_empty(slots, *entry.key.shape)
         self._labels = entry.labels.new_empty(slots, *entry.labels.shape)
+        self._pictures = None if entry.picture is None else entry.picture.new_empty(slots, *entry.picture.shape)
         self._values = None
         if entry.values is not None:
             o, m, v = entry.values.shape
@@ -235,13 +245,18 @@ class Memory:
         self._labels = widen(self._labels, 0)
         if self._values is not None:
             self._values = widen(self._values, 1)
+        if self._pictures is not None:
+            self._pictures = widen(self._pictures, 0)
 
     def _store(self, place: int, entry: Entry) -> None:
         self._keys[place] = entry.key
         self._labels[place] = entry.labels
         if self._values is not None and entry.values is not None:
             self._values[:, place] = entry.values
+        if self._pictures is not None and entry.picture is not None:
+            self._pictures[place] = entry.picture
 
     def _copy(self, place: int) -> Entry:
         values = None if self._values is None else self._values[:, place].clone()
-        return Entry(self._keys[place].clone(), self._labels[place].clone(), values, self._slots[place].frame)
+        picture = None if self._pictures is None else self._pictures[place].clone()
+        return Entry(self._keys[place].clone(), self._labels[place].clone(), values, self._slots[place].frame, picture)

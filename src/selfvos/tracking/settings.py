@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from selfvos.errors import UsageError
+from selfvos.ops.alignment import AlignConfig
 from selfvos.ops.label_map import Up
 from selfvos.ops.matching import MatchConfig
 from selfvos.ops.whitening import WhitenConfig
@@ -118,6 +119,9 @@ class LabelConfig:
     """Give carried labels back the contrast that fades from frame to frame; objects that are lost stay so."""
     lost_below: float = 0.5
     """An object whose probability stays at or below this everywhere in a frame is lost there: its mask is empty."""
+    align: AlignConfig | None = None
+    """Labels of matched cells shift to where the pictures agree best, by less than a cell; None: they stay. Needs
+    labels finer than cells (`scale`), and matches of frames that stand in memory once."""
     reach_cells: float | None = None
     """A part of an object that touches nothing of it must appear within so many cells of where the object was in the
     frame before; an object that was lost may appear anywhere. None: parts may, too."""
@@ -209,6 +213,11 @@ class TrackConfig:
     def __post_init__(self) -> None:
         if self.refine.rounds and self.feature.scale != 1:
             raise UsageError("V and D work on the encoder's own cells: set feature.scale to 1, or refine.rounds to 0")
+        whole = isinstance(self.match, MatchConfig) and self.memory.pad_start == "never" and self.labels.scale > 1
+        if self.labels.align is not None and not whole:
+            raise UsageError(
+                "labels are aligned by matches of single frames, in parts of cells: set labels.align to null"
+            )
 
     def at_size(self, short_side_px: int) -> "TrackConfig":
         """Return the same way to track at another size: what counts cells or tracked pixels grows or shrinks with it.

@@ -1,0 +1,140 @@
+"""Labels finer than cells, carried along matches to where the pictures agree: a match alone knows whole cells."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, UInt8
+from torch import Tensor
+from torch.nn import functional as F
+
+from selfvos.errors import UsageError
+from selfvos.ops.matching import Matches
+
+_AROUND = 1
+_EVEN = 0.99
+_WHITE = 255.0**2
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlignConfig:
+    """How far labels may shift against the cells that carry them."""
+
+    reach: int = 1
+    """Steps along rows and columns, each as large as a label; at least 1."""
+    inertia: float = 0.01
+    """What a step costs, squared, as a squared difference of colours in [0, 1] summed over a cell and its surroundings:
+    where nothing is to be seen, labels stay."""
+
+    def __post_init__(self) -> None:
+        if self.reach < 1 or not self.inertia >= 0:
+            raise UsageError(f"reach must be at least 1 and inertia >= 0, got {self.reach} and {self.inertia}")
+
+
+def shrink(image: Float[Tensor, "1 3 y x"], stride: int) -> UInt8[Tensor, "y2 x2 3"]:
+    """Return a frame with one pixel for each label.
+
+    Args:
+        image: RGB in [0, 1].
+        stride: Pixels per label.
+    """
+    small = F.avg_pool2d(image, stride)[0].permute(1, 2, 0)
+    return (small * 255).round().clamp(0, 255).to(torch.uint8).contiguous()
+
+
+def aligned_readout(
+    picture: UInt8[Tensor, "y x 3"],
+    pictures: UInt8[Tensor, "n y x 3"],
+    labels: Float[Tensor, "r l"],
+    matches: Matches,
+    scale: int,
+    config: AlignConfig,
+) -> Float[Tensor, "m l"]:
+    """Mix the labels of matched memory cells, each shifted to where its surroundings look most like the query cell's.
+
+    Args:
+        picture: The frame, one pixel for each label.
+        pictures: Those of memory.
+        labels: Of all memory cells: for each channel all scale * scale parts of a cell, row by row.
+        matches: Memory cells that the cells of the frame were matched with.
+        scale: Rows and columns of labels in a cell.
+        config: How far they may shift.
+
+    Returns:
+        The labels of the frame's cells. Beyond the border of a frame its labels and pixels repeat. Where a cell and its
+        neighbours all have one label, nothing is shifted.
+
+    Source:
+        This package's own; block matching within the reach of a cell.
+    """
+    if picture.device.type != "cpu":
+        return aligned_readout_plain(picture, pictures, labels, matches, scale, config)
+    from selfvos.ops.kernels import aligned_readout as kernel
+
+    arrays = (
+        x.contiguous().numpy() for x in (picture, pictures, labels.float(), matches.index, matches.weight.float())
+    )
+    found = kernel.aligned_readout(*arrays, scale=scale, reach=config.reach, inertia=config.inertia * _WHITE)
+    return torch.from_numpy(found)
+
+
+def aligned_readout_plain(
+    picture: UInt8[Tensor, "y x 3"],
+    pictures: UInt8[Tensor, "n y x 3"],
+    labels: Float[Tensor, "r l"],
+    matches: Matches,
+    scale: int,
+    config: AlignConfig,
+) -> Float[Tensor, "m l"]:
+    """Do the same with torch alone, on any device; see `aligned_readout`, whose oracle this is."""
+    here = _patches(picture[None], scale, (0, 0), 0)[:, None]
+    fixed = _even_around(labels, len(pictures), (picture.shape[0] // scale, picture.shape[1] // scale), scale)
+    fixed = fixed[matches.index]
+    best, chosen = torch.full(matches.index.shape, torch.inf, device=picture.device), torch.zeros_like(matches.index)
+    shifts = _shifts(config.reach)
+    for number, shift in enumerate(shifts):
+        there = _patches(pictures, scale, shift, config.reach)[matches.index]
+        cost = (here - there).square().sum(dim=2) + config.inertia * _WHITE * (shift[0] ** 2 + shift[1] ** 2)
+        better = (cost < best) & ~(fixed & (number > 0))
+        best, chosen = torch.where(better, cost, best), torch.where(better, number, chosen)
+    fine = _fine(labels, len(pictures), picture.shape[:2], scale)
+    carried = labels.new_zeros(len(matches.index), labels.shape[1])
+    for number, shift in enumerate(shifts):
+        moved = F.pixel_unshuffle(_shifted(fine, shift, config.reach), scale).flatten(2).transpose(1, 2).flatten(0, 1)
+        weight = matches.weight * (chosen == number)
+        carried += F.embedding_bag(matches.index, moved, per_sample_weights=weight, mode="sum")
+    return carried
+
+
+def _shifts(reach: int) -> list[tuple[int, int]]:
+    """Return all shifts, none first."""
+    steps = range(-reach, reach + 1)
+    return [(0, 0), *((y, x) for y in steps for x in steps if (y, x) != (0, 0))]
+
+
+def _shifted(maps: Float[Tensor, "n c y x"], shift: tuple[int, int], reach: int) -> Float[Tensor, "n c y x"]:
+    height, width = maps.shape[2:]
+    padded = F.pad(maps, (reach, reach, reach, reach), mode="replicate")
+    return padded[:, :, reach + shift[0] :, reach + shift[1] :][:, :, :height, :width]
+
+
+def _patches(pictures: UInt8[Tensor, "n y x 3"], scale: int, shift: tuple[int, int], reach: int) -> Tensor:
+    """Return every cell with its surroundings, seen so many pixels away (r p)."""
+    maps = pictures.permute(0, 3, 1, 2).float()
+    edge = _AROUND + reach
+    padded = F.pad(maps, (edge, edge, edge, edge), mode="replicate")
+    height, width = maps.shape[2] + 2 * _AROUND, maps.shape[3] + 2 * _AROUND
+    seen = padded[:, :, reach + shift[0] :, reach + shift[1] :][:, :, :height, :width]
+    return F.unfold(seen, scale + 2 * _AROUND, stride=scale).transpose(1, 2).flatten(0, 1)
+
+
+def _fine(labels: Float[Tensor, "r l"], frames: int, size: tuple[int, ...], scale: int) -> Float[Tensor, "n c y x"]:
+    grid = size[0] // scale, size[1] // scale
+    return F.pixel_shuffle(labels.unflatten(0, (frames, *grid)).permute(0, 3, 1, 2), scale)
+
+
+def _even_around(labels: Float[Tensor, "r l"], frames: int, grid: tuple[int, int], scale: int) -> Bool[Tensor, " r"]:
+    """Say which cells have one label in all their parts, the same as all their neighbours."""
+    even = (labels.unflatten(1, (-1, scale**2)).amin(dim=2) >= _EVEN).float()
+    maps = even.unflatten(0, (frames, *grid)).permute(0, 3, 1, 2)
+    around = -F.max_pool2d(-maps, 3, stride=1, padding=1)
+    return (around.amax(dim=1) > 0).flatten()

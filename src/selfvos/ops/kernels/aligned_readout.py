@@ -1,0 +1,119 @@
+"""Carry fine labels along matches, each shifted to where the pictures agree best."""
+
+from typing import no_type_check
+
+import numpy as np
+from jaxtyping import Float32, Int64, UInt8
+
+from selfvos.ops.kernels.label_map import _compiled
+
+
+def aligned_readout(
+    picture: UInt8[np.ndarray, "y x 3"],
+    pictures: UInt8[np.ndarray, "n y x 3"],
+    labels: Float32[np.ndarray, "r l"],
+    index: Int64[np.ndarray, "m k"],
+    weight: Float32[np.ndarray, "m k"],
+    *,
+    scale: int,
+    reach: int,
+    inertia: float,
+) -> Float32[np.ndarray, "m l"]:
+    """See `selfvos.ops.alignment.aligned_readout`."""
+    even = _even_cells(labels, scale * scale)
+    carried = np.zeros((len(index), labels.shape[1]), np.float32)
+    _carry(picture, pictures, labels, even, index, weight, scale, reach, np.float32(inertia), carried)
+    return carried
+
+
+_AROUND = 1
+_EVEN = 0.99
+
+
+@_compiled
+@no_type_check
+def _even_cells(labels, parts):
+    """Number of the channel that all parts of a cell have, or -1."""
+    cells, width = labels.shape
+    even = np.full(cells, -1, np.int64)
+    for cell in range(cells):
+        for channel in range(width // parts):
+            first = channel * parts
+            if labels[cell, first] >= _EVEN:
+                even[cell] = channel
+                for part in range(first, first + parts):
+                    if labels[cell, part] < _EVEN:
+                        even[cell] = -1
+                        break
+                break
+    return even
+
+
+@_compiled
+@no_type_check
+def _is_even_around(even, frame, row, column, h, w):
+    first = even[(frame * h + row) * w + column]
+    if first < 0:
+        return False
+    for y in range(max(0, row - 1), min(h, row + 2)):
+        for x in range(max(0, column - 1), min(w, column + 2)):
+            if even[(frame * h + y) * w + x] != first:
+                return False
+    return True
+
+
+@_compiled
+@no_type_check
+def _difference(picture, pictures, frame, y, x, my, mx, scale):
+    """Sum of squares over a cell and its surroundings, in whole numbers; beyond the border its pixels repeat."""
+    height, width = picture.shape[:2]
+    total = 0
+    for i in range(-_AROUND, scale + _AROUND):
+        here, there = min(max(y + i, 0), height - 1), min(max(my + i, 0), height - 1)
+        for j in range(-_AROUND, scale + _AROUND):
+            a, b = min(max(x + j, 0), width - 1), min(max(mx + j, 0), width - 1)
+            for colour in range(3):
+                apart = np.int64(picture[here, a, colour]) - np.int64(pictures[frame, there, b, colour])
+                total += apart * apart
+    return total
+
+
+@_compiled
+@no_type_check
+def _carry(picture, pictures, labels, even, index, weight, scale, reach, inertia, carried):
+    height, width = pictures.shape[1:3]
+    h, w, parts = height // scale, width // scale, scale * scale
+    channels = labels.shape[1] // parts
+    for query in range(len(index)):
+        y, x = query // w * scale, query % w * scale
+        for place in range(index.shape[1]):
+            share, cell = weight[query, place], index[query, place]
+            if share == 0:
+                continue
+            frame, row, column = cell // (h * w), cell // w % h, cell % w
+            down, right = 0, 0
+            if not _is_even_around(even, frame, row, column, h, w):
+                best = np.float64(_difference(picture, pictures, frame, y, x, row * scale, column * scale, scale))
+                for i in range(-reach, reach + 1):
+                    for j in range(-reach, reach + 1):
+                        if i == 0 and j == 0:
+                            continue
+                        cost = inertia * (i * i + j * j) + _difference(
+                            picture, pictures, frame, y, x, row * scale + i, column * scale + j, scale
+                        )
+                        if cost < best:
+                            best, down, right = cost, i, j
+            if down == 0 and right == 0:
+                for label in range(labels.shape[1]):
+                    carried[query, label] += share * labels[cell, label]
+                continue
+            for i in range(scale):
+                there = min(max(row * scale + down + i, 0), height - 1)
+                for j in range(scale):
+                    across = min(max(column * scale + right + j, 0), width - 1)
+                    source = (frame * h + there // scale) * w + across // scale
+                    part = there % scale * scale + across % scale
+                    for channel in range(channels):
+                        carried[query, channel * parts + i * scale + j] += (
+                            share * labels[source, channel * parts + part]
+                        )
