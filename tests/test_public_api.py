@@ -32,10 +32,7 @@ PUBLIC = {
 }
 API = {
     *("Choice", "LearningPlan", "MaskFile", "Project", "Shot", "Span", "adapt", "adaptation", "can_be_video"),
-    *(
-        "check_dataset",
-        "learn_from",
-    *("Choice", "MaskFile", "Project", "Shot", "Span", "adapt", "adaptation", "can_be_video", "check_dataset"),
+    *("check_dataset", "learn_from"),
     *(
         "check_export",
         "cluster",

@@ -68,8 +68,8 @@ if TYPE_CHECKING:
     from selfvos.api.weights import pick_device as pick_device
     from selfvos.api.weights import weights_digest as weights_digest
     from selfvos.data.sample import demo_clip as demo_clip
-    from selfvos.data.source import open_source as open_source
     from selfvos.data.sample import demo_mask as demo_mask
+    from selfvos.data.source import open_source as open_source
     from selfvos.data.streams import is_live as is_live
     from selfvos.data.track_reader import open_track as open_track
     from selfvos.projects.project import Project as Project
@@ -166,8 +166,8 @@ __all__ = [
     "convert",
     "demo",
     "demo_clip",
-    "discover",
     "demo_mask",
+    "discover",
     "draw_overlays",
     "estimate",
     "evaluate",

@@ -95,7 +95,7 @@ class VideoPredictor:
         """Open a video.
 
         Args:
-            video_path: A video file, a folder of pictures, or RGB uint8 arrays y x 3.
+            video_path: A video file, a folder of pictures, RGB uint8 arrays y x 3, or a source.
             offload_video_to_cpu: Taken, and without effect, as the next two: frames are never all in memory.
             offload_state_to_cpu: See above.
             async_loading_frames: See above.
@@ -104,7 +104,7 @@ class VideoPredictor:
             UsageError: There is no such video, or its frames come from an iterator.
             BrokenVideo: It cannot be read.
         """
-        source = open_source(video_path)
+        source = video_path if isinstance(video_path, Source) else open_source(video_path)
         count = source.exact_count()
         if count is None or source.size is None:
             raise UsageError("these frames come one after the other; give a file, a folder or a list of them")
