@@ -28,6 +28,14 @@ def test_undo_and_redo_go_on_after_a_restart(tmp_path):
     assert draw(EditLog(path), 4, "c").undone == ()
 
 
+def test_it_is_known_when_each_object_came(tmp_path):
+    log = EditLog(tmp_path / "edits.jsonl")
+    draw(log, 1, "a")
+    log.append(as_line([Change("object", 1, None, {"name": "car"})], "add car"))
+    log.append(as_line([Change("object", 1, {"name": "car"}, {"name": "bus"})], "change car"))
+    assert (log.state.named, log.state.revisions) == ({1: 2}, {1: 1})
+
+
 def test_who_looks_on_takes_in_whole_lines_alone(tmp_path):
     path = tmp_path / "edits.jsonl"
     writer, reader = EditLog(path), EditLog(path)

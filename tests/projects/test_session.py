@@ -163,6 +163,33 @@ def test_the_frame_that_is_being_tracked_keeps_the_drawing_that_came_meanwhile(p
     assert project.stale == (0, 1, 2, 3, 4)  # frame 6 was behind by then
 
 
+def test_a_drawing_from_before_an_object_had_a_name_does_not_speak_against_it(project, monkeypatch):
+    told = {}
+    remember = Tracker.remember
+
+    def listen(self, frame, mask, *, complete=True):
+        told[len(told)] = complete
+        remember(self, frame, mask, complete=complete)
+
+    monkeypatch.setattr(Tracker, "remember", listen)
+    project.draw(0, truth(0))
+    ground = project.mask_at(0).copy()
+    ground[:] = 0
+    ground[48:60, 40:52] = 2  # a patch of the ground, which stays where it is
+    ground[truth(5) > 0] = 1
+    project.draw(5, ground)
+    run(project, 5, 9)
+    assert told == {0: False}
+    late = [np.count_nonzero(project.mask_at(t) == 2) for t in range(6, 10)]
+    monkeypatch.setattr(Tracker, "remember", lambda self, frame, mask, **_: remember(self, frame, mask))
+    run(project, 5, 9)
+    assert min(late) >= max(1, min(np.count_nonzero(project.mask_at(t) == 2) for t in range(6, 10)))
+    monkeypatch.setattr(Tracker, "remember", listen)
+    project.draw(0, truth(0)[::-1].copy())  # drawn anew, now that both have names
+    run(project, 5, 9)
+    assert told == {0: False, 1: True}
+
+
 def test_a_stop_keeps_what_was_tracked(project):
     class Third:
         done = 0

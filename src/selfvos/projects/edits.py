@@ -45,6 +45,8 @@ class State:
     """Name and colour by id."""
     revisions: dict[int, int] = field(default_factory=dict)
     """When each frame's drawing last changed, also to none: the number of the line that changed it."""
+    named: dict[int, int] = field(default_factory=dict)
+    """When each object came: the number of the line."""
     revision: int = 0
     """Lines so far."""
     done: tuple[Edit, ...] = ()
@@ -143,6 +145,7 @@ def as_line(changes: Iterable[Change], about: str) -> dict[str, Any]:
 
 def _applied(state: State, edit: Edit, done: tuple[Edit, ...], undone: tuple[Edit, ...]) -> State:
     keyframes, objects, revisions = dict(state.keyframes), dict(state.objects), dict(state.revisions)
+    named = dict(state.named)
     revision = state.revision + 1
     for change in edit.changes:
         place = keyframes if change.kind == "keyframe" else objects
@@ -152,7 +155,9 @@ def _applied(state: State, edit: Edit, done: tuple[Edit, ...], undone: tuple[Edi
             place[change.key] = change.after
         if change.kind == "keyframe":
             revisions[change.key] = revision
-    return State(keyframes, objects, revisions, revision, done, undone)
+        elif change.before is None:
+            named[change.key] = revision
+    return State(keyframes, objects, revisions, named, revision, done, undone)
 
 
 def _edit(data: dict[str, Any]) -> Edit:

@@ -79,6 +79,12 @@ class _Taken:
         return self._project.keyframe(index) if index in state.keyframes else None
 
 
+def _knows_all(project: Project, frame: int) -> bool:
+    """Say whether all objects had a name when a frame was drawn on last."""
+    state = project.state
+    return all(state.named[id] <= state.revisions[frame] for id in state.objects)
+
+
 def _begin(
     project: Project, tracker: Tracker, frame: Frame, mask: np.ndarray, drawings: dict[int, np.ndarray]
 ) -> np.ndarray:
@@ -86,5 +92,5 @@ def _begin(
     for index, drawn in drawings.items():
         if index != frame.index and drawn.any():
             other = next(iter(project.source.frames(index, index + 1)))
-            tracker.remember(other.rgb, drawn)
+            tracker.remember(other.rgb, drawn, complete=_knows_all(project, index))
     return found

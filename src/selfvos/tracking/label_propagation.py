@@ -44,6 +44,7 @@ class _State:
     view: View
     masks: SoftMasks
     given: bool
+    partial: bool
 
 
 class LabelPropagation:
@@ -73,6 +74,8 @@ class LabelPropagation:
         self._view: View | None = None
         self._masks: SoftMasks | None = None
         self._given = False
+        self._partial = False
+        """Whether memory has cells of which nobody knows what they show."""
 
     @property
     def supervision(self) -> str:
@@ -87,7 +90,7 @@ class LabelPropagation:
 
     def start(self, frame: EncodedFrame) -> None:
         """See `Propagator.start`."""
-        self.memory, self._masks = empty_memory(self.config), None
+        self.memory, self._masks, self._partial = empty_memory(self.config), None, False
         self.feature.begin(frame)
         self._view = self._look(frame)
 
@@ -99,6 +102,8 @@ class LabelPropagation:
         self.watch_matches(self.memory.walked, found.matches)
         carried = self._carried(view, found)
         maps = unfold(carried, (view.key.shape[0], view.key.shape[1]), self.config.labels.scale)
+        if self._partial:
+            maps = _of_known(maps)
         if self.config.labels.restore_contrast:
             maps = stretch(maps, self.config.labels.lost_below)
         cells = SoftMasks(self._together(settle(maps, self.config.labels))[None], self.label_stride)
@@ -134,12 +139,14 @@ class LabelPropagation:
             cells=_with_objects(latest.cells, new),
             pixels=None if latest.pixels is None else _with_objects(latest.pixels, new),
         )
-        self.memory.add(self._entry(self._look(frame), soft, soft.cells))
+        labels = soft.cells if given.complete else _without_empty(soft.cells)
+        self._partial = self._partial or not given.complete
+        self.memory.add(self._entry(self._look(frame), soft, labels))
 
     def snapshot(self) -> _State:
         """See `Propagator.snapshot`."""
         assert self._view is not None, "no video has begun"
-        return _State(self.memory.snapshot(), self.feature.learned, self._view, self.latest, self._given)
+        return _State(self.memory.snapshot(), self.feature.learned, self._view, self.latest, self._given, self._partial)
 
     def restore(self, state: _State) -> None:
         """See `Propagator.restore`."""
@@ -147,6 +154,7 @@ class LabelPropagation:
         self.memory.restore(state.memory)
         self.feature.learned = state.learned
         self._view, self._masks, self._given = state.view, state.masks, state.given
+        self._partial = state.partial
 
     def _look(self, frame: EncodedFrame) -> View:
         view = View(self.feature.key(frame), frame.framing, frame.number)
@@ -158,7 +166,8 @@ class LabelPropagation:
         if align is None or view.picture is None or found.matches is None:
             return found.carry(memory.labels)
         scale = self.config.labels.scale
-        return aligned_readout(view.picture, memory.pictures, memory.labels, found.matches, scale, align)
+        pictures, labels = found.as_matched(memory.pictures, 1), found.as_matched(memory.labels, view.key[..., 0].numel())
+        return aligned_readout(view.picture, pictures, labels, found.matches, scale, align)
 
     def _together(self, labels: Float[Tensor, "o1 h w"]) -> Float[Tensor, "o1 h w"]:
         """Return labels without parts of objects that appear apart from them."""
@@ -257,6 +266,18 @@ class MaskPropagation(LabelPropagation):
 def by_memory(encoding: FrameEncoding, config: TrackConfig) -> Propagator:
     """Make the propagator of selfvos' own system: with V and D, or with none of their rounds."""
     return MaskPropagation(encoding, config) if config.refine.rounds else LabelPropagation(encoding, config)
+
+
+def _without_empty(cells: Float[Tensor, "1 o1 h w"]) -> Float[Tensor, "1 o1 h w"]:
+    """Return labels in which cells that show no object have none at all, not that of the background."""
+    return cells * (cells[:, 1:].sum(dim=1, keepdim=True) > 0)
+
+
+def _of_known(maps: Float[Tensor, "o1 h w"]) -> Float[Tensor, "o1 h w"]:
+    """Return labels as shares of what was found with a label; background where none was."""
+    known = maps.sum(dim=0, keepdim=True)
+    shares = maps / known.clamp_min(torch.finfo(maps.dtype).tiny)
+    return torch.cat([torch.where(known[:1] > 0, shares[:1], 1.0), shares[1:]])
 
 
 def _with_objects(maps: Float[Tensor, "1 o1 h w"], count: int) -> Float[Tensor, "1 p1 h w"]:

@@ -27,6 +27,8 @@ class Propagation:
     """Carries values of the cells that memory lends (r c) to the cells of the frame (m c)."""
     matches: Matches | None = None
     """The memory cells that it does so by; None where all of a window are mixed."""
+    as_matched: Callable[[Tensor, int], Tensor] = lambda rows, _: rows
+    """Puts what memory lends, so many rows a frame, in the order that matches count in."""
 
 
 WatchMatches = Callable[[list[int], Matches | None], None]
@@ -57,7 +59,11 @@ def propagation(
         return _found(key, memory, config)
 
     matches = find() if once is None else once(find)
-    return Propagation(lambda values: readout(_padded(values, memory, copies, grid), matches), matches)
+
+    def as_matched(rows: Tensor, per_frame: int) -> Tensor:
+        return _padded(rows, memory, copies, per_frame)
+
+    return Propagation(lambda values: readout(as_matched(values, grid), matches), matches, as_matched)
 
 
 def _found(key: Float[Tensor, "h w c"], memory: Memory, config: TrackConfig) -> Matches:

@@ -52,6 +52,8 @@ class GivenMasks:
     """Labels of cells, each taken from a single place; None where cells get the mean of their pixels."""
     drawn: list[int]
     """Places among all objects of those that were drawn; some may be new."""
+    complete: bool = True
+    """Whether what shows no object is background: not so where objects are tracked that had no name yet."""
 
 
 @runtime_checkable

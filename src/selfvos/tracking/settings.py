@@ -121,7 +121,7 @@ class LabelConfig:
     """An object whose probability stays at or below this everywhere in a frame is lost there: its mask is empty."""
     align: AlignConfig | None = None
     """Labels of matched cells shift to where the pictures agree best, by less than a cell; None: they stay. Needs
-    labels finer than cells (`scale`), and matches of frames that stand in memory once."""
+    labels finer than cells (`scale`), and matches."""
     reach_cells: float | None = None
     """A part of an object that touches nothing of it must appear within so many cells of where the object was in the
     frame before; an object that was lost may appear anywhere. None: parts may, too."""

@@ -1,6 +1,6 @@
 """Frame in, mask out."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -170,7 +170,7 @@ class Tracker:
         return table.as_ids(mask)
 
     @torch.inference_mode()
-    def remember(self, frame: UInt8[np.ndarray, "y x 3"], mask: Ids) -> None:
+    def remember(self, frame: UInt8[np.ndarray, "y x 3"], mask: Ids, *, complete: bool = True) -> None:
         """Remember for ever a frame that is not on the way, before or after, with its mask.
 
         Tracks from two such frames can meet in the middle: both know both.
@@ -178,6 +178,8 @@ class Tracker:
         Args:
             frame: RGB, as large as the first.
             mask: The right ids for the whole frame; new ids are new objects.
+            complete: False where objects are tracked that had no name when this was drawn: what shows no object may
+                show one of them, and is not taken for background. Supervised systems take it so in any case.
 
         Raises:
             UsageError: `start` has not been called.
@@ -187,7 +189,8 @@ class Tracker:
         table.check_frame(frame)
         table.check(mask)
         table.enrol(mask)
-        self.propagator.remember(self._encode(frame, table), self._drawn(table, mask))
+        given = replace(self._drawn(table, mask), complete=complete)
+        self.propagator.remember(self._encode(frame, table), given)
 
     def snapshot(self) -> Snapshot:
         """Return all that is known at the latest frame.

@@ -62,17 +62,19 @@ def test_pictures_of_the_start_and_of_the_editor(gallery, look):
     save(seen.page, out / "page_start.png")
 
 
+@pytest.mark.timeout(1200)
 def test_picture_of_learning(gallery, look):
     out, server, last = gallery
     if last < 40:
         pytest.skip("colours cannot learn: SELFVOS_PICTURES takes the weights that ship")
     seen = look(viewport={"width": 1280, "height": 800})
-    seen.page.goto(f"{server.url}learn")
-    seen.page.get_by_role("button", name="cockatoo.mp4").click()
+    id = server.ask("projects/demo", {})["id"]
+    seen.page.goto(f"{server.url}learn#project={id}")
     seen.page.get_by_label("Steps").fill("40")
     seen.page.get_by_role("button", name="Learn from 1 video").click()
     seen.page.wait_for_function(
-        "() => /^Step (2[1-9]|3)/.test(document.querySelector('.learning [role=status]')?.textContent)", timeout=500_000
+        "() => /^Step (2[1-9]|3)/.test(document.querySelector('.learning [role=status]')?.textContent)",
+        timeout=1_000_000,
     )
     seen.page.evaluate("() => document.activeElement.blur()")
     seen.page.wait_for_timeout(1500)
