@@ -10,7 +10,12 @@ from selfvos.ops.objectness import Objectness
 from selfvos.types import Watching
 
 SMALL = DiscoveryConfig(
-    frames=4, every=1, short_side_px=64, clusters=ClusterConfig(clusters=3, fit_every=1), objects=Objectness(objects=2)
+    frames=4,
+    every=1,
+    short_side_px=256,
+    clusters=ClusterConfig(clusters=3, fit_every=1, position_weight=0.1),
+    objects=Objectness(objects=2),
+    edge_px=0,
 )
 
 

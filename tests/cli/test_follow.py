@@ -165,7 +165,7 @@ def test_pictures_take_the_rate_that_is_asked_for(run, out, tmp_path):
     ("options", "words"),
     [
         ([], "give the masks"),
-        (["--mask", "M", "--mask-dir", "D"], "one of the two"),
+        (["--mask", "M", "--mask-dir", "D"], "one of the three"),
         (["--mask", "M", "--backward"], "from which frame"),
         (["--mask", "M@2", "--backward", "--both"], "exclude"),
         (["--mask", "M@2", "--mask", "M@2"], "two masks for frame 2"),
