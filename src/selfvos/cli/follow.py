@@ -162,12 +162,12 @@ def _shots(videos: list[Path], masks: _Masks, span: "Span", fps: float) -> "dict
             "give the masks by --mask, those of several videos by --mask-dir, or have objects found by --discover; "
             "one of the three"
         )
+    if span.direction == "backward" and span.start is None and not masks.given:
+        raise UsageError("backward from which frame? give --from N, the frame that the masks are for")
     if len(videos) == 1 and mask_dir is None:
         return {"": Shot(video=videos[0], masks=masks.given, span=span, fps=fps)}
     if masks.given:
         raise UsageError("several videos want --mask-dir DIR, with NAME.png for each; --mask is for one")
-    if span.direction == "backward" and span.start is None:
-        raise UsageError("backward from which frame? give --from N, the frame of the masks in --mask-dir")
     shots: dict[str, Shot] = {}
     for video in videos:
         name = video.resolve().name if video.is_dir() else video.stem
