@@ -8,7 +8,7 @@ DOCS := $(VENV)/.docs-installed
 RELEASE := $(VENV)/.release-installed
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
-.PHONY: demo test slow check names readers docs film wheel page bench clean help
+.PHONY: demo test slow check names readers docs film wheel page bench fleet clean help
 .DEFAULT_GOAL := help
 
 demo: $(DEV)  ## track a bird through a real clip; the result lies in selfvos-demo/
@@ -59,6 +59,9 @@ frontend/node_modules: frontend/package-lock.json
 
 bench: $(DEV)  ## measure speed and memory against plain references (QUICK=1 for fewer repetitions)
 	$(BIN)/python -m benchmarks.run $(if $(QUICK),--quick) $(ARGS)
+
+fleet: $(DEV)  ## track 200 clips on two workers, kill one midway, and look (VIDEOS=folder of videos)
+	$(BIN)/python -m benchmarks.fleet "$(VIDEOS)" build/fleet --clips 200 --workers 2 --kill $(ARGS)
 
 clean:  ## remove what the other targets made, except .venv and results
 	rm -rf build dist site .pytest_cache .ruff_cache .hypothesis .import_linter_cache

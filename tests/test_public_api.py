@@ -46,7 +46,7 @@ API = {
     ),
     *("evaluate", "export", "export_choices", "export_place", "export_project", "export_size", "flat_settings"),
     *("import_track", "load", "make_tracker", "names", "open_benchmark", "open_track", "open_video_cache"),
-    *("MaskRow", "discover", "mask_of_row", "mask_rows", "open_source", "weights_digest"),
+    *("MaskRow", "discover", "mask_of_row", "mask_rows", "open_source", "pack_videos", "weights_digest"),
     *("outline_in_project", "pack_results", "pick_device", "plan_filling", "plan_tracking", "protocol_config"),
     *("read_track", "recipe", "score", "score_together", "tint", "track", "track_config", "track_project"),
     *(

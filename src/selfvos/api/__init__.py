@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from selfvos.api.conversion import convert as convert
     from selfvos.api.datasets import check_dataset as check_dataset
     from selfvos.api.datasets import pack_results as pack_results
+    from selfvos.api.datasets import pack_videos as pack_videos
     from selfvos.api.datasets import validate_archive as validate_archive
     from selfvos.api.demonstration import demo as demo
     from selfvos.api.discovery import discover as discover
@@ -123,6 +124,7 @@ _HOMES = {
     "open_video_cache": "selfvos.api.learning",
     "outline_in_project": "selfvos.api.project_tracking",
     "pack_results": "selfvos.api.datasets",
+    "pack_videos": "selfvos.api.datasets",
     "pick_device": "selfvos.api.weights",
     "plan_filling": "selfvos.api.projects",
     "plan_tracking": "selfvos.api.projects",
@@ -193,6 +195,7 @@ __all__ = [
     "open_video_cache",
     "outline_in_project",
     "pack_results",
+    "pack_videos",
     "pick_device",
     "plan_filling",
     "plan_tracking",

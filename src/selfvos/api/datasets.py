@@ -10,8 +10,10 @@ import numpy as np
 from selfvos.api.tasks.base import task_of
 from selfvos.data import submissions
 from selfvos.data.benchmarks.base import BENCHMARKS, Benchmark, LabelledVideo
+from selfvos.data.shards import write_shards
 from selfvos.data.source import read_image
 from selfvos.data.submissions import Archive, spell
+from selfvos.data.training_videos import find_training_videos
 from selfvos.errors import DataError
 from selfvos.evaluation.workers import in_threads
 from selfvos.stopping import advising
@@ -105,6 +107,48 @@ def pack_results(
     """
     with advising("no archive was written; run the same command again"):
         return submissions.pack(results, BENCHMARKS.get(benchmark)(Path(root)), out, watch=watch)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Packed:
+    """Shards that were written."""
+
+    shards: tuple[str, ...]
+    videos: int
+    left_out: tuple[tuple[str, str], ...]
+    """Name and reason of each: folders of frames are no files, and stay out of shards."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain values."""
+        return asdict(self)
+
+    def table(self) -> str:
+        """Say it in a few lines."""
+        lines = [f"left out: {name} ({reason})" for name, reason in self.left_out[:_NAMED]]
+        return "\n".join([*lines, f"{self.videos} videos in {len(self.shards)} shards, {self.shards[0]} the first"])
+
+
+def pack_videos(videos: str | Path, out: str | Path, *, shard_gb: float = 1.0, watch: Watch = ignore) -> Packed:
+    """Pack the video files below a folder into shards that `train` reads.
+
+    Args:
+        videos: The folder.
+        out: Where the shards go; a folder without any.
+        shard_gb: GiB of a shard.
+        watch: Told of videos; asked before each.
+
+    Raises:
+        UsageError: There is no such folder, or `out` holds shards.
+        DataError: There is no video file.
+        Stopped: The watch asked; shards that were closed before are whole.
+    """
+    found, left_out = find_training_videos([Path(videos)], ())
+    files = [video for video in found if video.path.is_file() and video.member is None]
+    folders = [(video.name, "no video file of its own") for video in found if video not in files]
+    shards = write_shards(
+        ((video.name, video.path) for video in files), Path(out), shard_bytes=int(shard_gb * 2**30), watch=watch
+    )
+    return Packed(shards=tuple(str(shard) for shard in shards), videos=len(files), left_out=(*left_out, *folders))
 
 
 def validate_archive(archive: str | Path, benchmark: str, *, root: str | Path, watch: Watch = ignore) -> Archive:

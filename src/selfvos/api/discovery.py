@@ -24,13 +24,16 @@ from selfvos.types import Watch, go_on, ignore
 class DiscoveryConfig:
     """How objects are found."""
 
-    frames: int = 12
+    frames: int = 8
     """Frames that are clustered together, from the one that the mask is for."""
     every: int = 2
     """One frame of so many is taken, where the video is long enough."""
-    short_side_px: int = 320
+    short_side_px: int = 256
     """Frames are encoded at this size."""
-    clusters: ClusterConfig = field(default_factory=lambda: ClusterConfig(clusters=8, fit_every=1))
+    clusters: ClusterConfig = field(default_factory=lambda: ClusterConfig(position_weight=0.3, fit_every=1))
+    """Less of the position code than in training, where clusters may end at places rather than at things."""
+    feature: str = "key"
+    """What is clustered: ``key`` or a stage such as ``layer3``."""
     objects: Objectness = field(default_factory=Objectness)
     """Which clusters are objects."""
     edge_px: int = 12
@@ -75,12 +78,11 @@ def discover(
     """
     config = config or DiscoveryConfig()
     source = video if isinstance(video, Source) else open_source(video)
-    feature = model.notes.track.get("feature", {}).get("stage", "key")
-    check_matched(feature, model.encoder.backbone.channels)
+    check_matched(config.feature, model.encoder.backbone.channels)
     pictures = _pictures(source, frame, config, watch)
     if not pictures:
         raise BrokenVideo(f"{source.name} has no frame {frame} to find objects in")
-    features = encode_pictures(model, pictures, feature=feature, short_side_px=config.short_side_px)
+    features = encode_pictures(model, pictures, feature=config.feature, short_side_px=config.short_side_px)
     maps, centroids = cluster_video(features, config.clusters, seed_for(config.seed, source.name, 0))
     cells = things(clean(maps.cpu(), len(centroids)).numpy(), config.objects)
     mask = _drawn(pictures[0], cells[0], config.edge_px)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from selfvos import recipes
 from selfvos.api.weights import pick_device
-from selfvos.data.video_cache import VideoCache, build_video_cache, default_cache
+from selfvos.data.cache_limit import evict
+from selfvos.data.video_cache import PACK, VideoCache, build_video_cache, default_cache
 from selfvos.errors import Stopped, UsageError
 from selfvos.models.segmenter import Segmenter
 from selfvos.models.weights import load_weights, save_weights
@@ -25,7 +26,8 @@ from selfvos.types import Watch, Watching, ignore
 log = logging.getLogger(__name__)
 
 Videos = str | Path | Sequence[str | Path] | VideoCache
-"""Folders of videos, of frame folders and of photographs, at any depth, or single videos; or all of them, decoded."""
+"""Folders of videos, of frame folders and of photographs, at any depth, single videos, or shards (``shards/*.tar``); or
+all of them, decoded."""
 
 _CLUSTERED_SHORT_SIDE = 320
 
@@ -129,6 +131,7 @@ def open_video_cache(
     config: TrainConfig | None = None,
     *,
     cache: str | Path | None = None,
+    limit_gb: float | None = None,
     watch: Watch = ignore,
 ) -> VideoCache:
     """Return the videos, decoded, as a training with these settings sees them.
@@ -137,6 +140,8 @@ def open_video_cache(
         videos: As in `train`; what is decoded already is given back as it is.
         config: The recipe; None decodes as `cluster` sees them.
         cache: Where decoded videos are kept, shared by all runs; by default in the user's cache folder.
+        limit_gb: What the cache may take, in GiB; what no running process uses is removed for it, the longest unused
+            first. None: there is no limit.
         watch: Told of every video; asked between frames.
 
     Raises:
@@ -148,14 +153,18 @@ def open_video_cache(
     if isinstance(videos, VideoCache):
         return videos
     clips = config.clips if config else None
-    return build_video_cache(
+    folder = Path(cache) if cache else default_cache()
+    opened = build_video_cache(
         [videos] if isinstance(videos, str | Path) else list(videos),
-        cache=Path(cache) if cache else default_cache(),
+        cache=folder,
         short_side_px=clips.cache_short_side_px if clips else _CLUSTERED_SHORT_SIDE,
         min_frames=len(clips.offsets) if clips else 1,
         photos=clips.photos.folders if clips else (),
         watch=watch,
     )
+    if limit_gb is not None:
+        evict(folder, int(limit_gb * 2**30), PACK)
+    return opened
 
 
 def _keep_ways(path: Path, ways: Mapping[str, Quality]) -> None:

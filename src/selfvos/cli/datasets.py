@@ -1,4 +1,4 @@
-"""Commands about data sets: data check, data pack, data validate."""
+"""Commands about data sets: data check, data pack, data shards, data validate."""
 
 from pathlib import Path
 from typing import Annotated
@@ -47,6 +47,25 @@ def data_pack(
 
     with Watcher() as watcher:
         packed = api.pack_results(results, benchmark, root=root, out=archive, watch=watcher)
+    print_report(packed, as_json=as_json)
+
+
+@data.command("shards")
+def data_shards(
+    videos: Annotated[Path, typer.Argument(help="Folder of video files.")],
+    folder: Annotated[Path, typer.Option("--out", help="Folder that the shards go to.")],
+    shard_gb: Annotated[float, typer.Option(min=0.000001, help="GiB of a shard.")] = 1.0,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Pack videos to learn from into WebDataset shards with an index; `--videos 'shards/*.tar'` reads them.
+
+    Example: `selfvos data shards videos/ --out shards`
+    """
+    from selfvos import api
+
+    with Watcher() as watcher:
+        packed = api.pack_videos(videos, folder, shard_gb=shard_gb, watch=watcher)
     print_report(packed, as_json=as_json)
 
 

@@ -4,8 +4,9 @@ import json
 import re
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -67,6 +68,9 @@ def track(
     mask_dir: Annotated[
         Path | None, typer.Option(help="Folder of first masks, NAME.png for each video; a folder each below --out.")
     ] = None,
+    discover: Annotated[
+        bool, typer.Option("--discover", help="No mask: follow the space-time clusters that look like things.")
+    ] = False,
     start: Annotated[int | None, typer.Option("--from", min=0, help="Frame to begin at, from 0.")] = None,
     end: Annotated[int | None, typer.Option("--to", min=0, help="Last frame to track.")] = None,
     backward: Annotated[bool, typer.Option("--backward", help="Track towards the beginning.")] = False,
@@ -105,7 +109,7 @@ def track(
     span = _span(start, end, backward=backward, both=both)
     masks = _masks(mask or [], span)
     if any(api.is_live(video) for video in videos):
-        refuse({"--mask-dir": mask_dir, "--from": start, "--backward": backward, "--both": both, "--export": formats})
+        refuse({"--mask-dir": mask_dir, "--discover": discover, "--from": start, "--backward": backward, "--both": both, "--export": formats})
         refuse({"--overwrite": overwrite, "a second video": videos[1:], "a mask of a later frame": masks.keys() - {0}})
         if not masks:
             raise UsageError("give the mask by --mask; 'selfvos info 0 --frame first.png' takes a picture to draw on")
@@ -122,13 +126,15 @@ def track(
         facts = follow_live(model, live, folder, track_settings(model, preset, rounds, sets, quality))
         report_live(facts | {"threads": used}, live, as_json=as_json)
         return
-    shots = _shots([Path(video) for video in videos], masks, mask_dir, span, fps)
+    shots = _shots([Path(video) for video in videos], _Masks(masks, mask_dir, discover), span, fps)
     exports = [name.strip() for name in formats.split(",") if name.strip()]
     _places(folder, exports)  # a name that does not exist is told now, not after hours
     used = api.use_threads(threads)
     model = api.load(weights, device=device)
     config = track_settings(model, preset, rounds, sets, quality)
     with Watcher() as watcher:
+        if discover:
+            shots = {name: _discovered(model, shot, watcher) for name, shot in shots.items()}
         # All of them are looked at before the first is tracked.
         walks = {
             place: api.track_to(model, shot, place, config=config, overwrite=overwrite, watch=watcher)
@@ -174,27 +180,48 @@ def _masks(given: list[str], span: "Span") -> "dict[int, str | MaskFile]":
     return masks
 
 
-def _shots(
-    videos: list[Path], masks: "dict[int, str | MaskFile]", mask_dir: Path | None, span: "Span", fps: float
-) -> "dict[str, Shot]":
+class _Masks(NamedTuple):
+    """Where the masks of the videos come from: one of the three."""
+
+    given: "dict[int, str | MaskFile]"
+    folder: Path | None
+    discover: bool
+
+
+def _shots(videos: list[Path], masks: _Masks, span: "Span", fps: float) -> "dict[str, Shot]":
     """Return what is to be tracked, by the folder below --out that it goes to; a single video goes to --out itself."""
     from selfvos.api import Shot
 
-    if bool(masks) == (mask_dir is not None):
-        raise UsageError("give the masks by --mask, or those of several videos by --mask-dir; one of the two")
-    if mask_dir is None:
-        if len(videos) > 1:
-            raise UsageError("several videos want --mask-dir DIR, with NAME.png for each; --mask is for one")
-        return {"": Shot(video=videos[0], masks=masks, span=span, fps=fps)}
-    if span.direction == "backward" and span.start is None:
-        raise UsageError("backward from which frame? give --from N, the frame of the masks in --mask-dir")
+    mask_dir = masks.folder
+    if bool(masks.given) + (mask_dir is not None) + masks.discover != 1:
+        raise UsageError(
+            "give the masks by --mask, those of several videos by --mask-dir, or have objects found by --discover; "
+            "one of the three"
+        )
+    if span.direction == "backward" and span.start is None and not masks.given:
+        raise UsageError("backward from which frame? give --from N, the frame that the masks are for")
+    if len(videos) == 1 and mask_dir is None:
+        return {"": Shot(video=videos[0], masks=masks.given, span=span, fps=fps)}
+    if masks.given:
+        raise UsageError("several videos want --mask-dir DIR, with NAME.png for each; --mask is for one")
     shots: dict[str, Shot] = {}
     for video in videos:
         name = video.resolve().name if video.is_dir() else video.stem
         if name in shots:
             raise UsageError(f"two videos are called {name}, and would go to one folder; track them one by one")
-        shots[name] = Shot(video=video, masks=mask_dir / f"{name}.png", span=span, fps=fps)
+        shots[name] = Shot(video=video, masks={} if mask_dir is None else mask_dir / f"{name}.png", span=span, fps=fps)
     return shots
+
+
+def _discovered(model: Any, shot: "Shot", watcher: Watcher) -> "Shot":
+    """Return a shot with the mask of the objects that are found where it begins."""
+    from selfvos import api
+
+    source = api.open_source(shot.video, fps=shot.fps)  # pyright: ignore[reportArgumentType]
+    frame = shot.span.start or 0
+    found = api.discover(model, source, frame=frame, watch=watcher)
+    err.print(f"{source.name}: {found.objects} objects found in frame {frame}", highlight=False, markup=False)
+    return replace(shot, masks={frame: found.mask})
 
 
 def _follow_each(walks: "dict[Path, Iterator[Tracked]]") -> tuple[list[dict[str, Any]], list[str]]:

@@ -3,13 +3,18 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
 from selfvos.cli.completion import completing
 from selfvos.cli.console import Watcher, err, is_main, out
-from selfvos.cli.options import AsJson, Cache, Device, Sets, Videos, Weights
+from selfvos.cli.options import AsJson, Cache, CacheLimit, Device, Sets, Videos, Weights
+
+
+class _Cache(NamedTuple):
+    folder: Path | None
+    limit_gb: float | None
 
 
 def train(
@@ -23,6 +28,7 @@ def train(
     init: Annotated[str | None, typer.Option(help="Begin with these weights instead of random ones.")] = None,
     device: Device = "auto",
     cache: Cache = None,
+    cache_gb: CacheLimit = None,
     as_json: AsJson = False,
 ) -> None:
     """Learn from unlabelled videos.
@@ -33,7 +39,7 @@ def train(
 
     config = api.recipe(recipe, sets or [])
     with Watcher() as watcher:
-        cached = _open_videos(videos, config, cache, watcher)
+        cached = _open_videos(videos, config, _Cache(cache, cache_gb), watcher)
         if init:
             model = api.load(init, device=device)
             path = api.adapt(model, videos=cached, out=folder, config=config, resume=resume, watch=watcher)
@@ -71,6 +77,7 @@ def adapt(
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the run stopped, exactly.")] = False,
     device: Device = "auto",
     cache: Cache = None,
+    cache_gb: CacheLimit = None,
     as_json: AsJson = False,
 ) -> None:
     """Keep learning, without labels, on the very videos that are to be tracked.
@@ -82,7 +89,7 @@ def adapt(
     model = api.load(weights, device=device)
     config = api.adaptation(model, sets or [])
     with Watcher() as watcher:
-        cached = _open_videos(videos, config, cache, watcher)
+        cached = _open_videos(videos, config, _Cache(cache, cache_gb), watcher)
         path = api.adapt(model, videos=cached, out=folder, config=config, resume=resume, watch=watcher)
     _print_weights(path, folder, as_json=as_json)
 
@@ -122,6 +129,7 @@ def cluster(
     sets: Sets = None,
     device: Device = "auto",
     cache: Cache = None,
+    cache_gb: CacheLimit = None,
 ) -> None:
     """Group the pixels of videos in space and time, and draw the groups: pseudo masks to look at.
 
@@ -132,16 +140,16 @@ def cluster(
     model = api.load(weights, device=device)
     config = api.clustering(model, sets or [])
     with Watcher() as watcher:
-        cached = _open_videos(videos, None, cache, watcher)
+        cached = _open_videos(videos, None, _Cache(cache, cache_gb), watcher)
         sheets = api.cluster(model, videos=cached, out=folder, config=config, watch=watcher)
     out.print(f"{len(sheets)} contact sheets and overlay videos in {folder}", soft_wrap=True)
 
 
-def _open_videos(videos: list[Path], config: Any, cache: Path | None, watcher: Watcher) -> Any:
+def _open_videos(videos: list[Path], config: Any, cache: _Cache, watcher: Watcher) -> Any:
     """Decode the videos and say what was taken, and what was left out and why."""
     from selfvos import api
 
-    cached = api.open_video_cache(list(videos), config, cache=cache, watch=watcher)
+    cached = api.open_video_cache(list(videos), config, cache=cache.folder, limit_gb=cache.limit_gb, watch=watcher)
     if is_main:
         err.print(cached.summary(), highlight=False, markup=False, soft_wrap=True)
     return cached

@@ -30,6 +30,10 @@ Rounds = Annotated[int | None, typer.Option(help="Refinement rounds; 0 is pure l
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Videos = Annotated[list[Path], typer.Option("--videos", help="Folder of videos or frame folders, or one video.")]
 Cache = Annotated[Path | None, typer.Option(help="Where decoded videos are kept (default: the user's cache).")]
+CacheLimit = Annotated[
+    float | None,
+    typer.Option("--cache-gb", min=0, help="GiB that decoded videos may take; the longest unused are removed."),
+]
 Protocol = Annotated[
     str,
     typer.Argument(

@@ -3,11 +3,13 @@
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from selfvos.data.kinds import is_hidden, list_pictures
 from selfvos.data.listing import find_videos
+from selfvos.data.shards import SUFFIX as SHARD
+from selfvos.data.shards import Member, read_index
 from selfvos.errors import DataError
 
 LeftOut = list[tuple[str, str]]
@@ -22,6 +24,8 @@ class FoundVideo:
     path: Path
     photo: bool = False
     """A picture that is a clip of its own."""
+    member: Member | None = None
+    """Which video of the shard at `path`, where that is one."""
 
 
 def find_training_videos(roots: Sequence[Path], photos: Sequence[str]) -> tuple[list[FoundVideo], LeftOut]:
@@ -40,13 +44,13 @@ def find_training_videos(roots: Sequence[Path], photos: Sequence[str]) -> tuple[
     Raises:
         UsageError: A root does not exist.
     """
-    found: dict[Path, FoundVideo] = {}
+    found: dict[tuple[Path, Member | None], FoundVideo] = {}
     left_out: LeftOut = []
-    for root in roots:
+    for root in _expanded(roots):
         below, unusable = _below(root, photos)
         left_out += unusable
         for video in below:
-            first = found.setdefault(video.path.resolve(), video)
+            first = found.setdefault((video.path.resolve(), video.member), video)
             if first is not video:
                 left_out.append((video.name, f"the same as {first.path}"))
     return _told_apart(list(found.values())), left_out
@@ -54,17 +58,39 @@ def find_training_videos(roots: Sequence[Path], photos: Sequence[str]) -> tuple[
 
 def _below(root: Path, photos: Sequence[str]) -> tuple[list[FoundVideo], LeftOut]:
     """Return what lies below one root; that there is nothing does not stop the others."""
+    if root.suffix == SHARD and root.is_file():
+        return _in_shards([root])
     folders = list(_photo_folders(root, photos))
     pictures = [picture for folder in folders for picture in list_pictures(folder)]
-    found = [FoundVideo(_name(path, root), path, photo=True) for path in pictures]
+    found, broken = _in_shards(sorted(root.glob(f"*{SHARD}"))) if root.is_dir() else ([], [])
+    found += [FoundVideo(_name(path, root), path, photo=True) for path in pictures]
     try:
         listing = find_videos(root)
     except DataError as error:
-        return found, [] if found else [(str(root), str(error))]
+        return found, broken if found or broken else [(str(root), str(error))]
     apart = set(folders)
     videos = [FoundVideo(_name(path, root), path) for path in listing.videos if apart.isdisjoint((path, path.parent))]
+    apart |= {path for path in root.glob(f"*{SHARD}*") if root.is_dir()}  # shards and their indices
     left_out = [one for one in listing.left_out if apart.isdisjoint((one.path, one.path.parent))]
-    return videos + found, [(_name(one.path, root), one.reason) for one in left_out]
+    return videos + found, [*broken, *((_name(one.path, root), one.reason) for one in left_out)]
+
+
+def _expanded(roots: Sequence[Path]) -> Iterator[Path]:
+    """Yield roots, with what a pattern stands for that no shell has expanded, as in ``shards/*.tar``."""
+    for root in roots:
+        matching = sorted(root.parent.glob(root.name)) if "*" in root.name and not root.exists() else []
+        yield from matching or [root]
+
+
+def _in_shards(shards: Sequence[Path]) -> tuple[list[FoundVideo], LeftOut]:
+    found: list[FoundVideo] = []
+    broken: LeftOut = []
+    for shard in shards:
+        try:
+            found += [FoundVideo(member.name, shard, member=member) for member in read_index(shard)]
+        except DataError as error:
+            broken.append((shard.name, str(error)))
+    return found, broken
 
 
 def _photo_folders(root: Path, photos: Sequence[str]) -> Iterator[Path]:
@@ -96,6 +122,8 @@ def _told_apart(found: list[FoundVideo]) -> list[FoundVideo]:
 
 
 def _lengthened(video: FoundVideo) -> FoundVideo:
+    if video.member is not None:
+        return replace(video, name=f"{video.path.stem}/{video.member.file}:{video.member.offset}")
     parts = video.path.absolute().parts
     wanted = min(len(Path(video.name).parts) + 1, len(parts))
     return FoundVideo(Path(*parts[-wanted:]).as_posix(), video.path, video.photo)

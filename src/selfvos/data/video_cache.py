@@ -8,7 +8,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -17,9 +17,11 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
+from selfvos.data.cache_limit import lease, touch
 from selfvos.data.kinds import list_pictures
 from selfvos.data.listing import summary
 from selfvos.data.pictures import read_image
+from selfvos.data.shards import extracted
 from selfvos.data.source import open_source
 from selfvos.data.training_videos import FoundVideo, find_training_videos
 from selfvos.errors import DataError, UsageError
@@ -28,6 +30,8 @@ from selfvos.types import Frame, Watch, go_on, ignore
 
 log = logging.getLogger(__name__)
 
+PACK = ".pack"
+"""How cached files end."""
 _FORMAT = 2
 _READING = 2
 """Raise it when frames come out of the same file otherwise than before: turned, of another stream, spread anew."""
@@ -157,6 +161,7 @@ def build_video_cache(
     """
     found, left_out = find_training_videos([Path(root) for root in roots], photos)
     _require_writable(cache)
+    lease(cache, {_target(entry, cache, short_side_px).name for entry in found})
     videos: list[CachedVideo] = []
     skipped = list(left_out)
     for done, (entry, result) in enumerate(_decode_all(found, cache, short_side_px, watch), start=1):
@@ -187,9 +192,11 @@ def cache_video(video: FoundVideo, *, cache: Path, short_side_px: int, watch: Wa
         OutOfSpace: The disk is full.
         Stopped: The watch asked.
     """
-    target = cache / f"{_fingerprint(video, short_side_px)}.pack"
+    target = _target(video, cache, short_side_px)
     try:
-        return _open(target, video.name)
+        cached = _open(target, video.name)
+        touch(target)
+        return cached
     except FileNotFoundError:
         pass
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -197,8 +204,8 @@ def cache_video(video: FoundVideo, *, cache: Path, short_side_px: int, watch: Wa
     with in_turn(target, partial(go_on, watch)):
         with suppress(OSError, ValueError, KeyError, TypeError):
             return _open(target, video.name)
-        with atomic_path(target) as temporary:
-            _write(temporary, _frames(video), short_side_px, watch)
+        with atomic_path(target) as temporary, _as_path(video) as path:
+            _write(temporary, _frames(video, path), short_side_px, watch)
     return _open(target, video.name)
 
 
@@ -280,6 +287,8 @@ def _fingerprint(video: FoundVideo, short_side_px: int) -> str:
     path = video.path
     files = list_pictures(path) if path.is_dir() else [path]
     facts = [str(path.resolve()), [_facts(file) for file in files], video.photo, short_side_px]
+    if video.member is not None:
+        facts.append((video.member.file, video.member.offset, video.member.size))
     return hashlib.sha256(repr([*facts, _FORMAT, _READING, _QUALITY]).encode()).hexdigest()[:32]
 
 
@@ -305,10 +314,24 @@ def _require_writable(cache: Path) -> None:
         raise UsageError(f"cannot write {cache}: it is read-only; choose another folder with --cache")
 
 
-def _frames(video: FoundVideo) -> Iterable[Frame]:
+@contextmanager
+def _as_path(video: FoundVideo) -> Iterator[Path]:
+    """Lend a video as a file or folder, also one that lies in a shard."""
+    if video.member is None:
+        yield video.path
+        return
+    with extracted(video.path, video.member) as path:
+        yield path
+
+
+def _frames(video: FoundVideo, path: Path) -> Iterable[Frame]:
     if video.photo:
-        return [Frame(read_image(video.path), 0, video.path.stem, 0.0)]
-    return open_source(video.path)
+        return [Frame(read_image(path), 0, path.stem, 0.0)]
+    return open_source(path)
+
+
+def _target(video: FoundVideo, cache: Path, short_side_px: int) -> Path:
+    return cache / f"{_fingerprint(video, short_side_px)}{PACK}"
 
 
 def _reduce(picture: Image.Image, short_side_px: int) -> Image.Image:

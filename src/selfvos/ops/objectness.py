@@ -13,7 +13,7 @@ from selfvos.errors import UsageError
 class Objectness:
     """What a thing looks like."""
 
-    objects: int = 5
+    objects: int = 3
     """Most objects, 1 to 255."""
     max_border: float = 0.2
     """Largest share of the frames' border that an object may take: scenery runs out of the picture."""
