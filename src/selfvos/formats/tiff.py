@@ -1,6 +1,5 @@
 """A stack of label images in one OME-TIFF file: axes TYX, 16 bits."""
 
-import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,7 +16,7 @@ from selfvos.types import TrackReader
 
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 # What tifffile answers damage with; its own error is a ValueError.
-_DAMAGE = (ValueError, OSError, struct.error)
+_DAMAGE = Exception
 _LARGEST_CLASSIC = 2**32 - 2**26
 
 
