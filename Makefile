@@ -8,7 +8,7 @@ DOCS := $(VENV)/.docs-installed
 RELEASE := $(VENV)/.release-installed
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
-.PHONY: demo test slow check names readers docs film wheel page bench fleet clean help
+.PHONY: demo test slow check names readers audit sbom docs film wheel page bench fleet clean help
 .DEFAULT_GOAL := help
 
 demo: $(DEV)  ## track a bird through a real clip; the result lies in selfvos-demo/
@@ -31,6 +31,16 @@ names: $(DEV)  ## write down the names that the shell completes, after one was a
 
 readers: $(DEV)  ## install the programs of others that the tests of the formats read with
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement tests/formats/readers.txt
+
+audit: $(DEV)  ## ask the public databases about vulnerable packages (needs a network)
+	$(INSTALL) ".[audit]"
+	$(BIN)/pip-audit --skip-editable
+	cd frontend && npm audit
+
+sbom: $(DEV)  ## list all that is installed, as CycloneDX, in dist/sbom.json
+	$(INSTALL) ".[audit]"
+	@mkdir -p dist
+	$(BIN)/cyclonedx-py environment --output-format JSON --output-file dist/sbom.json $(BIN)/python
 
 docs: $(DOCS)  ## build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

@@ -51,6 +51,7 @@ while line := sys.stdin.readline():
     run, first = line.split()
     child = os.fork()
     if not child:
+        print("child", os.getpid(), flush=True)
         for step in range(int(first), int(first) + 1000):
             with torch.no_grad():
                 [parameter.fill_(step) for parameter in model.parameters()]
@@ -58,7 +59,6 @@ while line := sys.stdin.readline():
                             Position("warmup", step, step), facts)
             print(step, flush=True)
         os._exit(0)
-    print("child", child, flush=True)
     os.waitpid(child, 0)
 '''
 
@@ -81,7 +81,8 @@ def killed_while_saving(folder, trials):
     for trial in range(trials):
         saver.stdin.write(f"{folder} {last + 1}\n")
         saver.stdin.flush()
-        child = int(saver.stdout.readline().split()[1])
+        # Lines of the last one, which was killed, come first.
+        child = int(next(line for line in saver.stdout if line.startswith("child")).split()[1])
         told = int(saver.stdout.readline())
         time.sleep(float(rng.uniform(0, 0.06)))
         os.kill(child, signal.SIGKILL)

@@ -109,7 +109,8 @@ def track(
     span = _span(start, end, backward=backward, both=both)
     masks = _masks(mask or [], span)
     if any(api.is_live(video) for video in videos):
-        refuse({"--mask-dir": mask_dir, "--discover": discover, "--from": start, "--backward": backward, "--both": both, "--export": formats})
+        refuse({"--mask-dir": mask_dir, "--discover": discover, "--from": start, "--backward": backward})
+        refuse({"--both": both, "--export": formats})
         refuse({"--overwrite": overwrite, "a second video": videos[1:], "a mask of a later frame": masks.keys() - {0}})
         if not masks:
             raise UsageError("give the mask by --mask; 'selfvos info 0 --frame first.png' takes a picture to draw on")

@@ -59,5 +59,5 @@ def each_element(path: Path, tags: Collection[str]) -> Iterator[ElementTree.Elem
             if element.tag in tags:
                 yield element
                 element.clear()
-    except ElementTree.ParseError as error:
+    except (ElementTree.ParseError, LookupError, ValueError) as error:
         raise DataError(f"{path} is no whole XML file ({error}); export it again") from error

@@ -165,8 +165,8 @@ class LabelPropagation:
         align, memory = self.config.labels.align, self.memory
         if align is None or view.picture is None or found.matches is None:
             return found.carry(memory.labels)
-        scale = self.config.labels.scale
-        pictures, labels = found.as_matched(memory.pictures, 1), found.as_matched(memory.labels, view.key[..., 0].numel())
+        scale, grid = self.config.labels.scale, view.key.shape[0] * view.key.shape[1]
+        pictures, labels = found.as_matched(memory.pictures, 1), found.as_matched(memory.labels, grid)
         return aligned_readout(view.picture, pictures, labels, found.matches, scale, align)
 
     def _together(self, labels: Float[Tensor, "o1 h w"]) -> Float[Tensor, "o1 h w"]:

@@ -1,0 +1,157 @@
+"""Files of strangers: they open no other file, no connection, and take no more than they are given."""
+
+import resource
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import av
+import numpy as np
+import pytest
+from tests.data.test_video import encode, scenery
+
+from selfvos.data.apart import Limits, frames_apart
+from selfvos.data.source import open_source
+from selfvos.errors import BrokenVideo, DataError, UsageError
+
+pytestmark = pytest.mark.chaos
+
+
+def scripts(secret, port):
+    """Playlists and descriptions that name another file, or a server."""
+    return {
+        "a.mp4": f"ffconcat version 1.0\nfile {secret}\n",
+        "b.mp4": f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile://{secret}\n#EXT-X-ENDLIST\n",
+        "c.mp4": f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nhttp://127.0.0.1:{port}/x.ts\n#EXT-X-ENDLIST\n",
+        "d.mkv": f"#EXTM3U\n#EXT-X-MEDIA-SEQUENCE:0\n#EXTINF:1,\nconcat:{secret}|{secret}\n",
+        "e.avi": f"ffconcat version 1.0\nfile http://127.0.0.1:{port}/x.mp4\n",
+        "f.mp4": f"v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nm=video {port} RTP/AVP 96\n",
+        "g.mp4": f"<?xml version='1.0'?><MPD xmlns='urn:mpeg:dash:schema:mpd:2011'><Period><AdaptationSet>"
+        f"<BaseURL>http://127.0.0.1:{port}/</BaseURL></AdaptationSet></Period></MPD>",
+        "h.webm": f"[playlist]\nFile1=http://127.0.0.1:{port}/x.mp4\n",
+        "i.gif": f"#EXTM3U\n#EXTINF:1,\nsubfile,,start,0,end,0,,:{secret}\n",
+        "j.mp4": f"rtsp://127.0.0.1:{port}/x\n",
+    }
+
+
+@pytest.fixture
+def calls():
+    """A port, and who has called it."""
+    found = []
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        server.settimeout(0.1)
+        over = threading.Event()
+
+        def listen():
+            while not over.is_set():
+                try:
+                    found.append(server.accept()[1])
+                except TimeoutError:
+                    continue
+
+        thread = threading.Thread(target=listen)
+        thread.start()
+        yield server.getsockname()[1], found
+        over.set()
+        thread.join()
+
+
+def test_scripts_in_disguise_open_nothing_else(tmp_path, calls):
+    port, found = calls
+    secret = encode(tmp_path / "secret.mp4", scenery(3))
+    names = []
+    for name, content in scripts(secret, port).items():
+        (tmp_path / name).write_text(content)
+        names.append(str(tmp_path / name))
+        with pytest.raises(DataError):
+            list(open_source(tmp_path / name))
+        with pytest.raises(DataError):
+            list(frames_apart(tmp_path / name))
+    assert found == []
+    if shutil.which("strace") is None:
+        return
+    program = """
+import sys
+from selfvos.data.source import open_source
+from selfvos.errors import DataError
+print("begin", open("/dev/null").close())
+for name in sys.argv[1:]:
+    try:
+        list(open_source(__import__("pathlib").Path(name)))
+    except DataError:
+        pass
+"""
+    trace = tmp_path / "trace"
+    command = [
+        "strace",
+        "-f",
+        "-e",
+        "trace=openat,open,socket,connect",
+        "-o",
+        str(trace),
+        sys.executable,
+        "-c",
+        program,
+    ]
+    done = subprocess.run([*command, *names], capture_output=True, text=True)
+    if "ptrace" in done.stderr or not trace.exists():
+        pytest.skip("nobody may trace system calls here")
+    assert done.returncode == 0, done.stderr
+    calls_made = trace.read_text().partition('"/dev/null"')[2]
+    assert all(name in calls_made for name in names)
+    assert str(secret) not in calls_made
+    assert "connect(" not in calls_made
+    assert "AF_INET" not in calls_made
+
+
+def test_frames_apart_are_the_frames(tmp_path):
+    path = encode(tmp_path / "clip.mp4", scenery(5))
+    here, there = list(open_source(path)), list(frames_apart(path))
+    assert [(f.index, f.name, f.seconds) for f in here] == [(f.index, f.name, f.seconds) for f in there]
+    assert all(np.array_equal(one.rgb, other.rgb) for one, other in zip(here, there, strict=True))
+
+
+def test_a_bomb_is_refused_quickly_and_in_little_memory(tmp_path):
+    """A few hundred kilobytes that would become some gigabytes of pixels."""
+    path = tmp_path / "bomb.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"preset": "ultrafast"})
+        stream.height, stream.width, stream.pix_fmt = 4320, 7680, "yuv420p"
+        black = av.VideoFrame.from_ndarray(np.zeros((4320 * 3 // 2, 7680), np.uint8), format="yuv420p")
+        for _ in range(4):
+            container.mux(stream.encode(black))
+        container.mux(stream.encode(None))
+    began = time.monotonic()
+    with pytest.raises(BrokenVideo, match="within 64 MiB|no frame of the video can be read"):
+        list(frames_apart(path, Limits(memory_bytes=64 * 2**20)))
+    assert time.monotonic() - began < 20
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+    assert peak < 2**30
+
+
+def test_time_and_length_are_limited(tmp_path):
+    path = encode(tmp_path / "clip.mp4", scenery(9))
+    seen = []
+    with pytest.raises(BrokenVideo, match="more than 4 frames"):
+        seen.extend(frame.index for frame in frames_apart(path, Limits(frames=4)))
+    long = encode(tmp_path / "long.mp4", np.zeros((3000, 240, 320, 3), np.uint8))
+    with pytest.raises(BrokenVideo, match="within 768 MiB and 1 s"):
+        list(frames_apart(long, Limits(cpu_seconds=1)))
+    with pytest.raises(UsageError, match="at least 1 MiB"):
+        Limits(memory_bytes=0)
+    with pytest.raises(UsageError, match="no such file"):
+        list(frames_apart(tmp_path / "nothing.mp4"))
+
+
+def test_half_a_reading_leaves_no_process_behind(tmp_path):
+    path = encode(tmp_path / "clip.mp4", scenery(50))
+    frames = frames_apart(path)
+    next(frames)
+    began = time.monotonic()
+    frames.close()
+    assert time.monotonic() - began < 5
