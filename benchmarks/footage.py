@@ -14,6 +14,9 @@ from selfvos.api.demonstration import demo_clip, demo_mask
 from selfvos.data.mask_png import read_mask
 from selfvos.data.source import open_source
 from selfvos.models.segmenter import Segmenter
+from selfvos.tracking.encoding import FrameEncoding
+from selfvos.tracking.feature import MatchedFeature
+from selfvos.tracking.recommendation import recommended
 
 SIZE = (480, 854)
 
@@ -49,6 +52,16 @@ def features(count: int) -> torch.Tensor:
         stage = model().encode_frame(padded).stages["layer3"]
         seen.append(F.normalize(stage, dim=1)[0].permute(1, 2, 0))
     return torch.stack(seen).contiguous()
+
+
+@torch.inference_mode()
+def whitened(count: int) -> torch.Tensor:
+    """Return of the first frames what the tracker matches them by as the weights recommend, n h w c."""
+    config = recommended(model())
+    encoding, feature = FrameEncoding(model(), config.frame), MatchedFeature(model(), config)
+    seen = [encoding.encode(rgb, encoding.fit(rgb)) for rgb in frames()[:count]]
+    feature.begin(seen[0])
+    return torch.stack([feature.key(frame) for frame in seen])
 
 
 def write_pictures(folder: Path, count: int) -> Path:

@@ -1,27 +1,43 @@
-"""Matching and read-out at 480p: 60 x 107 cells, 256 channels, 21 frames, radius 12, top 10, first frame everywhere."""
+"""Matching and read-out at 480p: 60 x 107 cells, 21 frames, the first everywhere; plain features and whitened ones."""
 
 from collections.abc import Callable
 
 import torch
 
 from benchmarks.compare import Entry, compare
-from benchmarks.footage import features
+from benchmarks.footage import features, model, whitened
 from benchmarks.reference.matcher import dense_matches
 from selfvos.ops import matching
-from selfvos.ops.matching import MatchConfig, Matches, match
+from selfvos.ops.matching import KnownFrames, MatchCache, MatchConfig, Matches, match
 from selfvos.ops.propagation import readout
+from selfvos.tracking.recommendation import recommended
 
 Match = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, MatchConfig], Matches]
 
 
 def match_exact(repeats: int) -> Entry:
     """Every product computed in full, against the dense definition."""
-    return _against_dense("match_exact", _exhaustive, repeats)
+    return _against_dense("match_exact", _exhaustive, repeats, features(22), MatchConfig())
 
 
 def match_fast(repeats: int) -> Entry:
     """What the tracker uses: sketches tell which products can be left out, and the answer is the same."""
-    return _against_dense("match_fast", match, repeats)
+    return _against_dense("match_fast", match, repeats, features(22), MatchConfig())
+
+
+def match_whitened(repeats: int) -> Entry:
+    """What the tracker does with the features that the weights recommend, of which one frame is new each time."""
+    cache, calls = MatchCache(), 0
+
+    def find(query: torch.Tensor, memory: torch.Tensor, permanent: torch.Tensor, config: MatchConfig) -> Matches:
+        nonlocal calls
+        calls += 1
+        latest = (calls if i == 1 + calls % (len(memory) - 1) else -i for i in range(len(memory)))
+        return match(query, memory, permanent, config, KnownFrames(cache, tuple(latest)))
+
+    config = recommended(model()).match
+    assert isinstance(config, MatchConfig), "the weights recommend a mixture of windows"
+    return _against_dense("match_whitened", find, repeats, whitened(22), config)
 
 
 def _exhaustive(query: torch.Tensor, memory: torch.Tensor, permanent: torch.Tensor, config: MatchConfig) -> Matches:
@@ -33,10 +49,9 @@ def _exhaustive(query: torch.Tensor, memory: torch.Tensor, permanent: torch.Tens
         matching._is_worth_sketching = worth
 
 
-def _against_dense(name: str, find: Match, repeats: int) -> Entry:
-    frames = features(22)
+def _against_dense(name: str, find: Match, repeats: int, frames: torch.Tensor, config: MatchConfig) -> Entry:
     query, memory = frames[-1].contiguous(), frames[:-1].contiguous()
-    values, config = torch.rand(memory.shape[:3].numel(), 3), MatchConfig()
+    values = torch.rand(memory.shape[:3].numel(), 3)
     permanent = torch.arange(len(memory)) == 0
 
     def ours() -> tuple[torch.Tensor, torch.Tensor]:
@@ -44,7 +59,9 @@ def _against_dense(name: str, find: Match, repeats: int) -> Entry:
         return matches.index, readout(values, matches)
 
     def reference() -> tuple[torch.Tensor, torch.Tensor]:
-        cells, weights = dense_matches(query, memory, radius=12.0, top_k=10, temperature=0.05)
+        cells, weights = dense_matches(
+            query, memory, radius=config.radius_cells, top_k=config.top_k, temperature=config.temperature
+        )
         return cells, (values[cells] * weights[..., None]).sum(dim=1)
 
     (cells, mixed), (true_cells, true_mixed) = ours(), reference()
@@ -55,7 +72,8 @@ def _against_dense(name: str, find: Match, repeats: int) -> Entry:
     assert gap < 1e-6, gap
     assert difference < 1e-5, difference
     share = float(same.float().mean())
-    text = f"top-10 sets equal in {share:.3%} of cells, else scores tie (within {gap:.0e}); read-out {difference:.0e}"
+    sets = f"top-{config.top_k} sets equal in {share:.3%} of cells"
+    text = f"{sets}, else scores tie (within {gap:.0e}); read-out {difference:.0e}"
     return compare(name, (ours, reference), repeats, text, heavy=True)
 
 

@@ -17,9 +17,10 @@ from rich.table import Table
 
 from benchmarks.clustering import clustering
 from benchmarks.compare import Entry
-from benchmarks.matching import match_exact, match_fast
+from benchmarks.matching import match_exact, match_fast, match_whitened
 from benchmarks.network import encoder_bf16, train_step_bf16
 from benchmarks.scoring import scorer
+from benchmarks.shipped import edges, first_mask_s, object_mb, track_best, track_fast, track_recommended
 from benchmarks.tracking import memory_growth_mb, objects_three, refine_slim, track_end_to_end
 
 OUT = Path(__file__).parent / "out" / "latest.json"
@@ -27,7 +28,8 @@ THREADS = 2
 ENTRIES: dict[str, Callable[[int], Entry]] = {
     measure.__name__: measure
     for measure in (
-        *(match_exact, match_fast, track_end_to_end, refine_slim, objects_three),
+        *(match_exact, match_fast, match_whitened, edges, track_end_to_end, track_recommended, track_fast, track_best),
+        *(first_mask_s, object_mb, refine_slim, objects_three),
         *(memory_growth_mb, encoder_bf16, train_step_bf16, scorer, clustering),
     )
 }

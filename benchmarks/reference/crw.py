@@ -29,6 +29,12 @@ class NaiveTracker:
         h, w, _ = self._features[0].shape
         self._labels = [F.interpolate(self._pad(labels[None]), size=(h, w), mode="area")[0].permute(1, 2, 0)]
 
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of cells."""
+        h, w, _ = self._features[0].shape
+        return h, w
+
     @torch.inference_mode()
     def remember(self, picture: Path, labels: torch.Tensor) -> None:
         """Take over a frame (labels h w o1) that somebody else has tracked."""

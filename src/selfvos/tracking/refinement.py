@@ -13,6 +13,8 @@ from selfvos.types import MaskContext
 _BYTES_PER_PIXEL = {"full": 700, "slim": 150}
 """What one more object takes in a pass through V and D, per pixel of the frame: 540 and 100 measured, rounded up."""
 _SHARE = 0.5
+_MOST_ON_CPU = 2
+"""Objects that go together on a CPU: more are no faster there, and take 61 MB each while they pass (slim, 480p)."""
 
 WatchRounds = Callable[[int, Tensor], None]
 """Called with a round's number and the masks after it (1 o1 y x), padded, background first."""
@@ -66,6 +68,8 @@ def embed(model: Segmenter, context: MaskContext, probabilities: Float[Tensor, "
 def _parts(model: Segmenter, probabilities: Tensor, objects: int) -> Iterator[range]:
     pixels = probabilities.shape[-2] * probabilities.shape[-1]
     size = objects_at_once(available_bytes(probabilities.device), pixels, model.config.mask_path)
+    if probabilities.device.type == "cpu":
+        size = min(size, _MOST_ON_CPU)
     for start in range(0, objects, size):
         yield range(start, min(start + size, objects))
 
