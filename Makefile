@@ -8,7 +8,7 @@ DOCS := $(VENV)/.docs-installed
 RELEASE := $(VENV)/.release-installed
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
-.PHONY: demo test slow check readers docs film wheel page bench clean help
+.PHONY: demo test slow check names readers docs film wheel page bench clean help
 .DEFAULT_GOAL := help
 
 demo: $(DEV)  ## track a bird through a real clip; the result lies in selfvos-demo/
@@ -25,6 +25,9 @@ check: $(DEV)  ## format, lint, types and floors, in under a minute
 	$(BIN)/ruff check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
+
+names: $(DEV)  ## write down the names that the shell completes, after one was added or taken away
+	$(BIN)/python -m selfvos.cli.completion > names.json.new && mv names.json.new src/selfvos/cli/names.json
 
 readers: $(DEV)  ## install the programs of others that the tests of the formats read with
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement tests/formats/readers.txt

@@ -33,6 +33,8 @@ PAGES = (
 NOT_RUN = {
     "make demo": "makes an environment first; what it calls then is run by tests/test_story.py",
     "make test": "is what runs this",
+    "selfvos info 0 --frame first.png": "wants a camera; tests/cli/test_live.py sends a stream in place of one",
+    "selfvos track 0 --mask mask.png --drawn-on first.png --out watched": "the same",
     "selfvos data check davis-2016-val --root DAVIS": "finds sequences missing, since the set here is tiny",
     "selfvos doctor --measure": "takes a minute; tests/api/test_measuring.py runs it on small frames",
     **dict.fromkeys(

@@ -52,6 +52,7 @@ const PATHS: Record<string, string> = {
   video: "M3 6h13v12H3ZM16 10l5-3v10l-5-3",
   upload: "M12 16V5m-4 4 4-4 4 4M4 15v4h16v-4",
   fit: "M4 9V4h5M20 9V4h-5M4 15v5h5M20 15v5h-5",
+  learn: "M4 19h16M5 15l4-5 3.500 3L19 5M15 5h4v4",
   sun: "M12 8a4 4 0 1 0 0 8 4 4 0 0 0 0-8ZM12 2v2M12 20v2M2 12h2M20 12h2M5 5l1.400 1.400M17.600 17.600 19 19M5 19l1.400-1.400M17.600 6.400 19 5",
 };
 
@@ -67,6 +68,16 @@ export function icon(name: string): SVGSVGElement {
 
 export function button(name: string, label: string, act: () => void, props: Props = {}): HTMLButtonElement {
   return h("button", { type: "button", class: "icon", "aria-label": label, title: label, onclick: act, ...props }, icon(name));
+}
+
+// A link that another screen is reached by; opened in a new tab it is one as well.
+export function link(path: string, label: string, open: (path: string) => void): HTMLAnchorElement {
+  const go = (event: MouseEvent) => {
+    if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    open(path);
+  };
+  return h("a", { class: "button", href: path, onclick: go }, icon("learn"), label);
 }
 
 export function clear(element: Element, ...children: Child[]): void {

@@ -6,6 +6,7 @@ import * as server from "./server";
 
 export async function exporting(project: string, wait: (job: string) => Promise<server.Job>): Promise<void> {
   const formats = await server.formats(project);
+  const soft = h("input", { type: "checkbox", id: "soft" });
   const rows = formats.map((format) => {
     const size = h("td", { class: "number" }, "…");
     const act = h("button", { type: "button", class: "button", onclick: () => void run() }, "Export");
@@ -13,7 +14,7 @@ export async function exporting(project: string, wait: (job: string) => Promise<
       act.disabled = true;
       act.textContent = "Writing …";
       try {
-        const job = await wait((await server.exportAs(project, format.name)).id);
+        const job = await wait((await server.exportAs(project, { format: format.name, soft: soft.checked && format.soft })).id);
         if (job.state !== "done") throw new Error(job.error || "cancelled");
         const link = h("a", { href: `/api/exports/${job.id}`, download: "" });
         document.body.append(link);
@@ -38,6 +39,7 @@ export async function exporting(project: string, wait: (job: string) => Promise<
   });
   dialog(
     "Export",
+    h("label", { for: "soft", class: "option" }, soft, h("span", {}, "Soft edges in cut-outs", h("span", { class: "soft" }, ` ${formats.filter((format) => format.soft).map((format) => format.name).join(", ")}: for hair, fur and motion blur`))),
     h(
       "table",
       { class: "formats" },

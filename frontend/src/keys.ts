@@ -71,6 +71,22 @@ export function askNumber(title: string, label: string, { least, most, value, ve
   });
 }
 
+// Asks before something is gone for good.
+export function confirm_(title: string, about: string, verb: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    let yes = false;
+    const act = () => {
+      yes = true;
+      box.close();
+    };
+    const press = h("button", { type: "button", class: "button primary", onclick: act }, verb);
+    const box = dialog(title, h("div", { class: "ask" }, h("p", {}, about), h("div", { class: "row" }, press)));
+    box.classList.add("small");
+    box.addEventListener("close", () => resolve(yes));
+    press.focus();
+  });
+}
+
 export function dialog(title: string, ...content: Node[]): HTMLDialogElement {
   const close = () => box.close();
   const box: HTMLDialogElement = h(

@@ -3,28 +3,37 @@
 import { toast } from "./dom";
 import { Editor } from "./editor";
 import * as server from "./server";
+import { Learn } from "./learn";
 import { start } from "./start";
 
+interface Screen_ {
+  heard(event: server.Event_): void;
+  refresh(): Promise<void>;
+  close(): void;
+}
+
 const root = document.querySelector("#app") as HTMLElement;
-let editor: Editor | null = null;
+let screen: Screen_ | null = null;
 let cut = false;
 
 // The token is a cookie by now, and need not be seen.
 if (location.search) history.replaceState(null, "", location.pathname + location.hash);
 
 async function show(): Promise<void> {
-  editor?.close();
-  editor = null;
+  screen?.close();
+  screen = null;
   const id = location.pathname.match(/^\/p\/(p[0-9a-f]+)$/)?.[1];
   try {
     if (id) {
-      editor = new Editor(root, await server.project(id), () => open("/"));
-      document.title = "selfvos";
-    } else await start(root, (project) => open(`/p/${project}`));
+      screen = new Editor(root, await server.project(id), open);
+    } else if (location.pathname === "/learn") {
+      const [facts, projects] = await Promise.all([server.about(), server.projects()]);
+      screen = new Learn(root, facts, projects, () => open("/"));
+    } else await start(root, open);
   } catch (error) {
     if (id) history.replaceState(null, "", "/");
     toast((error as Error).message, "error");
-    if (id) await start(root, (project) => open(`/p/${project}`));
+    if (id) await start(root, open);
   }
 }
 
@@ -35,12 +44,12 @@ function open(path: string): void {
 
 window.addEventListener("popstate", () => void show());
 server.listen(
-  (event) => editor?.heard(event),
+  (event) => screen?.heard(event),
   (line) => {
     if (!line && !cut) toast("the server does not answer; what you drew is kept, this page waits", "error");
     if (line && cut) {
       toast("connected again");
-      void editor?.refresh();
+      void screen?.refresh();
     }
     cut = !line;
   },

@@ -1,13 +1,13 @@
 // What the server can be asked.
 
 import { decode, encode, type Mask } from "./mask";
+import type { Span } from "./spans";
 
 export interface Thing {
   id: number;
   name: string;
   colour: [number, number, number];
 }
-export type Span = [number, number];
 export interface Project {
   id: string;
   name: string;
@@ -41,16 +41,34 @@ export interface Job {
   done: number;
   total: number | null;
   seconds_left: number | null;
+  stage: string;
+  numbers: Record<string, number>;
   error: string;
 }
 export interface Timeline {
   frames: number[];
   confidence: Record<string, (number | null)[]>;
 }
+export interface Point {
+  step: number;
+  loss: number;
+}
+export interface Learning {
+  id: string;
+  name: string;
+  videos: string[];
+  steps: number;
+  made: string;
+  state: "waiting" | "running" | "done" | "stopped";
+  error: string;
+  job: Job | null;
+}
 export interface Format {
   name: string;
   readers: string;
   suffix: string;
+  // Whether edges can be soft in it.
+  soft: boolean;
 }
 export interface About {
   version: string;
@@ -91,6 +109,7 @@ const json = (method: string, body: unknown = {}): RequestInit => ({
 export const about = () => ask<About>("/about");
 export const projects = () => ask<Summary[]>("/projects");
 export const project = (id: string) => ask<Project>(`/projects/${id}`);
+export const removeProject = (id: string) => ask<Summary[]>(`/projects/${id}`, { method: "DELETE" });
 export const create = (path: string) => ask<Project>("/projects", json("POST", { path }));
 export const demo = () => ask<Project>("/projects/demo", json("POST"));
 export const browse = (path: string) =>
@@ -105,16 +124,27 @@ export const removeObject = (id: string, object: number) =>
   ask<Project>(`/projects/${id}/objects/${object}`, { method: "DELETE" });
 export const undo = (id: string) => ask<Project>(`/projects/${id}/undo`, json("POST"));
 export const redo = (id: string) => ask<Project>(`/projects/${id}/redo`, json("POST"));
-export const track = (id: string, start: number, end: number, quality: string) =>
-  ask<Job>(`/projects/${id}/track`, json("POST", { start, end, quality }));
-export const fill = (id: string, start: number, end: number, quality: string) =>
-  ask<Job>(`/projects/${id}/fill`, json("POST", { start, end, quality }));
+export interface Wanted {
+  start: number;
+  end: number;
+  quality: string;
+  // Id of a learning; empty for the weights that the server was started with.
+  weights: string;
+}
+export const track = (id: string, wanted: Wanted) => ask<Job>(`/projects/${id}/track`, json("POST", wanted));
+export const fill = (id: string, wanted: Wanted) => ask<Job>(`/projects/${id}/fill`, json("POST", wanted));
 export const jobs = () => ask<Job[]>("/jobs");
 export const cancel = (job: string) => ask<Job>(`/jobs/${job}`, { method: "DELETE" });
 export const formats = (id: string) => ask<Format[]>(`/projects/${id}/formats`);
 export const size = (id: string, format: string) =>
   ask<{ bytes: number | null; why: string }>(`/projects/${id}/formats/${format}`);
-export const exportAs = (id: string, format: string) => ask<Job>(`/projects/${id}/export`, json("POST", { format }));
+export const exportAs = (id: string, wanted: { format: string; soft: boolean }) => ask<Job>(`/projects/${id}/export`, json("POST", wanted));
+export const learnings = () => ask<Learning[]>("/learning");
+export const learning = (id: string) => ask<Learning & { curve: Point[]; pictures: string[] }>(`/learning/${id}`);
+export const learn = (what: { projects: string[]; paths: string[]; steps: number }) => ask<Learning>("/learning", json("POST", what));
+export const goOnLearning = (id: string) => ask<Learning>(`/learning/${id}/continue`, json("POST"));
+export const removeLearning = (id: string) => ask<Learning[]>(`/learning/${id}`, { method: "DELETE" });
+export const pictureUrl = (id: string, name: string) => `/api/learning/${id}/pictures/${name}`;
 export const erase = (id: string, frame: number) =>
   ask<Project>(`/projects/${id}/masks/${frame}`, { method: "DELETE" });
 export const frameUrl = (id: string, frame: number, width: number) =>

@@ -1,13 +1,15 @@
 // The first screen: bring a video, or go on with yesterday's.
 
-import { bytes, clear, h, icon, toast } from "./dom";
+import { browser } from "./browser";
+import { button, bytes, clear, h, icon, link, toast } from "./dom";
+import { confirm_ } from "./keys";
 import * as server from "./server";
 
-export async function start(root: HTMLElement, open: (project: string) => void): Promise<void> {
+export async function start(root: HTMLElement, open: (path: string) => void): Promise<void> {
   const facts = await server.about();
   const begin = async (make: Promise<server.Project>) => {
     try {
-      open((await make).id);
+      open(`/p/${(await make).id}`);
     } catch (error) {
       toast((error as Error).message, "error");
     }
@@ -38,7 +40,7 @@ export async function start(root: HTMLElement, open: (project: string) => void):
     ),
     progress,
   );
-  const files = h("section", { class: "files" });
+  const files = browser(facts.root, "Open from this machine", (entry) => void begin(server.create(entry.path)));
   const recent = h("section", { class: "recent" });
   const page = h("main", { class: "start" }, h("div", {}, drop, files), recent);
   for (const kind of ["dragover", "drop"]) {
@@ -51,7 +53,7 @@ export async function start(root: HTMLElement, open: (project: string) => void):
   }
   clear(
     root,
-    h("header", { class: "bar" }, h("h1", {}, "selfvos"), h("span", { class: "soft" }, facts.version)),
+    h("header", { class: "bar" }, h("h1", {}, "selfvos"), h("span", { class: "soft" }, facts.version), h("span", { class: "grow" }), link("/learn", "Learn", open)),
     page,
     h(
       "footer",
@@ -59,33 +61,17 @@ export async function start(root: HTMLElement, open: (project: string) => void):
       `Weights ${facts.weights} · ${facts.device} · ${facts.cores} cores · everything stays on this machine`,
     ),
   );
-  void look("");
   void list();
 
-  async function look(path: string): Promise<void> {
+  async function remove({ id, name }: server.Summary): Promise<void> {
+    const about = "What was drawn and tracked is gone for good, and so is the video where it was uploaded here. Other videos stay where they are.";
+    if (!(await confirm_(`Remove ${name}?`, about, "Remove"))) return;
     try {
-      const folder = await server.browse(path);
-      const row = (name: string, kind: string, act: () => void) =>
-        h("li", {}, h("button", { type: "button", class: "row", onclick: act }, icon(kind === "video" ? "video" : "folder"), name));
-      clear(
-        files,
-        h("h2", {}, "Open from this machine"),
-        h("p", { class: "soft path", title: facts.root }, [facts.root.split(/[\\/]/).pop(), folder.path].filter(Boolean).join("/")),
-        h(
-          "ul",
-          {},
-          folder.up !== null && row("..", "folder", () => void look(folder.up ?? "")),
-          ...folder.entries.map((entry) =>
-            row(entry.kind === "frames" ? `${entry.name} (frames)` : entry.name, entry.kind, () =>
-              entry.kind === "folder" ? void look(entry.path) : void begin(server.create(entry.path)),
-            ),
-          ),
-        ),
-        !folder.entries.length && h("p", { class: "soft" }, "No video in this folder."),
-      );
+      await server.removeProject(id);
     } catch (error) {
       toast((error as Error).message, "error");
     }
+    await list();
   }
 
   async function list(): Promise<void> {
@@ -94,9 +80,10 @@ export async function start(root: HTMLElement, open: (project: string) => void):
       h(
         "li",
         {},
+        button("trash", `Remove ${one.name}`, () => void remove(one), { class: "icon remove" }),
         h(
           "button",
-          { type: "button", class: "card", disabled: Boolean(one.error), onclick: () => open(one.id) },
+          { type: "button", class: "card", disabled: Boolean(one.error), onclick: () => open(`/p/${one.id}`) },
           one.error ? icon("warning") : h("img", { src: server.frameUrl(one.id, 0, 160), alt: "", loading: "lazy" }),
           h("strong", {}, one.name),
           h(

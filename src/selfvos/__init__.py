@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from selfvos.api import Project as Project
     from selfvos.api import Shot as Shot
     from selfvos.api import Span as Span
+    from selfvos.api import VideoPredictor as VideoPredictor
+    from selfvos.api import build_sam2_video_predictor as build_sam2_video_predictor
+    from selfvos.api import demo_clip as demo_clip
+    from selfvos.api import demo_mask as demo_mask
     from selfvos.api import evaluate as evaluate
     from selfvos.api import export as export
     from selfvos.api import import_track as import_track
@@ -46,7 +50,11 @@ _HOMES = {
     "StopFlag": "selfvos.stopping",
     "TrackConfig": "selfvos.tracking.settings",
     "Tracker": "selfvos.tracking.tracker",
+    "VideoPredictor": "selfvos.api",
     "Watching": "selfvos.types",
+    "build_sam2_video_predictor": "selfvos.api",
+    "demo_clip": "selfvos.api",
+    "demo_mask": "selfvos.api",
     "evaluate": "selfvos.api",
     "export": "selfvos.api",
     "import_track": "selfvos.api",
@@ -74,7 +82,11 @@ __all__ = [
     "StopFlag",
     "TrackConfig",
     "Tracker",
+    "VideoPredictor",
     "Watching",
+    "build_sam2_video_predictor",
+    "demo_clip",
+    "demo_mask",
     "evaluate",
     "export",
     "import_track",

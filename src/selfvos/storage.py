@@ -2,18 +2,23 @@
 
 import errno
 import hashlib
+import json
 import os
 import shutil
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any, TextIO
 
-from selfvos.errors import OutOfSpace, SelfvosError, UsageError
+from selfvos.errors import DataError, OutOfSpace, SelfvosError, UsageError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _FULL_IN_WORDS = ("no space left", "not enough free space", "quota exceeded")
 _NEARLY_NOTHING_BYTES = 2**20
+_POLL_SECONDS = 0.1
+_SEAL = "seal"
 _REFUSED = {
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR),
     *(errno.ENAMETOOLONG, errno.ENOENT),
@@ -110,17 +115,82 @@ def exclusive(folder: Path) -> Iterator[None]:
     except ImportError:
         yield
         return
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = open(folder / ".lock", "w")  # noqa: SIM115 - closed below, and by the system in any case
-    except OSError as error:
-        raise UsageError(f"cannot write {folder}: {error.strerror}; choose another folder") from error
-    with file:
+    with _lock_file(folder / ".lock") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise UsageError(f"another process works on {folder}; wait for it, or choose another folder") from error
         yield
+
+
+def place(finished: Path, final: Path) -> bool:
+    """Give a finished file or folder its name in one step, unless somebody else was faster.
+
+    Args:
+        finished: Whole, and on the same file system.
+        final: Where it shall be; missing parent folders are made.
+
+    Returns:
+        Whether it went there. If not, both are untouched.
+
+    Raises:
+        OutOfSpace: The disk is full.
+        UsageError: The folder cannot be written to.
+    """
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        if finished.is_dir():
+            if os.path.lexists(final):
+                return False
+            os.rename(finished, final)
+        else:
+            _flush(finished)
+            _link(finished, final)
+    except OSError as error:
+        if error.errno in {errno.EEXIST, errno.ENOTEMPTY}:
+            return False
+        if _is_full(error, final.parent):
+            raise OutOfSpace(f"disk full while writing {final}: free some space and run again") from error
+        if _is_refused(error, final):
+            raise UsageError(f"cannot write {final}: {error.strerror}; choose another folder") from error
+        raise
+    _flush_folder(final.parent)
+    return True
+
+
+@contextmanager
+def in_turn(final: Path, check: Callable[[], None]) -> Iterator[None]:
+    """Wait until no other process makes a file, so that what costs much is made once.
+
+    Who comes second looks again whether it is there. The lock ends with the process; where the system has no such
+    locks, nobody waits.
+
+    Args:
+        final: The file that is to be made; missing parent folders are made.
+        check: Called while waiting; what it raises ends that.
+
+    Raises:
+        UsageError: The folder cannot be written to.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    place = final.with_name(f".{final.name}.lock")
+    with _lock_file(place) as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                check()
+                time.sleep(_POLL_SECONDS)
+        try:
+            yield
+        finally:
+            # Who waits for the removed file gets its turn all the same, and finds what was made.
+            place.unlink(missing_ok=True)
 
 
 def write_bytes(final: Path | str, content: bytes) -> None:
@@ -140,6 +210,39 @@ def sha256(path: Path | str) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def sealed(facts: dict[str, Any]) -> dict[str, Any]:
+    """Return plain facts with the digest of all of them, so that no damage to any of them goes unnoticed."""
+    return {**facts, _SEAL: _digest_of(facts)}
+
+
+def unsealed(stored: dict[str, Any], *, required: bool) -> dict[str, Any]:
+    """Return the facts that `sealed` was given.
+
+    Args:
+        stored: What was read again.
+        required: Refuse facts without a seal, as earlier versions wrote them.
+
+    Raises:
+        DataError: They are damaged.
+    """
+    facts = {name: value for name, value in stored.items() if name != _SEAL}
+    if (required or _SEAL in stored) and stored.get(_SEAL) != _digest_of(facts):
+        raise DataError("what it says of itself is damaged (digest differs)")
+    return facts
+
+
+def _digest_of(facts: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _lock_file(place: Path) -> TextIO:
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        return open(place, "w")
+    except OSError as error:
+        raise UsageError(f"cannot write {place.parent}: {error.strerror}; choose another folder") from error
+
+
 def _exchange(new: Path, final: Path, old: Path) -> None:
     """Give `new` the name `final`; what was there goes to `old`, and comes back where that fails."""
     replaced = os.path.lexists(final)
@@ -151,6 +254,22 @@ def _exchange(new: Path, final: Path, old: Path) -> None:
         if replaced:
             os.rename(old, final)
         raise
+
+
+def _link(finished: Path, final: Path) -> None:
+    """Move a file to a name that nobody has: a rename alone would replace what another process wrote meanwhile."""
+    try:
+        os.link(finished, final)
+    except OSError as error:
+        if error.errno not in {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP}:
+            raise
+        # Some file systems have no second names for one file; there, the one who is slower by a moment replaces
+        # a result by its equal.
+        if os.path.lexists(final):
+            raise FileExistsError(errno.EEXIST, "there already", str(final)) from error
+        os.rename(finished, final)
+    else:
+        os.unlink(finished)
 
 
 def _refuse_special(final: Path) -> None:

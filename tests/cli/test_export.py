@@ -3,8 +3,10 @@ import sys
 
 import numpy as np
 import pytest
+from tests.tiny import write_video
 
 from selfvos import cli
+from selfvos.api import Project
 from selfvos.data.mask_png import write_mask
 from selfvos.formats.base import FORMATS
 
@@ -92,3 +94,18 @@ def test_help_has_an_example(run, command):
     status, out, _ = run(command, "--help")
     assert status == 0
     assert f"selfvos {command} " in out
+
+
+def test_an_import_becomes_a_project(run, masks, tmp_path):
+    video = write_video(tmp_path / "pond.mp4", [np.zeros((8, 10, 3), np.uint8)] * 3)
+    status, _, err = run("import", masks, "--project", "--out", tmp_path / "project")
+    assert (status, "--video" in err, err.count("\n")) == (2, True, 1)
+    status, _, err = run("import", masks, "--project", "--video", video, "--out", tmp_path / "project")
+    assert (status, "8x9" in err, err.count("\n")) == (3, True, 1), err
+    wide = tmp_path / "wide"
+    for t in range(3):
+        write_mask(wide / f"{t:05d}.png", np.full((8, 10), 2, np.uint8))
+    status, out, err = run("import", wide, "--project", "--video", video, "--out", tmp_path / "project")
+    assert (status, "holds 1 object in 3 frames" in out) == (0, True), err
+    with Project.open(tmp_path / "project") as project:
+        assert project.keyframes == (0,)

@@ -187,15 +187,19 @@ def test_the_summary_of_200_objects_fits_a_screen(capsys):
         "seconds": 3.0,
         "frames_per_second": 4.0,
         "lost_frames": {str(i): i % 7 + 1 for i in range(1, 201)},
-        "overlay": "out/overlay.mp4",
-        "masks": "out/masks",
+        "folder": "out",
     }
     _report([facts], as_json=False)
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 2
-    assert max(map(len, lines)) < 160
-    assert _missing(facts) == "; 200 objects not found in some frames, most of all 6 (7), 13 (7), 20 (7)"
-    assert _missing({"lost_frames": {"3": 2}}) == "; object 3 not found in 2 frames"
+    assert len(lines) == 3
+    assert max(map(len, lines)) <= 80
+    assert _missing(facts) == "200 objects were not found in some frames, most of all 6 (7), 13 (7), 20 (7)\n"
+    assert _missing({"lost_frames": {"3": 2, "4": 1}}) == (
+        "object 3 was not found in 2 frames\nobject 4 was not found in 1 frame\n"
+    )
+    long = {"objects": [1], "frames": 123456, "seconds": 12345.6, "frames_per_second": 10.0, "lost_frames": {}}
+    _report([facts | long], as_json=False)
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
 
 
 def test_a_track_is_exported_as_well(video, run, out, tmp_path):

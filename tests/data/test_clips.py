@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from selfvos.data.clips import ClipConfig, FrameRange, RawClip, assemble, plan_batch
+from selfvos.data.clips import ClipConfig, FrameRange, RawClip, cut_clip, finish_batch, join_clips, plan_batch
 from selfvos.errors import UsageError
 from selfvos.ops.paste import PasteConfig
 from selfvos.ops.pseudo_objects import ObjectChoice
@@ -68,16 +68,13 @@ def raw(side, maps=True):
     return RawClip(frames=pixels, index=(0, 2, 4), maps=cells if maps else None)
 
 
+def cut(raw, config, seed, choice=ObjectChoice()):  # noqa: B008 - frozen
+    return cut_clip(raw, config, choice, generator=torch.Generator().manual_seed(seed), device=CPU)
+
+
 def test_clips_of_all_sizes_are_cropped_to_one(monkeypatch):
     config = ClipConfig(offsets=(0, 1, 2), crop_px=64)
-    ask = lambda seed: assemble(  # noqa: E731
-        [raw(80), raw(128)],
-        config,
-        ObjectChoice(),
-        PasteConfig(),
-        generator=torch.Generator().manual_seed(seed),
-        device=CPU,
-    )
+    ask = lambda seed: join_clips([cut(raw(80), config, seed), cut(raw(128), config, seed)])  # noqa: E731
     clip = ask(0)
     assert clip.frames.shape == (2, 3, 3, 64, 64)
     assert clip.index.tolist() == [[0, 1, 2]] * 2
@@ -90,8 +87,8 @@ def test_clips_of_all_sizes_are_cropped_to_one(monkeypatch):
 def test_masks_get_the_crop_of_their_frames():
     config = ClipConfig(offsets=(0, 1, 2), crop_px=64)
     for seed in range(5):
-        generator = torch.Generator().manual_seed(seed)
-        clip = assemble([raw(128)], config, ObjectChoice(max_area=1.0), PasteConfig(), generator=generator, device=CPU)
+        clip = cut(raw(128), config, seed, ObjectChoice(max_area=1.0))
+        clip = finish_batch(clip, ObjectChoice(), PasteConfig(), generator=torch.Generator())
         bright = clip.frames[0].mean(dim=1) > 0.45
         assert clip.masks is not None
         masks = clip.masks[0]
@@ -102,8 +99,5 @@ def test_masks_get_the_crop_of_their_frames():
 
 def test_without_maps_there_are_no_masks():
     config = ClipConfig(offsets=(0, 1, 2), crop_px=64)
-    generator = torch.Generator().manual_seed(0)
-    assert (
-        assemble([raw(80, maps=False)], config, ObjectChoice(), PasteConfig(), generator=generator, device=CPU).masks
-        is None
-    )
+    clip = join_clips([cut(raw(80, maps=False), config, seed) for seed in (0, 1)])
+    assert finish_batch(clip, ObjectChoice(), PasteConfig(), generator=torch.Generator()).masks is None

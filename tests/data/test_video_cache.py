@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -186,3 +188,31 @@ def test_a_stop_ends_decoding_and_keeps_what_was_done(tmp_path):
         build_video_cache([tmp_path / "videos"], cache=tmp_path / "cache", short_side_px=320, watch=watch)
     assert 1 <= len(list((tmp_path / "cache").glob("*.pack"))) <= 3
     assert not list((tmp_path / "cache").glob(".*"))
+
+
+def test_processes_that_start_together_decode_each_video_once(tmp_path):
+    """Two at once, as torchrun starts them: each video is decoded by one of them and found by the other."""
+    for name in ("a", "b"):
+        folder_of_frames(tmp_path / "videos" / name)
+    program = """
+import sys, time
+from pathlib import Path
+from selfvos.data import video_cache
+plain = video_cache._write
+def slow(*args):
+    print("decoded", flush=True)
+    time.sleep(0.5)
+    plain(*args)
+video_cache._write = slow
+input()
+video_cache.build_video_cache([sys.argv[1]], cache=Path(sys.argv[2]), short_side_px=64)
+"""
+    command = [sys.executable, "-c", program, str(tmp_path / "videos"), str(tmp_path / "cache")]
+    started = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    for process in started:
+        process.stdin.write("\n")
+        process.stdin.flush()
+    told = [process.communicate(timeout=60)[0] for process in started]
+    assert [process.returncode for process in started] == [0, 0]
+    assert "".join(told).count("decoded") == 2
+    assert len(list((tmp_path / "cache").iterdir())) == 2

@@ -3,7 +3,7 @@ import torch
 from torch.nn import functional
 
 from selfvos.errors import UsageError
-from selfvos.ops.guided_filter import filter_labels, guided_filter
+from selfvos.ops.guided_filter import filter_labels, guided_filter, guided_filter_plain
 
 
 def disc(side: int = 64) -> torch.Tensor:
@@ -67,6 +67,27 @@ def test_it_is_the_filter_that_its_authors_define():
     expected = (grown[:3] * frames[0]).sum(dim=0) + grown[3]
     found = guided_filter(frames, masks, radius_px=2 * radius, epsilon=epsilon)[0, 0]
     torch.testing.assert_close(found.double(), expected, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("size", [(2, 2), (3, 40), (8, 9), (64, 50)])
+@pytest.mark.parametrize("radius", [1, 5, 30])
+def test_running_sums_say_what_torch_says(size: tuple[int, int], radius: int):
+    generator = torch.Generator().manual_seed(0)
+    frames, masks = torch.rand(2, 3, *size, generator=generator), torch.rand(2, 4, *size, generator=generator)
+    wanted = guided_filter_plain(frames.double(), masks.double(), radius_px=radius, epsilon=1e-3)
+    found = guided_filter(frames, masks, radius_px=radius)
+    torch.testing.assert_close(found.double(), wanted, atol=1e-4, rtol=0)
+
+
+def test_maps_that_sum_to_one_still_do():
+    frames, masks = torch.rand(1, 3, 20, 30), torch.rand(1, 3, 20, 30).softmax(dim=1)
+    torch.testing.assert_close(guided_filter(frames, masks, radius_px=4).sum(dim=1), torch.ones(1, 20, 30))
+
+
+def test_gradients_arrive_at_masks():
+    masks = torch.rand(1, 2, 10, 12, requires_grad=True)
+    guided_filter(torch.rand(1, 3, 10, 12), masks, radius_px=2).sum().backward()
+    torch.testing.assert_close(masks.grad.sum(), torch.tensor(240.0))
 
 
 @pytest.mark.parametrize("settings", [{"radius_px": 0}, {"radius_px": 3, "epsilon": 0.0}])

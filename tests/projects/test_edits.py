@@ -28,6 +28,24 @@ def test_undo_and_redo_go_on_after_a_restart(tmp_path):
     assert draw(EditLog(path), 4, "c").undone == ()
 
 
+def test_who_looks_on_takes_in_whole_lines_alone(tmp_path):
+    path = tmp_path / "edits.jsonl"
+    writer, reader = EditLog(path), EditLog(path)
+    assert reader.refresh().revision == 0
+    draw(writer, 1, "a")
+    whole = path.read_bytes()
+    draw(writer, 2, "b")
+    writer.append({"undo": True})
+    path_bytes = path.read_bytes()
+    path.write_bytes(path_bytes[:-3])
+    assert reader.refresh().keyframes == {1: "a", 2: "b"}
+    path.write_bytes(path_bytes)
+    assert reader.refresh() == writer.state
+    path.write_bytes(whole + b"no edit\n" + path_bytes)
+    with pytest.raises(DataError, match="damaged"):
+        EditLog(path)
+
+
 def test_a_torn_last_line_is_dropped_and_the_next_one_kept(tmp_path):
     path = tmp_path / "edits.jsonl"
     draw(EditLog(path), 1, "a")

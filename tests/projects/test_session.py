@@ -90,6 +90,79 @@ def test_going_back_from_a_tracked_frame_leaves_where_it_came_from(project):
         run(project, 9, 8)
 
 
+class Meanwhile:
+    """Somebody who does something when a run has come to a frame."""
+
+    def __init__(self, **acts):
+        self.acts = acts
+
+    def tell(self, stage, done, total, **facts):  # noqa: ARG002
+        self.acts.pop(f"after_{done}", lambda: None)()
+
+    def stopped(self):
+        return False
+
+
+def watched(project, start, end, **acts):
+    """Track as the worker does: with the project open in another process that draws."""
+    run(Project.look(project.folder), start, end, watch=Meanwhile(**acts))
+    project.store.refresh()
+
+
+def lower(t):
+    return np.roll(truth(t), 20, axis=0)
+
+
+def test_what_is_drawn_ahead_of_a_run_is_met_and_learned_from(project):
+    project.draw(0, truth(0))
+    watched(project, 0, 9, after_3=lambda: project.draw(6, lower(6)))
+    assert project.stale == ()
+    assert np.array_equal(project.mask_at(6), lower(6))
+    met = files(project)
+    run(project, 6, 9)
+    agree = [np.mean(project.mask_at(t) == before) for t, before in ((t, project.store.mask(t)) for t in (7, 8))]
+    assert min(agree) == 1
+    assert np.count_nonzero(project.mask_at(7)[36:60]) > 100  # where the drawing of frame 6 has put the object
+    assert set(met) == set(range(10))
+
+
+def test_what_is_drawn_behind_a_run_leaves_the_rest_of_it_stale(project):
+    project.draw(0, truth(0))
+    watched(project, 0, 9, after_6=lambda: project.draw(2, lower(2)))
+    assert project.stale == (3, 4, 5, 6, 7, 8, 9)
+    assert np.array_equal(project.mask_at(2), lower(2))
+    run(project, 2, 9)
+    assert project.stale == ()
+
+
+def test_behind_and_then_ahead_both_count(project):
+    project.draw(0, truth(0))
+    acts = {"after_4": lambda: project.draw(1, lower(1)), "after_5": lambda: project.draw(7, lower(7))}
+    watched(project, 0, 9, **acts)
+    assert project.stale == (2, 3, 4, 5, 6, 8, 9)
+    assert np.array_equal(project.mask_at(7), lower(7))
+
+
+def test_a_drawing_ahead_that_is_drawn_anew_or_taken_back_leaves_what_follows_it_stale(project):
+    project.draw(0, truth(0))
+    project.draw(6, truth(6))
+    watched(project, 0, 9, after_3=lambda: project.draw(6, lower(6)))
+    assert np.array_equal(project.mask_at(6), lower(6))
+    assert project.stale == (7, 8, 9)
+    run(project, 0, 9)
+    assert project.stale == ()
+    watched(project, 0, 9, after_3=lambda: project.erase(6))
+    assert project.stale == (6, 7, 8, 9)
+
+
+def test_the_frame_that_is_being_tracked_keeps_the_drawing_that_came_meanwhile(project):
+    project.draw(9, truth(9))
+    watched(project, 9, 0, after_4=lambda: (project.draw(6, lower(6)), project.draw(5, lower(5))))
+    assert np.array_equal(project.mask_at(6), lower(6))
+    assert np.array_equal(project.mask_at(5), lower(5))
+    assert project.stale == (0, 1, 2, 3, 4)  # frame 6 was behind by then
+
+
 def test_a_stop_keeps_what_was_tracked(project):
     class Third:
         done = 0

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from selfvos.data.clips import assemble, frame_ranges, load_clip, plan_batch
+from selfvos.data.clips import cut_clip, finish_batch, frame_ranges, join_clips, load_clip, plan_batch
 from selfvos.errors import UsageError
 from selfvos.models.precision import autocast, decide
 from selfvos.models.segmenter import Segmenter
@@ -111,7 +111,9 @@ def clip(video_cache, config):
     maps[:, 2:6, 2:7] = 1
     raws = [load_clip(video_cache, plan, maps) for plan in plans]
     generator = torch.Generator().manual_seed(0)
-    return assemble(raws, config.clips, config.pseudo_masks.objects, PasteConfig(), generator=generator, device=CPU)
+    objects = config.pseudo_masks.objects
+    clips = [cut_clip(raw, config.clips, objects, generator=generator, device=CPU) for raw in raws]
+    return finish_batch(join_clips(clips), objects, PasteConfig(), generator=generator)
 
 
 def test_pictures_show_frames_affinity_masks_and_prediction(config, clip):

@@ -8,12 +8,11 @@ import pytest
 import torch
 from PIL import Image
 
-from selfvos.data.clips import ClipPlan, FrameRange, assemble, frame_ranges, load_clip
+from selfvos.data.clips import ClipPlan, FrameRange, cut_clip, frame_ranges, load_clip
 from selfvos.data.mask_png import write_mask
 from selfvos.data.video_cache import build_video_cache
 from selfvos.errors import DataError
 from selfvos.models.weights import load_weights
-from selfvos.ops.paste import PasteConfig
 from selfvos.ops.pseudo_objects import ObjectChoice
 from selfvos.tracking.system import make_tracker
 from selfvos.training.fit import fit
@@ -41,7 +40,7 @@ def test_a_clip_gets_its_objects_and_never_its_background(video_cache, drawn, co
     assert (maps[1, 20:44, 20:44] == 6).all()
     generator = torch.Generator().manual_seed(0)
     raw = load_clip(video_cache, plan, maps)
-    clip = assemble([raw], config.clips, ObjectChoice(), PasteConfig(), generator=generator, device=torch.device("cpu"))
+    clip = cut_clip(raw, config.clips, ObjectChoice(), generator=generator, device=torch.device("cpu"))
     assert set(clip.masks.unique().tolist()) == {0, 1}
     red = clip.frames[:, :, 0] - clip.frames[:, :, 2] > 0.5
     assert (red == (clip.masks == 1)).float().mean() > 0.95

@@ -1,3 +1,5 @@
+import os
+import shutil
 from contextlib import suppress
 from dataclasses import replace
 
@@ -119,6 +121,50 @@ def test_an_upload_goes_on_where_it_broke_off(client, config, tmp_path):
     made = client.post(f"{url}/commit?name=../Film.MP4").json()
     assert (made["name"], made["count"], made["video"]) == ("Film", 4, f"{new['id']}.mp4")
     assert list((config.projects / "uploads").iterdir()) == []
+
+
+def announce(client, bytes):
+    return client.post("/api/uploads", json={"name": "a.mp4", "bytes": bytes})
+
+
+def test_uploads_take_no_more_than_they_may_and_projects_give_room_back(config, tmp_path):
+    content = write_video(tmp_path / "film.mp4", [picture(t) for t in range(4)]).read_bytes()
+    small = replace(config, most_stored_bytes=2 * len(content) + 10)
+    with TestClient(create_app(small), base_url="http://127.0.0.1:8765") as client:
+        first = announce(client, len(content)).json()["id"]
+        client.put(f"/api/uploads/{first}/chunks/0", content=content)
+        project = client.post(f"/api/uploads/{first}/commit").json()["id"]
+        assert announce(client, len(content)).status_code == 200  # begun, so its room is taken
+        answer = announce(client, 11)
+        assert answer.status_code == 503
+        assert "--max-storage" in answer.json()["error"]
+        assert client.delete(f"/api/projects/{project}").json() == []
+        assert list((config.projects / "videos").iterdir()) == []
+        assert announce(client, 11).status_code == 200
+        for upload in (config.projects / "uploads").iterdir():  # and what was given up does so after a week
+            os.utime(upload, (1, 1))
+        assert announce(client, 2 * len(content)).status_code == 200
+
+
+def test_an_upload_that_the_disk_has_no_room_for_is_refused_before_it_comes(client, config, monkeypatch):
+    used = shutil.disk_usage(config.projects)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: used._replace(free=2**28 + 1_000_000))
+    assert announce(client, 500_000).status_code == 200
+    answer = announce(client, 500_000)
+    assert answer.status_code == 503
+    assert "make some room" in answer.json()["error"]
+
+
+def test_a_project_is_removed_but_not_while_it_is_worked_on_nor_a_video_of_others(client, config, project):
+    other = client.post("/api/projects", json={"path": "clip"}).json()["id"]
+    jobs = client.app.state.jobs
+    jobs.busy = lambda id: id == project
+    assert client.delete(f"/api/projects/{project}").status_code == 400
+    del jobs.busy
+    assert [one["id"] for one in client.delete(f"/api/projects/{project}").json()] == [other]
+    assert (config.root / "clip").is_dir()
+    assert client.get(f"/api/projects/{project}").status_code == 400
+    assert client.delete("/api/projects/..%2f..").status_code in {400, 404, 405}
 
 
 def test_uploads_that_cannot_be_are_refused(client, config):

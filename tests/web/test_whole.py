@@ -19,7 +19,8 @@ COUNT, SIZE = 12, (48, 64)
 
 def picture(t):
     rgb = np.full((*SIZE, 3), (40, 120, 60), np.uint8)
-    rgb[12:36, 4 + 3 * t : 20 + 3 * t] = (230, 40, 40)
+    rgb[12:24, 4 + 3 * t : 20 + 3 * t] = (230, 120, 40)  # halves that can be told apart
+    rgb[24:36, 4 + 3 * t : 20 + 3 * t] = (230, 40, 40)
     return rgb
 
 

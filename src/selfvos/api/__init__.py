@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from selfvos.api.datasets import pack_results as pack_results
     from selfvos.api.datasets import validate_archive as validate_archive
     from selfvos.api.demonstration import demo as demo
+    from selfvos.api.discovery import discover as discover
     from selfvos.api.exporting import Choice as Choice
     from selfvos.api.exporting import check_export as check_export
     from selfvos.api.exporting import estimate as estimate
@@ -26,12 +27,19 @@ if TYPE_CHECKING:
     from selfvos.api.exporting import export_place as export_place
     from selfvos.api.exporting import import_track as import_track
     from selfvos.api.exporting import read_track as read_track
+    from selfvos.api.frames import save_frame as save_frame
     from selfvos.api.given_masks import MaskFile as MaskFile
+    from selfvos.api.importing import import_project as import_project
     from selfvos.api.learning import adapt as adapt
     from selfvos.api.learning import adaptation as adaptation
     from selfvos.api.learning import open_video_cache as open_video_cache
     from selfvos.api.learning import train as train
+    from selfvos.api.live_tracking import LiveShot as LiveShot
+    from selfvos.api.live_tracking import live_source as live_source
+    from selfvos.api.live_tracking import track_live as track_live
     from selfvos.api.overlays import draw_overlays as draw_overlays
+    from selfvos.api.project_learning import LearningPlan as LearningPlan
+    from selfvos.api.project_learning import learn_from as learn_from
     from selfvos.api.project_tracking import outline_in_project as outline_in_project
     from selfvos.api.project_tracking import track_project as track_project
     from selfvos.api.projects import can_be_video as can_be_video
@@ -40,6 +48,11 @@ if TYPE_CHECKING:
     from selfvos.api.projects import export_size as export_size
     from selfvos.api.projects import plan_filling as plan_filling
     from selfvos.api.projects import plan_tracking as plan_tracking
+    from selfvos.api.run_lengths import MaskRow as MaskRow
+    from selfvos.api.run_lengths import mask_of_row as mask_of_row
+    from selfvos.api.run_lengths import mask_rows as mask_rows
+    from selfvos.api.sam2 import VideoPredictor as VideoPredictor
+    from selfvos.api.sam2 import build_sam2_video_predictor as build_sam2_video_predictor
     from selfvos.api.scoring import evaluate as evaluate
     from selfvos.api.scoring import flat_settings as flat_settings
     from selfvos.api.scoring import protocol_config as protocol_config
@@ -53,19 +66,28 @@ if TYPE_CHECKING:
     from selfvos.api.tracking import track_to as track_to
     from selfvos.api.weights import load as load
     from selfvos.api.weights import pick_device as pick_device
+    from selfvos.api.weights import weights_digest as weights_digest
     from selfvos.data.sample import demo_clip as demo_clip
+    from selfvos.data.source import open_source as open_source
+    from selfvos.data.sample import demo_mask as demo_mask
+    from selfvos.data.streams import is_live as is_live
     from selfvos.data.track_reader import open_track as open_track
     from selfvos.projects.project import Project as Project
     from selfvos.tracking.system import make_tracker as make_tracker
 
 _HOMES = {
     "Choice": "selfvos.api.exporting",
+    "LiveShot": "selfvos.api.live_tracking",
+    "LearningPlan": "selfvos.api.project_learning",
     "MaskFile": "selfvos.api.given_masks",
+    "MaskRow": "selfvos.api.run_lengths",
     "Project": "selfvos.projects.project",
     "Shot": "selfvos.api.tracking",
     "Span": "selfvos.api.span",
+    "VideoPredictor": "selfvos.api.sam2",
     "adapt": "selfvos.api.learning",
     "adaptation": "selfvos.api.learning",
+    "build_sam2_video_predictor": "selfvos.api.sam2",
     "can_be_video": "selfvos.api.projects",
     "check_dataset": "selfvos.api.datasets",
     "check_export": "selfvos.api.exporting",
@@ -74,6 +96,8 @@ _HOMES = {
     "convert": "selfvos.api.conversion",
     "demo": "selfvos.api.demonstration",
     "demo_clip": "selfvos.data.sample",
+    "discover": "selfvos.api.discovery",
+    "demo_mask": "selfvos.data.sample",
     "draw_overlays": "selfvos.api.overlays",
     "estimate": "selfvos.api.exporting",
     "evaluate": "selfvos.api.scoring",
@@ -83,11 +107,18 @@ _HOMES = {
     "export_project": "selfvos.api.projects",
     "export_size": "selfvos.api.projects",
     "flat_settings": "selfvos.api.scoring",
+    "import_project": "selfvos.api.importing",
     "import_track": "selfvos.api.exporting",
+    "is_live": "selfvos.data.streams",
+    "live_source": "selfvos.api.live_tracking",
+    "learn_from": "selfvos.api.project_learning",
     "load": "selfvos.api.weights",
     "make_tracker": "selfvos.tracking.system",
+    "mask_of_row": "selfvos.api.run_lengths",
+    "mask_rows": "selfvos.api.run_lengths",
     "names": "selfvos.api.catalogue",
     "open_benchmark": "selfvos.api.catalogue",
+    "open_source": "selfvos.data.source",
     "open_track": "selfvos.data.track_reader",
     "open_video_cache": "selfvos.api.learning",
     "outline_in_project": "selfvos.api.project_tracking",
@@ -98,27 +129,35 @@ _HOMES = {
     "protocol_config": "selfvos.api.scoring",
     "read_track": "selfvos.api.exporting",
     "recipe": "selfvos.api.catalogue",
+    "save_frame": "selfvos.api.frames",
     "score": "selfvos.api.scoring",
     "score_together": "selfvos.api.scoring",
     "tint": "selfvos.api.clusters",
     "track": "selfvos.api.tracking",
     "track_config": "selfvos.api.tracking",
+    "track_live": "selfvos.api.live_tracking",
     "track_project": "selfvos.api.project_tracking",
     "track_to": "selfvos.api.tracking",
     "track_together": "selfvos.api.benchmark_runs",
     "train": "selfvos.api.learning",
     "use_threads": "selfvos.api.threads",
     "validate_archive": "selfvos.api.datasets",
+    "weights_digest": "selfvos.api.weights",
 }
 
 __all__ = [
     "Choice",
+    "LearningPlan",
+    "LiveShot",
     "MaskFile",
+    "MaskRow",
     "Project",
     "Shot",
     "Span",
+    "VideoPredictor",
     "adapt",
     "adaptation",
+    "build_sam2_video_predictor",
     "can_be_video",
     "check_dataset",
     "check_export",
@@ -127,6 +166,8 @@ __all__ = [
     "convert",
     "demo",
     "demo_clip",
+    "discover",
+    "demo_mask",
     "draw_overlays",
     "estimate",
     "evaluate",
@@ -136,11 +177,18 @@ __all__ = [
     "export_project",
     "export_size",
     "flat_settings",
+    "import_project",
     "import_track",
+    "is_live",
+    "learn_from",
+    "live_source",
     "load",
     "make_tracker",
+    "mask_of_row",
+    "mask_rows",
     "names",
     "open_benchmark",
+    "open_source",
     "open_track",
     "open_video_cache",
     "outline_in_project",
@@ -151,17 +199,20 @@ __all__ = [
     "protocol_config",
     "read_track",
     "recipe",
+    "save_frame",
     "score",
     "score_together",
     "tint",
     "track",
     "track_config",
+    "track_live",
     "track_project",
     "track_to",
     "track_together",
     "train",
     "use_threads",
     "validate_archive",
+    "weights_digest",
 ]
 
 

@@ -15,7 +15,10 @@ from selfvos.data.track_reader import StoredTrack, open_track
 from selfvos.data.track_record import ABOUT
 from selfvos.errors import DataError, UsageError
 from selfvos.formats.base import FORMATS, Format
+from selfvos.formats.cut_out import CutOut
 from selfvos.formats.memory import some_objects
+from selfvos.projects.project import ABOUT as PROJECT
+from selfvos.projects.project import Project
 from selfvos.types import Frame, ObjectState, Tracked, TrackReader, Watch, go_on, ignore
 
 
@@ -50,6 +53,8 @@ class Choice:
     """Ids of the objects; empty for all."""
     video: str | Path | None = None
     """The video that was tracked; by default the one that the track folder names, if it is still there."""
+    soften_px: int = 0
+    """How far edges of a cut-out may be soft to both sides of its outline, in pixels; 0 smooths them over one."""
 
 
 def export(
@@ -63,7 +68,7 @@ def export(
     """Write a track in another format, one frame at a time.
 
     Args:
-        track: A track folder, any file or folder that can be imported, or a track in memory.
+        track: The folder of a track or of a project, any file or folder that can be imported, or a track in memory.
         choice: A format's name, or more about what to write.
         out: The file or folder to make; it takes its name when it is whole.
         overwrite: Replace a file that is there, or a folder that an earlier export made; nothing else is replaced.
@@ -125,7 +130,7 @@ def read_track(path: str | Path, format: str | None = None) -> TrackReader:
     """Open a track that this or another program wrote. Masks are read when they are asked for.
 
     Args:
-        path: A track folder, or a file or folder of one of the formats.
+        path: The folder of a track or of a project, or a file or folder of one of the formats.
         format: Which; by default what it looks like.
 
     Raises:
@@ -138,6 +143,8 @@ def read_track(path: str | Path, format: str | None = None) -> TrackReader:
         return FORMATS.get(format)().read(path)
     if (path / ABOUT).is_file():
         return open_track(path)
+    if (path / PROJECT).is_file():
+        return _tracked_project(path)
     if not path.exists():
         raise UsageError(f"no such file: {path}")
     forms = [FORMATS.get(name)() for name in FORMATS.names()]
@@ -176,11 +183,12 @@ def import_track(
     """
     track = read_track(path, format)
     source: Source = _Black(track) if video is None else open_source(video, fps=track.fps)
-    indices = [record.index for record in track.frames] if video is None else _indices(track, source)
+    indices = [record.index for record in track.frames] if video is None else places_in(track, source)
     places = {index: place for place, index in enumerate(indices)}
     origin = TrackOrigin(
         given={},
         names={thing.id: thing.name for thing in track.objects},
+        colours={thing.id: thing.colour for thing in track.objects},
         settings={"imported": Path(path).name, "format": format or "as it looks"},
         version=__version__,
     )
@@ -223,25 +231,41 @@ class _Black:
                 yield Frame(rgb=picture, index=record.index, name=record.name, seconds=record.seconds)
 
 
+def _tracked_project(folder: Path) -> Project:
+    project = Project.look(folder)
+    if not project.frames:
+        raise UsageError(f"nothing was drawn or tracked in {folder} yet; draw and track in 'selfvos web {folder}'")
+    return project
+
+
 def _prepared(track: TrackReader | str | Path, choice: Choice | str) -> tuple[Format, TrackReader, Source | None]:
     chosen = Choice(format=choice) if isinstance(choice, str) else choice
-    form = FORMATS.get(chosen.format)()
+    form = _form(chosen)
     form.require_extra()
     reader = read_track(track) if isinstance(track, str | Path) else track
     video = _video(reader, chosen.video) if form.pictures != "unused" else None
     return form, some_objects(reader, chosen.objects) if chosen.objects else reader, video
 
 
+def _form(chosen: Choice) -> Format:
+    kind = FORMATS.get(chosen.format)
+    if not chosen.soften_px:
+        return kind()
+    if not issubclass(kind, CutOut):
+        raise UsageError(f"{chosen.format} has no opacity whose edges could be soft; take prores4444 or rgba")
+    return kind(soften_px=chosen.soften_px)
+
+
 def _video(track: TrackReader, given: str | Path | None) -> Source | None:
     """Return the video of a track, if it is at hand."""
-    if given is None and isinstance(track, StoredTrack):
-        named = track.about["video"]["path"]
+    if given is None and isinstance(track, StoredTrack | Project):
+        named = track.about["video"]["path"] if isinstance(track, StoredTrack) else track.about["video"]
         given = named if named and Path(named).exists() else None
     return None if given is None else open_source(given, fps=track.fps)
 
 
-def _indices(track: TrackReader, source: Source) -> list[int]:
-    """Return which frame of a video each mask is of."""
+def places_in(track: TrackReader, source: Source) -> list[int]:
+    """Return the index of the frame of a video that each mask is of."""
     names = [record.name for record in track.frames]
     if isinstance(source, PictureFolder):  # all other sources call their frames by their numbers
         by_name = {file.stem: index for index, file in enumerate(source.files)}

@@ -2,8 +2,9 @@
 
 import logging
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from selfvos import recipes
@@ -11,8 +12,12 @@ from selfvos.api.weights import pick_device
 from selfvos.data.video_cache import VideoCache, build_video_cache, default_cache
 from selfvos.errors import Stopped, UsageError
 from selfvos.models.segmenter import Segmenter
+from selfvos.models.weights import load_weights, save_weights
+from selfvos.models.weights_notes import Quality
 from selfvos.settings import override
 from selfvos.stopping import stop_on_signals
+from selfvos.training import capture as captured
+from selfvos.training.capture import Replay
 from selfvos.training.fit import Start, fit
 from selfvos.training.settings import TrainConfig
 from selfvos.types import Watch, Watching, ignore
@@ -59,6 +64,16 @@ def train(
         return fit(config, cached, Path(out), device=pick_device(device), start=Start(resume=resume), watch=watch)
 
 
+def replay(run: str | Path, *, device: str = "auto") -> list[Replay]:
+    """Do the steps of a run again whose loss or gradient was not finite, and say which clips are to blame.
+
+    Raises:
+        UsageError: There was no such step.
+        DataError: What was kept of it is damaged.
+    """
+    return captured.replay(Path(run), pick_device(device))
+
+
 def adapt(
     model: Segmenter,
     *,
@@ -89,8 +104,11 @@ def adapt(
     config = config or adaptation(model)
     with _stoppable(watch) as watch:
         cached = _opened(videos, config, watch)
+        ways = model.notes.quality if config.track == model.notes.track else {}
         start = Start(resume=resume, network=model)
-        return fit(config, cached, Path(out), device=model.device, start=start, watch=watch)
+        path = fit(config, cached, Path(out), device=model.device, start=start, watch=watch)
+    _keep_ways(path, ways)
+    return path
 
 
 def adaptation(model: Segmenter, sets: Sequence[str] = ()) -> TrainConfig:
@@ -138,6 +156,14 @@ def open_video_cache(
         photos=clips.photos.folders if clips else (),
         watch=watch,
     )
+
+
+def _keep_ways(path: Path, ways: Mapping[str, Quality]) -> None:
+    """Let adapted weights be tracked with in the ways of those before them, whose accuracy is no longer theirs."""
+    if ways:
+        model, card = load_weights(path)
+        known = {name: Quality(track=way.track) for name, way in ways.items()}
+        save_weights(path, model, notes=replace(card.notes, quality=known))
 
 
 def _opened(videos: Videos, config: TrainConfig, watch: Watch) -> VideoCache:

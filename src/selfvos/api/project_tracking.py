@@ -1,6 +1,7 @@
 """What is done to projects that needs the network: tracking, and outlines that snap to edges."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from selfvos.projects.outline import smart_outline
 from selfvos.projects.planning import Run
 from selfvos.projects.project import Project
 from selfvos.projects.session import track_run
+from selfvos.tracking.settings import TrackConfig
 from selfvos.tracking.tracker import Tracker
 from selfvos.types import Watch, ignore
 
@@ -51,8 +53,17 @@ def track_project(
         UsageError: No such quality, or no mask where a run starts.
         Stopped: The watch asked for it.
     """
-    config = track_config(model, None, quality if model.notes.quality else None)
+    config = _named_late(track_config(model, None, quality if model.notes.quality else None))
     project = Project.look(folder)
     for start, end in runs:
         for tracked in track_run(project, lambda: Tracker(model, config), Run(start, end), watch=watch):
             yield tracked.frame.index
+
+
+def _named_late(config: TrackConfig) -> TrackConfig:
+    """Return settings in which the first frame of a run counts for as many as are remembered later.
+
+    Runs of a project begin anywhere and often. A run that has one frame behind it finds the best matches of a cell in
+    that one alone: the right cell and its neighbours. An object of a few cells is outvoted by them and lost at once.
+    """
+    return replace(config, memory=replace(config.memory, pad_start="fill"))

@@ -1,6 +1,7 @@
 """Projects as the page, the command line and programs share them. Nothing here loads torch."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -8,10 +9,13 @@ from selfvos.api.exporting import Choice, estimate, export
 from selfvos.data.kinds import PAGED, PICTURES, VIDEOS, is_hidden, is_kind
 from selfvos.errors import SelfvosError, UsageError
 from selfvos.formats.base import FORMATS
+from selfvos.formats.cut_out import CutOut
 from selfvos.projects.planning import Run, fill, plan
 from selfvos.projects.project import Project
 from selfvos.storage import atomic_path
 from selfvos.types import Watch, ignore
+
+_SOFT_SHARE = 90
 
 
 def plan_tracking(project: Project, start: int, end: int) -> tuple[int, int]:
@@ -39,10 +43,13 @@ def can_be_video(path: str | Path) -> Literal["video", "frames", "folder"] | Non
     return None
 
 
-def export_choices() -> list[dict[str, str]]:
-    """Return every format: its name, who reads it, and the suffix of its file; none where it is a folder."""
+def export_choices() -> list[dict[str, str | bool]]:
+    """Return every format: name, who reads it, suffix of its file (none: a folder), and whether edges can be soft."""
     kinds = {name: FORMATS.get(name) for name in FORMATS.names()}
-    return [{"name": name, "readers": kind.readers, "suffix": kind.suffix} for name, kind in kinds.items()]
+    return [
+        {"name": name, "readers": kind.readers, "suffix": kind.suffix, "soft": issubclass(kind, CutOut)}
+        for name, kind in kinds.items()
+    ]
 
 
 def export_size(folder: str | Path, format: str) -> tuple[int | None, str]:
@@ -58,10 +65,19 @@ def export_size(folder: str | Path, format: str) -> tuple[int | None, str]:
         return None, str(error)
 
 
-def export_project(folder: str | Path, format: str, out: str | Path, *, watch: Watch = ignore) -> Path:
+def export_project(
+    folder: str | Path, format: str, out: str | Path, *, soft: bool = False, watch: Watch = ignore
+) -> Path:
     """Write the track of a project in a format, as one file below a new folder, and return the file.
 
     A format that is a folder is packed as a zip archive.
+
+    Args:
+        folder: The project.
+        format: Name of the format.
+        out: A new folder.
+        soft: Make edges of cut-outs as soft as the picture's, within about a hundredth of its shorter side.
+        watch: Told of every frame; asked before each.
 
     Raises:
         UnknownName: No such format.
@@ -73,7 +89,10 @@ def export_project(folder: str | Path, format: str, out: str | Path, *, watch: W
     project, out = Project.look(folder), Path(out)
     name = "".join(letter if letter.isalnum() or letter in "-_ " else "_" for letter in project.name) or "track"
     made = out / f"{name}-{format}{FORMATS.get(format).suffix}"
-    export(_exportable(project), _choice(project, format), made, watch=watch)
+    choice = _choice(project, format)
+    if soft:
+        choice = replace(choice, soften_px=max(2, round(min(project.size) / _SOFT_SHARE)))
+    export(_exportable(project), choice, made, watch=watch)
     if made.is_file():
         return made
     packed = made.with_name(f"{made.name}.zip")

@@ -21,8 +21,8 @@ from selfvos.tracking.settings import TrackConfig
 from selfvos.tracking.system import MaskTracker, make_tracker, quality_config, recommended
 from selfvos.types import Frame, Tracked, Watch, go_on, ignore
 
-Video = str | Path | Iterable[np.ndarray]
-"""A video file, a folder of pictures, or RGB uint8 arrays y x 3."""
+Video = str | Path | Source | Iterable[np.ndarray]
+"""A video file, a folder of pictures, RGB uint8 arrays y x 3, or what `open_source` gave for any of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,7 +178,7 @@ class _Take:
 
 
 def _take(shot: Shot) -> _Take:
-    source = open_source(shot.video, fps=shot.fps)
+    source = shot.video if isinstance(shot.video, Source) else open_source(shot.video, fps=shot.fps)
     masks = shot.masks if isinstance(shot.masks, Mapping) else {shot.span.start or 0: shot.masks}
     given = read_given(masks, source.size)
     return _Take(source, given, legs(shot.span, given, source.count))

@@ -7,7 +7,7 @@ import torch
 
 from selfvos.errors import UsageError
 from selfvos.models.segmenter import Segmenter, SegmenterConfig
-from selfvos.models.weights import WeightsNotes, load_weights
+from selfvos.models.weights import WeightsNotes, digest, load_weights
 from selfvos.training.checkpoint import latest_checkpoint
 from selfvos.training.fit import WEIGHTS
 
@@ -34,6 +34,11 @@ def load(weights: str | Path = "default", *, device: str = "auto") -> Segmenter:
     model = _network(weights).to(pick_device(device)).eval()
     model.name = str(weights)
     return model
+
+
+def weights_digest(model: Segmenter) -> str:
+    """Return the SHA-256 over the tensors of a network: equal weights have equal ones, in whatever file."""
+    return digest(model.state_dict())
 
 
 def pick_device(name: str) -> torch.device:

@@ -11,16 +11,16 @@ from typing import Annotated
 import typer
 
 from selfvos import __version__
-from selfvos.cli import catalogue, datasets, experiment, export, follow, inspect, learn, measure, web
+from selfvos.cli import catalogue, datasets, experiment, export, fleet, follow, inspect, learn, measure, slurm, web
 from selfvos.cli.console import err, out, print_what_the_console_can
 from selfvos.errors import SelfvosError
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
-    help="Learn video object segmentation from unlabelled video, then follow every object from one mask.",
+    help="Learn video object segmentation from unlabelled video, then follow every object from one mask.\n\n"
+    "Example: `selfvos demo`; of one's own: `selfvos track dance.mp4 --mask dance.png --out result`",
 )
 _debug = False
 _INTERRUPTED = 130
@@ -84,8 +84,20 @@ def _plain(text: str) -> str:
 
 
 _COMMANDS = (
-    *(follow.demo, follow.track, web.web, export.export, learn.train, learn.adapt, learn.cluster, learn.convert),
+    *(
+        follow.demo,
+        follow.track,
+        web.web,
+        export.export,
+        learn.train,
+        learn.adapt,
+        learn.replay,
+        learn.cluster,
+        learn.convert,
+    ),
+    slurm.slurm,
     *(measure.evaluate, measure.score, experiment.compare, experiment.ablate, inspect.info, inspect.doctor),
+    *(fleet.batch, fleet.verify),
 )
 for _command in _COMMANDS:
     app.command()(_command)

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from selfvos.cli.completion import completing
 from selfvos.cli.console import out
 from selfvos.cli.options import AsJson
 
@@ -13,7 +14,8 @@ def list_(
     kind: Annotated[
         str,
         typer.Argument(
-            help="recipes, objectives, backbones, benchmarks, presets, systems, formats, checkpoints, tables, weights."
+            help="recipes, objectives, backbones, benchmarks, presets, systems, formats, checkpoints, tables, weights.",
+            autocompletion=completing("kinds"),
         ),
     ],
     as_json: AsJson = False,

@@ -15,6 +15,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from selfvos.errors import Stopped
 from selfvos.stopping import StopFlag, stop_on_signals
 
+is_main = os.environ.get("RANK", "0") == "0"
+"""Of the processes that torchrun starts, one talks."""
+
 out = Console()
 err = Console(stderr=True)
 
@@ -53,7 +56,7 @@ class Watcher:
             TextColumn("left"),
             TimeRemainingColumn(),
             console=err,
-            disable=not err.is_terminal or os.environ.get("RANK", "0") != "0",
+            disable=not (err.is_terminal and is_main),
         )
         self._tasks: dict[str, Any] = {}
         self._stack = ExitStack()

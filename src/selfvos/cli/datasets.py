@@ -8,7 +8,11 @@ import typer
 from selfvos.cli.console import Watcher, print_report
 from selfvos.cli.options import AsJson, Protocol, Root
 
-data = typer.Typer(no_args_is_help=True, help="Look through data sets, and make results ready for their servers.")
+data = typer.Typer(
+    no_args_is_help=True,
+    help="Look through data sets, and make results ready for their servers.\n\n"
+    "Example: `selfvos data check davis-2017-val --root DAVIS`",
+)
 
 
 @data.command("check")

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from selfvos.cli.completion import completing
 from selfvos.cli.console import Watcher, out, print_place
 from selfvos.cli.options import AsJson, Cache, Device, Root, Sets
 
@@ -18,7 +19,12 @@ def compare(
     systems: Annotated[
         list[str], typer.Argument(help="Two or more of [NAME=]RECIPE_OR_WEIGHTS[+SETTING...][@PRESET].")
     ],
-    benchmark: Annotated[str, typer.Option(help="Name of a protocol; see 'selfvos list benchmarks'.")],
+    benchmark: Annotated[
+        str,
+        typer.Option(
+            help="Name of a protocol; see 'selfvos list benchmarks'.", autocompletion=completing("benchmarks")
+        ),
+    ],
     root: Root,
     folder: Annotated[Path, typer.Option("--out", help="Runs, masks, scores and the comparison go here.")],
     *,
@@ -58,17 +64,25 @@ def compare(
 
 
 def ablate(
-    table: Annotated[str, typer.Argument(help="Name of a table; see 'selfvos list tables'.")],
+    table: Annotated[
+        str, typer.Argument(help="Name of a table; see 'selfvos list tables'.", autocompletion=completing("tables"))
+    ],
     root: Root,
     folder: Annotated[Path, typer.Option("--out", help="Runs, masks, scores, tables and figures go here.")],
     *,
     videos: TrainOn = None,
     benchmark: Annotated[
-        str | None, typer.Option(help="Name of a protocol (default: what the table was published on).")
+        str | None,
+        typer.Option(
+            help="Name of a protocol (default: what the table was published on).",
+            autocompletion=completing("benchmarks"),
+        ),
     ] = None,
     steps: Steps = 0,
     seeds: Annotated[int, typer.Option(min=1, help="Trainings of every row.")] = 1,
-    recipe: Annotated[str, typer.Option(help="What rows are trained by.")] = "mask_vos_resnet18",
+    recipe: Annotated[
+        str, typer.Option(help="What rows are trained by.", autocompletion=completing("recipes"))
+    ] = "mask_vos_resnet18",
     weights: Annotated[
         list[str] | None,
         typer.Option("--weights", "-w", help="What tables track with that train nothing; several are seeds."),

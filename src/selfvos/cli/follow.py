@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from selfvos.cli.completion import completing_several
 from selfvos.cli.console import Watcher, err, out
+from selfvos.cli.live import LiveOptions, follow_live, refuse, report_live
 from selfvos.cli.options import AsJson, Device, Preset, Quality, Rounds, Sets, Weights, track_settings
 from selfvos.errors import DataError, OutOfSpace, SelfvosError, Stopped, UsageError
 
@@ -51,7 +53,12 @@ def demo(
 
 
 def track(
-    videos: Annotated[list[Path], typer.Argument(metavar="VIDEO...", help="Video files or folders of pictures.")],
+    videos: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="VIDEO", help="Video files or folders of pictures; or one camera (0) or stream (rtsp://...)."
+        ),
+    ],
     folder: Annotated[Path, typer.Option("--out", help="Where the track goes: masks, states and overlay.mp4.")],
     mask: Annotated[
         list[str] | None,
@@ -66,8 +73,18 @@ def track(
     both: Annotated[bool, typer.Option("--both", help="Track to the end, then back to frame 0.")] = False,
     fps: Annotated[float, typer.Option(help="Frames per second of a folder of pictures.")] = 25.0,
     formats: Annotated[
-        str, typer.Option("--export", help="Write the track in other formats as well, for instance coco,cvat-video.")
+        str,
+        typer.Option(
+            "--export",
+            help="Write the track in other formats as well, for instance coco,cvat-video.",
+            autocompletion=completing_several("formats"),
+        ),
     ] = "",
+    drawn_on: Annotated[
+        Path | None, typer.Option(help="Live: the picture that the mask was drawn on, if that was a while ago.")
+    ] = None,
+    segment_minutes: Annotated[float, typer.Option(help="Live: minutes after which a new track begins.")] = 10.0,
+    silence: Annotated[float, typer.Option(help="Live: seconds without a frame after which it has ended.")] = 60.0,
     threads: Threads = None,
     overwrite: Overwrite = False,
     weights: Weights = "default",
@@ -80,12 +97,32 @@ def track(
 ) -> None:
     """Follow every object of given masks through a video, or through several.
 
-    Example: `selfvos track dance.mp4 --mask dance.png --out result`
+    Example: `selfvos track dance.mp4 --mask dance.png --out result`, or of the first camera until Ctrl-C:
+    `selfvos track 0 --mask first.png --out result`
     """
     from selfvos import api
 
     span = _span(start, end, backward=backward, both=both)
-    shots = _shots(videos, _masks(mask or [], span), mask_dir, span, fps)
+    masks = _masks(mask or [], span)
+    if any(api.is_live(video) for video in videos):
+        refuse({"--mask-dir": mask_dir, "--from": start, "--backward": backward, "--both": both, "--export": formats})
+        refuse({"--overwrite": overwrite, "a second video": videos[1:], "a mask of a later frame": masks.keys() - {0}})
+        if not masks:
+            raise UsageError("give the mask by --mask; 'selfvos info 0 --frame first.png' takes a picture to draw on")
+        live = LiveOptions(
+            source=videos[0],
+            mask=masks[0],
+            drawn_on=drawn_on,
+            segment_minutes=segment_minutes,
+            silence_s=silence,
+            last=end,
+        )
+        used = api.use_threads(threads)
+        model = api.load(weights, device=device)
+        facts = follow_live(model, live, folder, track_settings(model, preset, rounds, sets, quality))
+        report_live(facts | {"threads": used}, live, as_json=as_json)
+        return
+    shots = _shots([Path(video) for video in videos], masks, mask_dir, span, fps)
     exports = [name.strip() for name in formats.split(",") if name.strip()]
     _places(folder, exports)  # a name that does not exist is told now, not after hours
     used = api.use_threads(threads)
@@ -207,8 +244,8 @@ def _report(found: list[dict[str, Any]], *, as_json: bool) -> None:
         count, frames = len(facts["objects"]), facts["frames"]
         out.print(
             f"tracked {count} {'object' if count == 1 else 'objects'} through {frames} frames in "
-            f"{facts['seconds']:.1f} s ({facts['frames_per_second']:.2f} frames a second){_missing(facts)}\n"
-            f"watch {facts['overlay']}; masks are in {facts['masks']}",
+            f"{facts['seconds']:.1f} s ({facts['frames_per_second']:.2f} frames a second)\n{_missing(facts)}"
+            f"watch overlay.mp4; it is beside the masks in {facts['folder']}",
             highlight=False,
             markup=False,
             soft_wrap=True,
@@ -218,7 +255,7 @@ def _report(found: list[dict[str, Any]], *, as_json: bool) -> None:
 def _missing(facts: dict[str, Any]) -> str:
     lost: dict[str, int] = facts["lost_frames"]
     if len(lost) <= _NAMED:
-        return "".join(f"; object {i} not found in {n} frames" for i, n in lost.items())
+        return "".join(f"object {i} was not found in {n} {'frame' if n == 1 else 'frames'}\n" for i, n in lost.items())
     most = sorted(lost, key=lambda i: -lost[i])[:_NAMED]
     named = ", ".join(f"{i} ({lost[i]})" for i in most)
-    return f"; {len(lost)} objects not found in some frames, most of all {named}"
+    return f"{len(lost)} objects were not found in some frames, most of all {named}\n"

@@ -1,6 +1,7 @@
 """Commands that look: at a video, and at this machine."""
 
 import json
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -12,14 +13,48 @@ from selfvos.cli.options import AsJson, Device
 
 
 def info(
-    video: Annotated[Path, typer.Argument(help="Video file or folder of pictures.")],
+    video: Annotated[str, typer.Argument(help="Video file, folder of pictures, camera (0) or stream (rtsp://...).")],
+    frame: Annotated[
+        str | None, typer.Option(help="Write a frame as PICTURE.png or PICTURE.png@FRAME, to draw a mask on.")
+    ] = None,
     fps: Annotated[float, typer.Option(help="Frames per second of a folder of pictures.")] = 25.0,
     as_json: AsJson = False,
 ) -> None:
     """Say what a video is: size, rate, frames, codec, rotation, pixel shape, sound.
 
-    Example: `selfvos info dance.mp4`
+    Example: `selfvos info dance.mp4`, or `selfvos info 0 --frame first.png` for a picture of the first camera
     """
+    from selfvos import api
+
+    picture, _, index = (frame or "").rpartition("@") if re.search(r"@\d+$", frame or "") else (frame, "", "0")
+    if api.is_live(video):
+        _info_live(video, picture, as_json=as_json)
+        return
+    _info_stored(video, fps, as_json=as_json)
+    if picture:
+        _tell(api.save_frame(video, picture, frame=int(index), fps=fps), as_json=as_json)
+
+
+def _info_live(video: str, picture: str | None, *, as_json: bool) -> None:
+    from selfvos import api
+
+    with Watcher() as watcher, api.live_source(video, watch=watcher) as source:
+        about = {"name": source.name, "height": source.size[0], "width": source.size[1], "fps": source.fps}
+        made = None if picture is None else api.save_frame(source, picture)
+    if as_json:
+        print(json.dumps(about))
+    else:
+        _table({name: str(value) for name, value in about.items()})
+    if made is not None:
+        _tell(made, as_json=as_json)
+
+
+def _tell(picture: Path, *, as_json: bool) -> None:
+    if not as_json:
+        out.print(f"frame: {picture}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _info_stored(video: str, fps: float, *, as_json: bool) -> None:
     from selfvos.api.inspection import inspect_video
 
     facts = asdict(inspect_video(video, fps=fps))

@@ -1,17 +1,21 @@
 """Commands that make weights or look at what they see: train, convert and cluster."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from selfvos.cli.console import Watcher, err, out
+from selfvos.cli.completion import completing
+from selfvos.cli.console import Watcher, err, is_main, out
 from selfvos.cli.options import AsJson, Cache, Device, Sets, Videos, Weights
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(help="Name of a recipe; see 'selfvos list recipes'.")],
+    recipe: Annotated[
+        str, typer.Argument(help="Name of a recipe; see 'selfvos list recipes'.", autocompletion=completing("recipes"))
+    ],
     videos: Videos,
     folder: Annotated[Path, typer.Option("--out", help="Folder of the run.")],
     sets: Sets = None,
@@ -36,6 +40,27 @@ def train(
         else:
             path = api.train(config, videos=cached, out=folder, resume=resume, device=device, watch=watcher)
     _print_weights(path, folder, as_json=as_json)
+
+
+def replay(
+    run: Annotated[Path, typer.Argument(help="Folder of a run whose loss was not finite.")],
+    device: Device = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Do the steps again whose loss was not finite, and name the clips that are to blame.
+
+    Example: `selfvos replay runs/first`
+    """
+    from selfvos.api.learning import replay as replay_steps
+
+    found = replay_steps(run, device=device)
+    if as_json:
+        print(json.dumps([asdict(one) for one in found]))
+        return
+    for one in found:
+        state = "finite this time" if one.finite else "not finite"
+        blame = "; ".join(one.to_blame) or f"none alone; all of {'; '.join(one.clips)}"
+        out.print(f"step {one.step}: {state}; to blame: {blame}", highlight=False, markup=False, soft_wrap=True)
 
 
 def adapt(
@@ -64,7 +89,12 @@ def adapt(
 
 def convert(
     checkpoint: Annotated[Path, typer.Argument(help="A published checkpoint; nothing that it holds is executed.")],
-    format: Annotated[str, typer.Option("--from", help="Whose it is; see 'selfvos list checkpoints'.")],
+    format: Annotated[
+        str,
+        typer.Option(
+            "--from", help="Whose it is; see 'selfvos list checkpoints'.", autocompletion=completing("checkpoints")
+        ),
+    ],
     target: Annotated[Path, typer.Option("--out", help="The .safetensors file to write.")],
     as_json: AsJson = False,
 ) -> None:
@@ -112,11 +142,14 @@ def _open_videos(videos: list[Path], config: Any, cache: Path | None, watcher: W
     from selfvos import api
 
     cached = api.open_video_cache(list(videos), config, cache=cache, watch=watcher)
-    err.print(cached.summary(), highlight=False, markup=False, soft_wrap=True)
+    if is_main:
+        err.print(cached.summary(), highlight=False, markup=False, soft_wrap=True)
     return cached
 
 
 def _print_weights(path: Path, folder: Path, *, as_json: bool) -> None:
+    if not is_main:
+        return
     if as_json:
         print(json.dumps({"weights": str(path), "metrics": str(folder / "metrics.jsonl")}))
     else:

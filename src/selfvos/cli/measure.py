@@ -6,13 +6,31 @@ from typing import Annotated
 
 import typer
 
+from selfvos.cli.completion import completing
 from selfvos.cli.console import Watcher, print_place, print_report
-from selfvos.cli.options import AsJson, Device, Preset, Quality, Root, Rounds, Sets, change_settings, track_settings
+from selfvos.cli.options import (
+    AsJson,
+    Device,
+    Preset,
+    Protocol,
+    Quality,
+    Root,
+    Rounds,
+    Sets,
+    change_settings,
+    track_settings,
+)
 
 
 def evaluate(
-    weights: Annotated[str, typer.Argument(help="Name, file or run; 'default' stands for the weights that ship.")],
-    benchmark: Annotated[str, typer.Argument(help="Name of the protocol; see 'selfvos list benchmarks'.")],
+    weights: Annotated[
+        str,
+        typer.Argument(
+            help="Name, file or run; 'default' stands for the weights that ship.",
+            autocompletion=completing("weights"),
+        ),
+    ],
+    benchmark: Protocol,
     root: Root,
     folder: Annotated[Path, typer.Option("--out", help="Masks, tables and report.json go here.")],
     *,
@@ -21,6 +39,10 @@ def evaluate(
     rounds: Rounds = None,
     sets: Sets = None,
     overlays: Annotated[bool, typer.Option("--overlays", help="Also write an overlay video of each video.")] = False,
+    diagnosed: Annotated[
+        bool,
+        typer.Option("--diagnose", help="Track once more, and find where errors are born: births.png, .md, .json."),
+    ] = False,
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
@@ -41,13 +63,25 @@ def evaluate(
         report = api.evaluate(model, benchmark, root=root, out=folder, config=config, watch=watcher)
         if overlays:
             api.draw_overlays(folder / "masks", benchmark, root=root, out=folder / "overlays", watch=watcher)
+        if diagnosed:
+            from selfvos.experiments.births import diagnose
+
+            diagnose(model, benchmark, root=root, out=folder, config=config, watch=watcher)
     print_report(report, as_json=as_json)
     print_place(folder / "report.html", as_json=as_json)
+    if diagnosed:
+        print_place(folder / "births.png", as_json=as_json)
 
 
 def score(
-    results: Annotated[list[Path], typer.Argument(help="Folder with VIDEO/FRAME.png or VIDEO.csv; or several.")],
-    benchmark: Annotated[str, typer.Argument(help="Name of the protocol; see 'selfvos list benchmarks'.")],
+    results: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Folder with VIDEO/FRAME.png or VIDEO.csv; or several.",
+            autocompletion=completing("benchmarks"),  # the shell cannot tell where they end and the next one begins
+        ),
+    ],
+    benchmark: Protocol,
     root: Root,
     folder: Annotated[Path | None, typer.Option("--out", help="Write tables, JSON and an HTML page here.")] = None,
     *,

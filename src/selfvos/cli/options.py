@@ -5,19 +5,37 @@ from typing import Annotated, Any
 
 import typer
 
-Weights = Annotated[str, typer.Option("--weights", "-w", help="Name, .safetensors file, or folder of a run.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+from selfvos.cli.completion import completing
+
+Weights = Annotated[
+    str,
+    typer.Option(
+        "--weights", "-w", help="Name, .safetensors file, or folder of a run.", autocompletion=completing("weights")
+    ),
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.", autocompletion=completing("devices"))]
 Sets = Annotated[list[str] | None, typer.Option("--set", help="Change a setting, for instance match.top_k=5.")]
-Preset = Annotated[str | None, typer.Option(help="Tracker settings by name; see 'selfvos list presets'.")]
+Preset = Annotated[
+    str | None,
+    typer.Option(help="Tracker settings by name; see 'selfvos list presets'.", autocompletion=completing("presets")),
+]
 Quality = Annotated[
     str | None,
-    typer.Option(help="fast, balanced or best: settings that the weights know for it, in place of a preset."),
+    typer.Option(
+        help="fast, balanced or best: settings that the weights know for it, in place of a preset.",
+        autocompletion=completing("qualities"),
+    ),
 ]
 Rounds = Annotated[int | None, typer.Option(help="Refinement rounds; 0 is pure label propagation.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Videos = Annotated[list[Path], typer.Option("--videos", help="Folder of videos or frame folders, or one video.")]
 Cache = Annotated[Path | None, typer.Option(help="Where decoded videos are kept (default: the user's cache).")]
-Protocol = Annotated[str, typer.Argument(help="Name of the protocol; see 'selfvos list benchmarks'.")]
+Protocol = Annotated[
+    str,
+    typer.Argument(
+        help="Name of the protocol; see 'selfvos list benchmarks'.", autocompletion=completing("benchmarks")
+    ),
+]
 Root = Annotated[Path, typer.Option("--root", help="Folder of the data set.")]
 
 

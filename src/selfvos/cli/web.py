@@ -20,6 +20,7 @@ def web(
         str, typer.Option(help="Address to listen on; any but this machine's own needs a token.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0 takes any that is free.")] = 8765,
+    max_storage: Annotated[float, typer.Option(min=0, help="Uploads that are kept take so many GB at most.")] = 100.0,
     browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
     weights: Weights = "default",
     device: Device = "auto",
@@ -35,7 +36,13 @@ def web(
     from selfvos.web.settings import WebConfig, projects_folder
 
     config = WebConfig(
-        projects=projects or projects_folder(), root=root, host=host, port=port, weights=weights, device=device
+        projects=projects or projects_folder(),
+        root=root,
+        host=host,
+        port=port,
+        weights=weights,
+        device=device,
+        most_stored_bytes=round(max_storage * 1e9),
     )
 
     def ready(address: str) -> None:

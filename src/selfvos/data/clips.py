@@ -137,46 +137,59 @@ def load_clip(
     return RawClip(frames=np.stack([cached.frame(i) for i in plan.frames]), index=plan.frames, maps=maps)
 
 
-def assemble(
-    raws: Sequence[RawClip],
-    config: ClipConfig,
-    choice: ObjectChoice,
-    paste: PasteConfig,
-    *,
-    generator: torch.Generator,
-    device: torch.device,
+def cut_clip(
+    raw: RawClip, config: ClipConfig, choice: ObjectChoice, *, generator: torch.Generator, device: torch.device
 ) -> Clip:
-    """Crop, mirror and stack decoded clips, on the device; choose objects where there are cluster maps.
+    """Crop and mirror a decoded clip, on the device, and choose objects where there are cluster maps.
 
     Args:
-        raws: Decoded clips of any sizes.
+        raw: A decoded clip of any size.
         config: Crop size and ranges.
         choice: Which clusters become objects.
-        paste: How objects travel between the clips.
         generator: Source of all randomness, on the CPU.
-        device: Where the batch shall be.
+        device: Where the clip shall be.
+
+    Returns:
+        A batch of this clip alone; see `finish_batch`.
     """
-    frames, masks = [], []
     size = (config.crop_px, config.crop_px)
-    for raw in raws:
-        height, width = raw.frames.shape[1:3]
-        theta = sample_crop(1, height, width, config.crop_px, generator, config.crop)
-        pixels = torch.from_numpy(raw.frames).to(device).movedim(-1, 1)[None].float() / 255
-        frames.append(crop(pixels, theta, size))
-        if raw.maps is not None:
-            maps = crop_labels(torch.from_numpy(raw.maps).long()[None], theta, size)
-            masks.append(choose_objects(maps[0], choice, generator)[0])
-    step = config.frame_step
-    index = torch.tensor([[i // step for i in raw.index] for raw in raws])
-    batch = torch.cat(frames)
-    if not masks:
-        return Clip(frames=batch, index=index)
-    labels = torch.stack(masks).to(device)
+    height, width = raw.frames.shape[1:3]
+    theta = sample_crop(1, height, width, config.crop_px, generator, config.crop)
+    pixels = torch.from_numpy(raw.frames).to(device).movedim(-1, 1)[None].float() / 255
+    frames = crop(pixels, theta, size)
+    index = torch.tensor([[i // config.frame_step for i in raw.index]])
+    if raw.maps is None:
+        return Clip(frames=frames, index=index)
+    maps = crop_labels(torch.from_numpy(raw.maps).long()[None], theta, size)
+    labels = choose_objects(maps[0], choice, generator)[0].to(device)
     if choice.edge_px:
-        snapped = filter_labels(batch.flatten(0, 1), labels.flatten(0, 1), radius_px=choice.edge_px)
-        labels = snapped.view_as(labels)
-    batch, labels = paste_objects(batch, labels, paste, generator, label=choice.objects)
-    return Clip(frames=batch, index=index, masks=known_at_first(labels))
+        labels = filter_labels(frames[0], labels, radius_px=choice.edge_px)
+    return Clip(frames=frames, index=index, masks=labels[None])
+
+
+def finish_batch(clip: Clip, choice: ObjectChoice, paste: PasteConfig, *, generator: torch.Generator) -> Clip:
+    """Let objects travel between the clips of a batch, and leave out those that a clip's first frame does not show.
+
+    Args:
+        clip: All clips of a step.
+        choice: As the objects were chosen.
+        paste: How objects travel.
+        generator: Source of all randomness, on the CPU.
+    """
+    if clip.masks is None:
+        return clip
+    frames, labels = paste_objects(clip.frames, clip.masks, paste, generator, label=choice.objects)
+    return Clip(frames=frames, index=clip.index, masks=known_at_first(labels))
+
+
+def join_clips(clips: Sequence[Clip]) -> Clip:
+    """Make one batch of several; either all have masks or none has."""
+    masks = [clip.masks for clip in clips if clip.masks is not None]
+    return Clip(
+        frames=torch.cat([clip.frames for clip in clips]),
+        index=torch.cat([clip.index for clip in clips]),
+        masks=torch.cat(masks) if masks else None,
+    )
 
 
 def _next(ranges: Sequence[FrameRange], count: int, seed: Sequence[int]) -> FrameRange:

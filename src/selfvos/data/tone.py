@@ -1,4 +1,4 @@
-"""Video of high dynamic range (PQ and HLG) as ordinary RGB."""
+"""Decoded pictures as ordinary RGB, those of high dynamic range (PQ and HLG) as well."""
 
 from functools import lru_cache
 from typing import Literal
@@ -29,6 +29,15 @@ def curve_of(picture: VideoFrame) -> Curve | None:
 def uses_bt2020(picture: VideoFrame) -> bool:
     """Tell whether the primaries of a picture are those of BT.2020."""
     return picture.color_primaries == ColorPrimaries.BT2020
+
+
+def rgb_of(picture: VideoFrame, size: tuple[int, int]) -> UInt8[np.ndarray, "y x 3"]:
+    """Return a picture as ordinary RGB, scaled to a height and width: a stream may change its size on the way."""
+    curve = curve_of(picture)
+    form = "rgb24" if curve is None else "rgb48le"
+    # One thread: at video sizes, starting several takes longer than the conversion.
+    rgb = picture.to_ndarray(format=form, height=size[0], width=size[1], threads=1)
+    return rgb if curve is None else tone_mapped(rgb, curve, wide=uses_bt2020(picture))
 
 
 def tone_mapped(rgb: UInt16[np.ndarray, "y x 3"], curve: Curve, *, wide: bool) -> UInt8[np.ndarray, "y x 3"]:

@@ -42,6 +42,8 @@ class TrackOrigin:
     """Masks that a person drew, as ids, by frame index."""
     names: Mapping[int, str] = field(default_factory=dict)
     """What objects are called, by id."""
+    colours: Mapping[int, tuple[int, int, int]] = field(default_factory=dict)
+    """Red, green, blue of objects, by id; others have that of the palette."""
     weights: str = ""
     """Name or file of the weights."""
     weights_digest: str = ""
@@ -180,7 +182,9 @@ class TrackFolder:
             "format": FORMAT,
             "version": origin.version,
             "video": self._video(),
-            "objects": [asdict(default_object(id, origin.names.get(id))) for id in sorted(self._ids)],
+            "objects": [
+                asdict(default_object(id, origin.names.get(id), origin.colours.get(id))) for id in sorted(self._ids)
+            ],
             "weights": {"name": origin.weights, "digest": origin.weights_digest},
             "settings": dict(origin.settings),
             "range": dict(origin.span),

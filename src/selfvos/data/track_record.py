@@ -49,9 +49,9 @@ def from_line(line: str) -> FrameRecord:
         raise ValueError(f"not a frame's line: {error}") from error
 
 
-def default_object(id: int, name: str | None = None) -> TrackedObject:
-    """Return an object under its id as name, unless it has one, in the colour that its masks are saved in."""
-    red, green, blue = (int(value) for value in palette()[(id - 1) % 255 + 1])
+def default_object(id: int, name: str | None = None, colour: tuple[int, int, int] | None = None) -> TrackedObject:
+    """Return an object; without a name, under its id, and without a colour, in that which its masks are saved in."""
+    red, green, blue = colour or (int(value) for value in palette()[(id - 1) % 255 + 1])
     return TrackedObject(id=id, name=name or f"object {id}", colour=(red, green, blue))
 
 

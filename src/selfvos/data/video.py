@@ -28,7 +28,7 @@ from selfvos.data.containers import (
 from selfvos.data.files import named
 from selfvos.data.frame_table import Clock, FrameTable, Numbers, agrees, read_table
 from selfvos.data.spans import backwards, check_span, most_held, span
-from selfvos.data.tone import curve_of, tone_mapped, uses_bt2020
+from selfvos.data.tone import rgb_of
 from selfvos.errors import BrokenVideo, UsageError
 from selfvos.types import Frame
 
@@ -189,11 +189,20 @@ class VideoFile:
         entry = None if first is None else table.entry(first)
         if first is None or entry is None or entry > start:
             return
-        for picture in decoded(stream, chain([first], given), tally):
+        for picture in decoded(stream, self._hurried(chain([first], given), stream, start), tally):
             number = table.number(picture.pts)
             # Those before the key frame came out broken, if they did: what they build on was not decoded.
             if number is not None and number >= start:
                 yield number, float(table.seconds[number]), picture
+
+    def _hurried(self, given: Iterator[av.Packet], stream: VideoStream, start: int) -> Iterator[av.Packet]:
+        """Have the decoder leave out pictures before one that no other is built on: nobody sees them."""
+        table = cast(FrameTable, self._table)
+        for packet in given:
+            number = table.number(packet.pts)
+            early = number is not None and number < start
+            stream.codec_context.skip_frame = "NONREF" if early else "DEFAULT"
+            yield packet
 
     def _places(self) -> FrameTable | str:
         """Return where each frame is; or, where packets do not tell, the reason."""
@@ -208,13 +217,8 @@ class VideoFile:
         return self._table
 
     def _rgb(self, picture: av.VideoFrame) -> UInt8[np.ndarray, "y x 3"]:
-        # A stream may change its size on the way; masks need one size, so later frames are scaled to the first's.
-        # One thread: at video sizes, starting several takes longer than the conversion.
-        curve = curve_of(picture)
-        form = "rgb24" if curve is None else "rgb48le"
-        rgb = picture.to_ndarray(format=form, width=self._width, height=self._height, threads=1)
-        if curve is not None:
-            rgb = tone_mapped(rgb, curve, wide=uses_bt2020(picture))
+        # Masks need one size, so frames after a change of size are scaled to the first's.
+        rgb = rgb_of(picture, (self._height, self._width))
         return np.ascontiguousarray(self._turn(rgb))
 
     def _conclude(self, container: InputContainer, stream: VideoStream, tally: Tally, frames: int) -> None:

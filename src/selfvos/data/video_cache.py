@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from selfvos.data.pictures import read_image
 from selfvos.data.source import open_source
 from selfvos.data.training_videos import FoundVideo, find_training_videos
 from selfvos.errors import DataError, UsageError
-from selfvos.storage import atomic_path
+from selfvos.storage import atomic_path, in_turn
 from selfvos.types import Frame, Watch, go_on, ignore
 
 log = logging.getLogger(__name__)
@@ -193,8 +194,11 @@ def cache_video(video: FoundVideo, *, cache: Path, short_side_px: int, watch: Wa
         pass
     except (OSError, ValueError, KeyError, TypeError) as error:
         log.warning("%s: cache file %s is damaged (%s); made anew", video.name, target, error)
-    with atomic_path(target) as temporary:
-        _write(temporary, _frames(video), short_side_px, watch)
+    with in_turn(target, partial(go_on, watch)):
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            return _open(target, video.name)
+        with atomic_path(target) as temporary:
+            _write(temporary, _frames(video), short_side_px, watch)
     return _open(target, video.name)
 
 

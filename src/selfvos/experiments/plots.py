@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float64
 
+from selfvos.evaluation.births import Births, places
 from selfvos.evaluation.comparison import Comparison
 from selfvos.evaluation.report import Report
 from selfvos.experiments.ablation import Ablation, deviation
@@ -182,6 +183,47 @@ def refinement(rounds: Sequence[RoundOfDecoding]) -> bytes:
     for axes in (left, right):
         axes.set_xlabel("round within a frame (0: coarse)")
         axes.set_xticks(numbers if axes is right else numbers[1:])
+        _plain(axes)
+    return _png(figure)
+
+
+def births(found: Mapping[str, Births]) -> bytes:
+    """Draw where the errors of all videos are born: when, how well matched, in what place, and how few there are.
+
+    Returns:
+        The PNG.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 7), layout="constrained")
+    (when, score), (where, few) = figure.subplots(2, 2)
+    taken = {"background taken": False, "object missed": True}
+    every = list(found.values())
+    length = max((int(one.frame.max(initial=0)) for one in every), default=0) + 1
+    bins = np.linspace(0, 1, 21)
+    for number, (label, missed) in enumerate(taken.items()):
+        chosen = [(one.found == 0) == missed for one in every]
+        weights = [one.descendants[at] for one, at in zip(every, chosen, strict=True)]
+        by_frame = sum(np.bincount(one.frame[at], w, length) for one, at, w in zip(every, chosen, weights, strict=True))
+        when.plot(by_frame, color=_colour(number), label=label)
+        scores = np.concatenate([one.score[at] for one, at in zip(every, chosen, strict=True)]).clip(0, 1)
+        score.hist(scores, bins, weights=np.concatenate(weights), histtype="step", color=_colour(number))
+        shares = [
+            sum(int(w[place[at]].sum()) for place, at, w in zip(rows, chosen, weights, strict=True))
+            for rows in zip(*(places(one).values() for one in every), strict=True)
+        ]
+        where.barh(np.arange(len(shares)) + 0.4 * number, shares, 0.4, color=_colour(number))
+    where.set_yticks(np.arange(4) + 0.2, list(places(every[0])))
+    for name, one in found.items():
+        largest = np.sort(one.descendants)[::-1].cumsum()
+        few.plot(np.arange(1, len(largest) + 1), 100 * largest / max(1, largest[-1:].sum()), label=name, linewidth=1)
+    few.set_xscale("log")
+    when.legend(frameon=False, fontsize=9)
+    when.set(xlabel="frame of the birth", ylabel="wrong cells that descend")
+    score.set(xlabel="best score of the cell where the error is born", ylabel="wrong cells that descend")
+    where.set_xlabel("wrong cells that descend")
+    few.set(xlabel="births, largest first", ylabel="% of a video's wrong cells")
+    for axes in figure.axes:
         _plain(axes)
     return _png(figure)
 

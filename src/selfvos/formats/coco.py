@@ -1,6 +1,6 @@
 """COCO: one JSON file with run lengths, and a `track_id` that says which annotations are one object."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from selfvos.data.track_record import default_object
 from selfvos.data.video import DEFAULT_FPS
 from selfvos.errors import DataError
 from selfvos.formats.base import FORMATS, Format, Job, Part, each_mask
+from selfvos.formats.colours import colour_of
 from selfvos.formats.memory import Known, Moment, Track, blank, measured, moments_at, track_of
 from selfvos.formats.polygons import fill
 from selfvos.formats.rle import compress, counts_of_each, decompress, places_down_columns
@@ -186,7 +187,12 @@ def _by_image(annotations: list[dict[str, Any]], path: Path) -> tuple[dict[Any, 
 
 def _objects(data: Any, kinds: dict[int, int]) -> dict[int, TrackedObject]:
     names = {category["id"]: str(category["name"]) for category in data.get("categories", [])}
-    objects = {i: default_object(i, names.get(kind)) for i, kind in kinds.items()}
+    colours = {category["id"]: colour_of(category.get("color")) for category in data.get("categories", [])}
+    often = Counter(kinds.values())  # objects of one category are told apart by colours of their own
+    objects = {
+        i: default_object(i, names.get(kind), colours.get(kind) if often[kind] == 1 else None)
+        for i, kind in kinds.items()
+    }
     for one in data.get("tracks", []):
         if "name" in one and "color" in one:
             red, green, blue = (int(value) for value in one["color"])

@@ -1,7 +1,8 @@
 """What both formats of CVAT have in common: the head of the file, labels, attributes, shapes."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree.ElementTree import Element
@@ -13,6 +14,7 @@ from jaxtyping import Bool
 from selfvos.data.mask_png import IdMap
 from selfvos.data.track_record import default_object
 from selfvos.errors import DataError
+from selfvos.formats.colours import colour_of
 from selfvos.formats.memory import Known, Moment, Track, blank, track_of
 from selfvos.formats.polygons import fill
 from selfvos.formats.rle import fill_rows
@@ -42,6 +44,8 @@ class Sheet:
     moments: Sequence[Moment]
     shapes: Mapping[int, Sequence[Shape]]
     """By index of the frame."""
+    colours: Mapping[str, str] = field(default_factory=dict)
+    """Colour of each label that has one, as the file says it."""
 
 
 def head(track: TrackReader, mode: str) -> Iterator[str]:
@@ -106,8 +110,19 @@ def to_track(sheet: Sheet) -> Track:
             ids[_mask(shape, sheet.size)] = shape.number
         return ids
 
-    objects = {number: default_object(number, label) for number, label in names.items()}
+    shared = {label for label, count in Counter(names.values()).items() if count > 1}
+    objects = {
+        # Objects that share a label are told apart by colours of their own.
+        number: default_object(number, label, None if label in shared else colour_of(sheet.colours.get(label)))
+        for number, label in names.items()
+    }
     return track_of(read, len(sheet.moments), Known(name=sheet.name, moments=sheet.moments, objects=objects))
+
+
+def colours_of(task: Element) -> dict[str, str]:
+    """Return the colour of each label that the head of a file lists."""
+    labels = ((label.findtext("name"), label.findtext("color")) for label in task.iter("label"))
+    return {name: colour for name, colour in labels if name and colour}
 
 
 def size_of(element: Element, path: Path) -> tuple[int, int]:

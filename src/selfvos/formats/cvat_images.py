@@ -44,12 +44,12 @@ class CvatImages(Format):
             file.write("</annotations>\n")
 
     def _read(self, path: Path) -> Track:
-        size, name = None, path.stem
+        size, name, colours = None, path.stem, {}
         shapes: dict[int, list[cvat.Shape]] = defaultdict(list)
         moments = []
         for element in each_element(path, {"task", "image"}):
             if element.tag == "task":
-                name = element.findtext("name") or name
+                name, colours = element.findtext("name") or name, cvat.colours_of(element)
                 continue
             this = cvat.size_of(element, path)
             if size not in (None, this):
@@ -64,7 +64,8 @@ class CvatImages(Format):
         if size is None:
             raise DataError(f"{path} lists no image; export it as CVAT for images 1.1")
         moments.sort(key=lambda moment: moment.index)
-        return cvat.to_track(cvat.Sheet(name=name, size=size, moments=moments, shapes=_numbered(shapes)))
+        sheet = cvat.Sheet(name=name, size=size, moments=moments, shapes=_numbered(shapes), colours=colours)
+        return cvat.to_track(sheet)
 
 
 def _numbered(shapes: dict[int, list[cvat.Shape]]) -> dict[int, list[cvat.Shape]]:

@@ -49,7 +49,7 @@ class CvatVideo(Format):
             file.write(b"</annotations>\n")
 
     def _read(self, path: Path) -> Track:
-        size, name, frames = None, path.stem, 0
+        size, name, frames, colours = None, path.stem, 0, {}
         shapes: dict[int, list[cvat.Shape]] = defaultdict(list)
         taken = 0
         for element in each_element(path, {"original_size", "task", "track"}):
@@ -58,6 +58,7 @@ class CvatVideo(Format):
             elif element.tag == "task":
                 name = element.findtext("name") or name
                 frames = int(element.findtext("size") or 0)
+                colours = cvat.colours_of(element)
             else:
                 found = [(int(shape.attrib["frame"]), shape) for shape in element if shape.get("frame", "").isdecimal()]
                 taken = max(taken, _add(shapes, element.get("label", ""), found, taken))
@@ -65,7 +66,7 @@ class CvatVideo(Format):
             raise DataError(f"{path} does not say how large the frames are; export it as CVAT for video 1.1")
         indices = sorted(shapes) or range(frames)
         moments = [Moment(index=i, name=f"{i:05d}", seconds=i / DEFAULT_FPS) for i in indices]
-        return cvat.to_track(cvat.Sheet(name=name, size=size, moments=moments, shapes=shapes))
+        return cvat.to_track(cvat.Sheet(name=name, size=size, moments=moments, shapes=shapes, colours=colours))
 
 
 def _add(shapes: dict[int, list[cvat.Shape]], label: str, found: list, taken: int) -> int:

@@ -16,9 +16,10 @@ from selfvos.data.video import DEFAULT_FPS
 from selfvos.errors import DataError
 from selfvos.formats.base import FORMATS, Format, Job, Part, each_mask, each_picture
 from selfvos.formats.brush import decode, encode
+from selfvos.formats.colours import colour_of
 from selfvos.formats.mask_folder import folder_name
 from selfvos.formats.memory import Known, Moment, Track, blank, measured, track_of
-from selfvos.formats.text import head, parse_json, write_list
+from selfvos.formats.text import each_element, head, parse_json, write_list
 from selfvos.storage import write_text
 from selfvos.types import FrameRecord, TrackedObject, TrackReader
 
@@ -50,7 +51,7 @@ class LabelStudioBrush(Format):
         file = path / _TASKS if path.is_dir() else path
         tasks = parse_json(file)
         try:
-            return _read_track(tasks, file)
+            return _read_track(tasks, file, _colours(file.with_name(_LABELS)))
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             if isinstance(error, DataError):
                 raise
@@ -131,11 +132,19 @@ def _each(track: TrackReader, images: Path, job: Job) -> Iterator[tuple[FrameRec
         yield record, track.mask(place)
 
 
-def _read_track(tasks: list[dict[str, Any]], file: Path) -> Track:
+def _colours(setup: Path) -> dict[str, str]:
+    """Return the colour of each label of a labelling setup beside the tasks; of none, nothing."""
+    if not setup.is_file():
+        return {}
+    labels = (element for element in each_element(setup, {"Label"}))
+    return {label.get("value", ""): label.get("background", "") for label in labels}
+
+
+def _read_track(tasks: list[dict[str, Any]], file: Path, colours: Mapping[str, str]) -> Track:
     tasks = sorted(tasks, key=lambda task: task["data"].get("frame", 0))
     about = tasks[0]["data"] if tasks else {}
     results = [[one for one in _results(task) if "rle" in one.get("value", {})] for task in tasks]
-    labels, objects = _objects(about, results)
+    labels, objects = _objects(about, results, colours)
     size = _size(about, results, file)
     fps = float(about.get("fps", DEFAULT_FPS))
     moments = [_moment(i, task["data"], fps) for i, task in enumerate(tasks)]
@@ -166,7 +175,7 @@ def _results(task: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _objects(
-    about: Mapping[str, Any], results: list[list[dict[str, Any]]]
+    about: Mapping[str, Any], results: list[list[dict[str, Any]]], colours: Mapping[str, str]
 ) -> tuple[dict[str, int], dict[int, TrackedObject]]:
     """Return the id of every label, and the objects that the file describes."""
     objects: dict[int, TrackedObject] = {}
@@ -179,7 +188,7 @@ def _objects(
         if label not in labels:
             number = max([0, *labels.values()]) + 1
             labels[label] = number
-            objects[number] = default_object(number, label)
+            objects[number] = default_object(number, label, colour_of(colours.get(label)))
     return labels, objects
 
 

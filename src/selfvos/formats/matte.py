@@ -11,23 +11,21 @@ from av.video.reformatter import Colorspace
 from av.video.stream import VideoStream
 
 from selfvos.data.video_writer import SQUARE
-from selfvos.formats.base import FORMATS, Format, Job, Part, each_picture
-from selfvos.formats.opacity import opacity
+from selfvos.formats.base import FORMATS, Job, Part, each_picture
+from selfvos.formats.cut_out import CutOut
 from selfvos.types import TrackReader
 
 _TEN_BITS = 1023
 
 
 @FORMATS.register("prores4444")
-class Matte(Format):
+class Matte(CutOut):
     """ProRes 4444 film of the frames with straight opacity: a cut-out, and a matte by its alpha channel."""
 
     name: ClassVar = "prores4444"
     holds: ClassVar[frozenset[Part]] = frozenset({"pictures", "times"})
     readers: ClassVar = "DaVinci Resolve, Premiere Pro, After Effects, Final Cut Pro, Nuke"
     suffix: ClassVar = ".mov"
-    pictures: ClassVar = "required"
-    reads: ClassVar = False
 
     def _write(self, track: TrackReader, out: Path, job: Job) -> None:
         # 1001 restores the rates of television exactly; the clock is the rate's own, so that editors see whole frames.
@@ -38,7 +36,7 @@ class Matte(Format):
             stream = _stream(container, track.size, rate, clock)
             stream.codec_context.sample_aspect_ratio = SQUARE if job.video is None else job.video.pixel_aspect
             for frame, place in each_picture(track, job):
-                picture = _picture(frame.rgb, opacity(track, place))
+                picture = _picture(frame.rgb, self.opacity(track, place, frame.rgb))
                 last = max(last + 1, round((frame.seconds - start) / clock))
                 picture.pts, picture.time_base = last, clock
                 container.mux(stream.encode(picture))

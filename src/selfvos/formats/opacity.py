@@ -3,7 +3,7 @@
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool, Real, UInt8
 from scipy.ndimage import convolve1d
 
 from selfvos.types import TrackReader
@@ -38,5 +38,9 @@ def smoothed(mask: Bool[np.ndarray, "y x"]) -> UInt8[np.ndarray, "y x"]:
     for axis in (0, 1):
         # Beyond the border the picture goes on as it ends: an object that is cut off there keeps a hard edge.
         soft = convolve1d(soft, _SMOOTHING, axis=axis, mode="nearest")
-    level = np.rint(soft * 255)
+    return both_sides(np.rint(soft * 255), mask)
+
+
+def both_sides(level: Real[np.ndarray, "y x"], mask: Bool[np.ndarray, "y x"]) -> UInt8[np.ndarray, "y x"]:
+    """Return levels of 0 to 255 with those of a mask at least half opaque, and all others less."""
     return np.where(mask, np.maximum(level, _HALF), np.minimum(level, _HALF - 1)).astype(np.uint8)

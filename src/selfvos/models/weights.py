@@ -11,14 +11,17 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from selfvos.errors import UsageError, WeightsMismatch
+from selfvos.errors import DataError, UsageError, WeightsMismatch
 from selfvos.models.old_notes import read_version_1
 from selfvos.models.segmenter import Segmenter, SegmenterConfig
 from selfvos.models.weights_notes import NOTES_VERSION, Quality, WeightsNotes
 from selfvos.settings import from_dict, to_dict
-from selfvos.storage import atomic_path
+from selfvos.storage import atomic_path, sealed, unsealed
 
 __all__ = ["Quality", "WeightsCard", "WeightsNotes", "digest", "load_into", "load_weights", "save_weights"]
+
+
+_SEALED_SINCE = 3
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ def save_weights(path: Path | str, model: Segmenter, *, notes: WeightsNotes | No
         "notes": to_dict(notes or WeightsNotes()),
     }
     with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata={"selfvos": json.dumps(header)})
+        save_file(tensors, temporary, metadata={"selfvos": json.dumps(sealed(header))})
     return mark
 
 
@@ -116,8 +119,12 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, json.JSONDecodeError, OSError) as error:
         raise WeightsMismatch(f"{path}: not a readable safetensors file ({error})") from error
-    if header is None or header.get("format") not in (1, NOTES_VERSION):
+    known = isinstance(header, dict) and header.get("format") in range(1, NOTES_VERSION + 1)
+    if not known:
         raise WeightsMismatch(
             f"{path}: not written by this version of selfvos; give weights that 'selfvos train' wrote"
         )
-    return tensors, header
+    try:
+        return tensors, unsealed(header, required=header["format"] >= _SEALED_SINCE)
+    except DataError as error:
+        raise WeightsMismatch(f"{path}: {error}; fetch or train the weights again") from error

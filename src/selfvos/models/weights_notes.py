@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-NOTES_VERSION = 2
-"""Version of what stands in a weights file; earlier ones are read by `old_notes`."""
+NOTES_VERSION = 3
+"""Version of what stands in a weights file: 2 had no seal; 1 is read by `old_notes`."""
 
 
 @dataclass(frozen=True, kw_only=True)

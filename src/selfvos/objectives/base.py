@@ -1,6 +1,7 @@
 """What every training signal is: a clip with its features in, named loss terms out."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
@@ -10,13 +11,29 @@ from torch import Tensor, nn
 from selfvos.registry import Registry
 from selfvos.types import Clip, FrameFeatures, LossTerms, SegmenterLike
 
+Share = Callable[[SegmenterLike], SegmenterLike]
+"""Makes the processes that train together share the work of a network."""
+
+
+def alone(model: SegmenterLike) -> SegmenterLike:
+    """Return the network as it is, for a process that trains alone."""
+    return model
+
 
 class EncodedClip:
     """A clip and the network that looks at it; each plain frame is encoded at most once for all objectives."""
 
-    def __init__(self, clip: Clip, model: SegmenterLike) -> None:
+    def __init__(self, clip: Clip, model: SegmenterLike, share: Share = alone) -> None:
+        """Take a batch of clips.
+
+        Args:
+            clip: All clips of the step.
+            model: The network that learns.
+            share: An objective that has a network of its own, such as a teacher, asks it through this.
+        """
         self.clip = clip
-        self.model = model
+        self.model = share(model)
+        self.share = share
         self._features: dict[int, FrameFeatures] = {}
 
     @property

@@ -214,7 +214,8 @@ class DINO(Objective):
         if local:
             student.append(_answers(clip.model, self.head, local, config))
         with torch.no_grad():
-            teacher = _answers(cast(SegmenterLike, self._teacher()), self.teacher_head, views, config)
+            slow = clip.share(cast(SegmenterLike, self._teacher()))
+            teacher = _answers(slow, self.teacher_head, views, config)
         self._answer = teacher.mean(dim=(0, 1))
         loss = distillation_loss(
             torch.cat(student),

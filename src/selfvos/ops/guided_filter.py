@@ -1,5 +1,6 @@
 """Label maps that follow the edges of their picture."""
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
@@ -53,9 +54,29 @@ def guided_filter(
     """
     if radius_px < 1 or not epsilon > 0:
         raise UsageError(f"radius_px must be at least 1 and epsilon > 0, got {radius_px} and {epsilon}")
+    if _fits_kernel(frames, masks):
+        # Compiled code is loaded when it is first needed, not whenever this module is imported.
+        from selfvos.ops.kernels import guided_filter as kernel
+
+        arrays, radius = [x.detach().contiguous().numpy() for x in (frames, masks)], max(1, radius_px // _COARSE)
+        found = [kernel.guided_filter(frame, some, radius, epsilon) for frame, some in zip(*arrays, strict=True)]
+        return torch.from_numpy(np.stack(found))
+    return guided_filter_plain(frames, masks, radius_px=radius_px, epsilon=epsilon)
+
+
+def guided_filter_plain(
+    frames: Float[Tensor, "n 3 y x"], masks: Float[Tensor, "n o y x"], *, radius_px: int, epsilon: float
+) -> Float[Tensor, "n o y x"]:
+    """Do the same with torch alone, on any device and with gradients: the kernel's oracle."""
     slope, offset = _explain(F.avg_pool2d(frames, _COARSE), F.avg_pool2d(masks, _COARSE), radius_px // _COARSE, epsilon)
     slope, offset = (_enlarge(x, frames) for x in (slope.flatten(1, 2), offset))
     return (slope.unflatten(1, (3, -1)) * frames[:, :, None]).sum(dim=1) + offset
+
+
+def _fits_kernel(frames: Tensor, masks: Tensor) -> bool:
+    plain = all(x.device.type == "cpu" and x.dtype == torch.float32 for x in (frames, masks))
+    learns = torch.is_grad_enabled() and (frames.requires_grad or masks.requires_grad)
+    return plain and not learns and len(frames) > 0 and min(frames.shape[2:]) >= _COARSE
 
 
 def _explain(frames: Tensor, masks: Tensor, radius: int, epsilon: float) -> tuple[Tensor, Tensor]:

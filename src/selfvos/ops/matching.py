@@ -2,11 +2,11 @@
 
 import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from types import ModuleType
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -73,6 +73,24 @@ class Matches(NamedTuple):
     """Dot products, descending; -inf where unused, that is where fewer than k cells may be matched."""
 
 
+class MatchCache:
+    """What matching made of memory frames, for the next query frame."""
+
+    def __init__(self) -> None:
+        """Keep nothing yet."""
+        self.rounded: Any = None
+        """Of the kernel that multiplies bytes; None until it has been used."""
+
+
+@dataclass(frozen=True)
+class KnownFrames:
+    """Tells which memory frames have been matched before."""
+
+    cache: MatchCache
+    ids: tuple[Hashable, ...]
+    """One for each memory frame; whoever has the id of a frame that came before has its features."""
+
+
 _Search = Callable[[slice], tuple[Float[Tensor, "m k"], Int64[Tensor, "m k"]]]
 """Finds the top k cells of some memory frames: scores as in `Matches`, and cell numbers within these frames."""
 
@@ -83,6 +101,7 @@ def match(
     memory: Float[Tensor, "n h w c"],
     permanent: Bool[Tensor, " n"],
     config: MatchConfig,
+    known: KnownFrames | None = None,
 ) -> Matches:
     """Find each query cell's best memory cells, by the fastest means there is for where the features lie.
 
@@ -96,6 +115,7 @@ def match(
             similar ones are best placed last, which saves time.
         permanent: Memory frames that `config.exempt_permanent` speaks of.
         config: Window, number of matches, temperature.
+        known: Saves time where most memory frames have been matched before; the result does not depend on it.
 
     Returns:
         The matches of the m = h * w query cells in row-major order, without gradient.
@@ -115,7 +135,7 @@ def match(
         return _match_on_gpu(kernel, query, memory, permanent, config)
     in_kernel = query.device.type == "cpu" and query.dtype == torch.float32
     if in_kernel and (kernel := _load_kernel()):
-        return _match_on_cpu(kernel, query, memory, permanent, config)
+        return _match_on_cpu(kernel, query, memory, permanent, config, known)
     return match_plain(query, memory, permanent, config)
 
 
@@ -125,6 +145,7 @@ def _match_on_cpu(
     memory: Float[Tensor, "n h w c"],
     permanent: Bool[Tensor, " n"],
     config: MatchConfig,
+    known: KnownFrames | None,
 ) -> Matches:
     h, w, c = query.shape
     reach = np.where(_is_free(permanent, config).numpy()[:, None], w - 1, window_reach(config, h, w))
@@ -132,14 +153,30 @@ def _match_on_cpu(
     if missing:
         query, memory = F.pad(query, (0, missing)), F.pad(memory, (0, missing))
     query_array, memory_array = (tensor.detach().contiguous().numpy() for tensor in (query, memory))
-    axes = _main_axes(query_array, kernel.AXES) if _is_worth_sketching(h * w, c, reach) else None
+    worth = _is_worth_sketching(h * w, c, reach)
+    axes = _main_axes(query_array, kernel.AXES) if worth else None
+    by_bytes = _load_byte_kernel() if worth and axes is None else None
 
     def search(frames: slice) -> tuple[Tensor, Tensor]:
-        arrays = query_array, memory_array[frames], reach[frames]
-        score, index = kernel.window_topk(*arrays, config.top_k, torch.get_num_threads(), axes)
-        return torch.from_numpy(score), torch.from_numpy(index)
+        last = reach[frames], config.top_k, torch.get_num_threads()
+        found = None
+        if by_bytes:
+            found = by_bytes.window_topk(query_array, _remembered(by_bytes, memory_array, frames, known), *last)
+        if found is None:
+            found = kernel.window_topk(query_array, memory_array[frames], *last, axes)
+        return torch.from_numpy(found[0]), torch.from_numpy(found[1])
 
     return _collect(search, query, memory, config)
+
+
+def _remembered(
+    kernel: ModuleType, memory: Float32[np.ndarray, "n h w c"], frames: slice, known: KnownFrames | None
+) -> tuple[Any, ...]:
+    """Return some memory frames as the kernel that multiplies bytes takes them."""
+    known = known or KnownFrames(MatchCache(), tuple(range(len(memory))))
+    if known.cache.rounded is None:
+        known.cache.rounded = kernel.RoundedFrames()
+    return kernel.Remembered(memory[frames], known.cache.rounded, known.ids[frames])
 
 
 def _match_on_gpu(
@@ -350,6 +387,23 @@ def _load_kernel() -> ModuleType | None:
         logger.info("matching runs without its compiled kernel, several times slower: %s", error)
         return None
     return window_topk
+
+
+@lru_cache(maxsize=1)
+def _load_byte_kernel() -> ModuleType | None:
+    """Return the kernel that multiplies bytes, if this processor has the instruction, and numba knows it."""
+    from selfvos.ops.kernels import byte_vectors, window_bytes
+
+    if not byte_vectors.AVAILABLE:
+        return None
+    cells = np.ones((1, 1, window_bytes.CHANNEL_STEP), dtype=np.float32)
+    try:
+        known = window_bytes.Remembered(cells[None], window_bytes.RoundedFrames(), (0,))
+        window_bytes.window_topk(cells, known, np.zeros((1, 1), dtype=np.int64), 1, 1)
+    except Exception as error:  # whatever a compiler of another version has to say
+        logger.info("matching runs without products of bytes, some four times slower: %s", error)
+        return None
+    return window_bytes
 
 
 @lru_cache

@@ -96,6 +96,28 @@ class EditLog:
             whole = end
         self._whole = whole
 
+    def refresh(self) -> State:
+        """Take in whole lines that another process has written since, and return the state.
+
+        Raises:
+            DataError: A line is damaged.
+        """
+        try:
+            with open(self.path, "rb") as file:
+                file.seek(self._whole)
+                new = file.read()
+        except FileNotFoundError:
+            return self.state
+        for line in new[: new.rfind(b"\n") + 1].splitlines(keepends=True):
+            try:
+                self.state = after(self.state, json.loads(line))
+            except ValueError as error:
+                raise DataError(
+                    f"{self.path} is damaged at byte {self._whole} ({error}); restore the project folder"
+                ) from error
+            self._whole += len(line)
+        return self.state
+
     def append(self, line: dict[str, Any]) -> State:
         """Do what a line says, and keep it.
 

@@ -21,7 +21,8 @@ from selfvos.projects.store import TrackStore
 from selfvos.storage import exclusive, write_text
 from selfvos.types import FrameRecord, ObjectRecord, TrackedObject
 
-_ABOUT = "project.json"
+ABOUT = "project.json"
+"""The file by which a folder is known for a project."""
 _FORMAT = 1
 _COLOURS = ((255, 92, 92), (64, 156, 255), (88, 200, 110), (255, 190, 60), (178, 120, 255), (60, 205, 200))
 """Easy to tell apart, also for most of those who see colours differently; the palette's colours come after them."""
@@ -40,11 +41,11 @@ class Project:
         """Open a folder; see `open` and `create`."""
         self.folder = folder
         try:
-            self.about: dict[str, Any] = json.loads((folder / _ABOUT).read_text("utf-8"))
+            self.about: dict[str, Any] = json.loads((folder / ABOUT).read_text("utf-8"))
         except FileNotFoundError:
             raise UsageError(f"no project in {folder}; make one with 'selfvos web VIDEO' or Project.create") from None
         except ValueError as error:
-            raise DataError(f"{folder / _ABOUT} is damaged ({error}); restore the project folder") from error
+            raise DataError(f"{folder / ABOUT} is damaged ({error}); restore the project folder") from error
         if self.about.get("format", 0) > _FORMAT:
             raise DataError(f"{folder} was made by a newer selfvos; update this one")
         self._stack = ExitStack()
@@ -85,7 +86,7 @@ class Project:
             "count": source.count,
         }
         folder.mkdir(parents=True, exist_ok=True)
-        write_text(folder / _ABOUT, json.dumps(about, indent=1) + "\n")
+        write_text(folder / ABOUT, json.dumps(about, indent=1) + "\n")
         return cls(folder)
 
     @classmethod
@@ -151,6 +152,10 @@ class Project:
     def state(self) -> State:
         """What was drawn and named, and what can be undone."""
         return self._log.state
+
+    def refresh(self) -> State:
+        """Take in what the process that has the project open has done since this one looked, and return the state."""
+        return self._log.refresh()
 
     @property
     def objects(self) -> tuple[TrackedObject, ...]:

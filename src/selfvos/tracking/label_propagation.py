@@ -9,13 +9,14 @@ from torch.nn import functional as F
 
 from selfvos.errors import UsageError
 from selfvos.ops import masks as mask_ops
+from selfvos.ops.contact import drop_apart, without
 from selfvos.ops.label_map import LabelMap
 from selfvos.tracking.encoding import EncodedFrame, FrameEncoding
 from selfvos.tracking.feature import Learned, MatchedFeature
 from selfvos.tracking.framing import Framing
 from selfvos.tracking.labels import empty_memory, fold, harden, settle, stretch, unfold, with_changes
 from selfvos.tracking.memory import Entry, Remembered
-from selfvos.tracking.propagation import Once, Propagate, propagation
+from selfvos.tracking.propagation import Once, Propagation, WatchMatches, propagation, unwatched_matches
 from selfvos.tracking.propagator import MEMORY, SYSTEMS, GivenMasks, Propagator, SoftMasks
 from selfvos.tracking.refinement import WatchRounds, embed, refine, unwatched
 from selfvos.tracking.settings import TrackConfig
@@ -64,6 +65,8 @@ class LabelPropagation:
         self.feature = MatchedFeature(self.network, config)
         self.label_stride = self.feature.stride // config.labels.scale
         self.memory = empty_memory(config)
+        self.watch_matches: WatchMatches = unwatched_matches
+        """Called for every tracked frame with the places of remembered frames in the walk, and its matches in them."""
         self._view: View | None = None
         self._masks: SoftMasks | None = None
         self._given = False
@@ -89,12 +92,14 @@ class LabelPropagation:
         """See `Propagator.follow`."""
         self._remember()
         view = self._look(frame)
-        propagate = propagation(view.key, self.memory, self.config, self._sharing(frame))
-        maps = unfold(propagate(self.memory.labels), (view.key.shape[0], view.key.shape[1]), self.config.labels.scale)
+        found = propagation(view.key, self.memory, self.config, self._sharing(frame))
+        self.watch_matches(self.memory.walked, found.matches)
+        carried = found.carry(self.memory.labels)
+        maps = unfold(carried, (view.key.shape[0], view.key.shape[1]), self.config.labels.scale)
         if self.config.labels.restore_contrast:
             maps = stretch(maps, self.config.labels.lost_below)
-        cells = SoftMasks(settle(maps, self.config.labels)[None], self.label_stride)
-        self._view, self._masks, self._given = view, self._refined(view, cells, propagate), False
+        cells = SoftMasks(self._together(settle(maps, self.config.labels))[None], self.label_stride)
+        self._view, self._masks, self._given = view, self._refined(view, cells, found), False
         return self._masks
 
     def learn(self, given: GivenMasks) -> SoftMasks:
@@ -143,7 +148,16 @@ class LabelPropagation:
     def _look(self, frame: EncodedFrame) -> View:
         return View(self.feature.key(frame), frame.framing, frame.number)
 
-    def _refined(self, view: View, cells: SoftMasks, propagate: Propagate) -> SoftMasks:  # noqa: ARG002
+    def _together(self, labels: Float[Tensor, "o1 h w"]) -> Float[Tensor, "o1 h w"]:
+        """Return labels without parts of objects that appear apart from them."""
+        reach, scale = self.config.labels.reach_cells, self.config.labels.scale
+        if reach is None:
+            return labels
+        now, before = (F.avg_pool2d(maps[1:], scale) for maps in (labels, self.latest.cells[0]))
+        apart = drop_apart(now, before, reach)
+        return without(labels, apart) if apart.any() else labels
+
+    def _refined(self, view: View, cells: SoftMasks, found: Propagation) -> SoftMasks:  # noqa: ARG002
         return cells
 
     def _kept(self, given: SoftMasks) -> SoftMasks:
@@ -204,13 +218,14 @@ class MaskPropagation(LabelPropagation):
     def _look(self, frame: EncodedFrame) -> View:
         return replace(super()._look(frame), context=self.network.prepare_masks(frame.image, frame.features))
 
-    def _refined(self, view: View, cells: SoftMasks, propagate: Propagate) -> SoftMasks:
+    def _refined(self, view: View, cells: SoftMasks, found: Propagation) -> SoftMasks:
         start, grid = cells.in_pixels(), view.key.shape[:2]
         assert view.context is not None
         self.watch_rounds(0, start)
 
         def values(objects: range) -> Tensor:
-            return torch.stack([propagate(self.memory.values(o)).T for o in objects]).unflatten(2, grid)[None]
+            read = torch.stack([found.carry(self.memory.values(o)).T for o in objects]).float()
+            return read.unflatten(2, grid)[None]
 
         rounds = self.config.refine.rounds
         pixels = refine(self.network, view.context, values, start, rounds, watch=self.watch_rounds)
@@ -221,7 +236,8 @@ class MaskPropagation(LabelPropagation):
 
     def _entry(self, view: View, masks: SoftMasks, labels: Float[Tensor, "1 o1 h w"]) -> Entry:
         assert view.context is not None
-        values = embed(self.network, view.context, masks.in_pixels())
+        # What takes most of the memory of an object has half precision; a mask hardly changes by it.
+        values = embed(self.network, view.context, masks.in_pixels()).half()
         return replace(super()._entry(view, masks, labels), values=values)
 
 

@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from selfvos.ops.matching import KnownFrames, MatchCache
+
 ELSEWHERE = -1_000_000
 """Number of a frame that is not one of the walk: farther away than any that is."""
 
@@ -33,6 +35,8 @@ class _Slot:
     """Of its frame in the walk."""
     frame: int
     """`Entry.frame`."""
+    serial: int
+    """Tells apart all that was ever stored in this memory."""
     saved: Entry | None = None
     """A copy that a snapshot holds of it."""
 
@@ -67,6 +71,8 @@ class Memory:
         self._lasting = permanent
         self._offsets = offsets
         self._came = 0
+        self._stored = 0
+        self._cache = MatchCache()
         self._slots: list[_Slot] = []
         self._permanent = 0
         self._next = 0
@@ -96,6 +102,11 @@ class Memory:
         return ages if self._offsets is None else [ages[place] for place in self._chosen(self._offsets)]
 
     @property
+    def walked(self) -> list[int]:
+        """Place in the walk of each frame that is lent, from 0; negative where it is not one of the walk."""
+        return [self._came - age for age in self.ages]
+
+    @property
     def content(self) -> tuple[tuple[tuple[int, int], ...], int]:
         """What tells whether two memories lend the same: the frames, when they came, and how many are permanent."""
         return tuple((slot.frame, self._came - slot.number) for slot in self._slots), self._permanent
@@ -104,6 +115,12 @@ class Memory:
     def keys(self) -> Float[Tensor, "n h w c"]:
         """Keys of the frames that are lent."""
         return self._keys[self._places()]
+
+    @property
+    def known(self) -> KnownFrames:
+        """Which of the frames that are lent were lent before."""
+        lent = self._slots if self._offsets is None else [self._slots[place] for place in self._chosen(self._offsets)]
+        return KnownFrames(self._cache, tuple(slot.serial for slot in lent))
 
     @property
     def permanent(self) -> Bool[Tensor, " n"]:
@@ -143,7 +160,7 @@ class Memory:
         if len(self) == 0:
             self._allocate(entry)
         place = self._permanent + self._next
-        self._slots[place : place + 1] = [_Slot(self._came - 1, entry.frame)]
+        self._slots[place : place + 1] = [self._slot(self._came - 1, entry)]
         self._store(place, entry)
         self._next = (self._next + 1) % self._last
 
@@ -171,7 +188,7 @@ class Memory:
     def restore(self, state: Remembered) -> None:
         """Remember what a snapshot holds, and nothing else."""
         pairs = zip(state.numbers, state.entries, strict=True)
-        self._slots = [_Slot(number, entry.frame, entry) for number, entry in pairs]
+        self._slots = [replace(self._slot(number, entry), saved=entry) for number, entry in pairs]
         self._permanent, self._came, self._next = state.permanent, state.came, state.next
         if state.entries:
             self._allocate(state.entries[0], max(1, self._permanent))
@@ -191,9 +208,13 @@ class Memory:
             self._allocate(entry)
         else:
             self._widen(self._permanent)
-        self._slots.insert(self._permanent, _Slot(number, entry.frame))
+        self._slots.insert(self._permanent, self._slot(number, entry))
         self._store(self._permanent, entry)
         self._permanent += 1
+
+    def _slot(self, number: int, entry: Entry) -> _Slot:
+        self._stored += 1
+        return _Slot(number, entry.frame, self._stored)
 
     def _allocate(self, entry: Entry, permanent: int = 1) -> None:
         # Pages of an empty tensor are taken from the machine only when they are written.

@@ -102,7 +102,7 @@ class PointTracker:
             came, needed = (f"{y}x{x}" for y, x in (frame.shape[:2], framing.native))
             raise DataError(f"frame is {came} (height x width), the first one was {needed}; start a new video")
         key = self._feature.key(self._encoding.encode(frame, framing))
-        labels = propagation(key, self._memory, self.config)(self._memory.labels)
+        labels = propagation(key, self._memory, self.config).carry(self._memory.labels)
         self._memory.keep(Entry(key=key, labels=labels, values=None))
         return self._read_out(labels.T.unflatten(1, key.shape[:2]), framing)
 

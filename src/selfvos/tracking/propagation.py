@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -16,14 +17,30 @@ from selfvos.tracking.settings import TrackConfig
 
 Once = Callable[[Callable[[], Matches]], Matches]
 """Returns the matches that a function finds, or the same where they are known already."""
-Propagate = Callable[[Tensor], Tensor]
-"""Carries values of the cells that memory lends (r c) to the cells of one frame (m c)."""
+
+
+@dataclass(frozen=True)
+class Propagation:
+    """How one frame hangs together with what is remembered."""
+
+    carry: Callable[[Tensor], Tensor]
+    """Carries values of the cells that memory lends (r c) to the cells of the frame (m c)."""
+    matches: Matches | None = None
+    """The memory cells that it does so by; None where all of a window are mixed."""
+
+
+WatchMatches = Callable[[list[int], Matches | None], None]
+"""Called with what memory lends, as places in the walk, and the matches in it."""
+
+
+def unwatched_matches(walked: list[int], matches: Matches | None) -> None:
+    """Watch matches without doing anything."""
 
 
 def propagation(
     key: Float[Tensor, "h w c"], memory: Memory, config: TrackConfig, once: Once | None = None
-) -> Propagate:
-    """Compare a frame with what is remembered; return how to propagate to it.
+) -> Propagation:
+    """Compare a frame with what is remembered; return how to carry values to it.
 
     Args:
         key: What the frame is matched by.
@@ -40,7 +57,7 @@ def propagation(
         return _found(key, memory, config)
 
     matches = find() if once is None else once(find)
-    return lambda values: readout(_padded(values, memory, copies, grid), matches)
+    return Propagation(lambda values: readout(_padded(values, memory, copies, grid), matches), matches)
 
 
 def _found(key: Float[Tensor, "h w c"], memory: Memory, config: TrackConfig) -> Matches:
@@ -49,15 +66,15 @@ def _found(key: Float[Tensor, "h w c"], memory: Memory, config: TrackConfig) -> 
     if copies and not _are_cheap(memory, config.match):
         keys = _padded(keys, memory, copies, 1)
         return match(key, keys, torch.cat([permanent.new_zeros(copies), permanent]), config.match)
-    matches = match(key, keys, permanent, config.match)
+    matches = match(key, keys, permanent, config.match, memory.known)
     return repeat_first(matches, copies, (key.shape[0], key.shape[1]), config.match) if copies else matches
 
 
-def _mixture(key: Float[Tensor, "h w c"], memory: Memory, config: AttendConfig, copies: int) -> Propagate:
+def _mixture(key: Float[Tensor, "h w c"], memory: Memory, config: AttendConfig, copies: int) -> Propagation:
     ages, grid = memory.ages, key.shape[0] * key.shape[1]
     ages = [max(ages)] * copies + ages
     keys = _padded(memory.keys, memory, copies, 1)
-    return lambda values: attend(key, keys, _padded(values, memory, copies, grid), ages, config)
+    return Propagation(lambda values: attend(key, keys, _padded(values, memory, copies, grid), ages, config))
 
 
 def _copies(memory: Memory, config: TrackConfig) -> int:

@@ -118,6 +118,9 @@ class LabelConfig:
     """Give carried labels back the contrast that fades from frame to frame; objects that are lost stay so."""
     lost_below: float = 0.5
     """An object whose probability stays at or below this everywhere in a frame is lost there: its mask is empty."""
+    reach_cells: float | None = None
+    """A part of an object that touches nothing of it must appear within so many cells of where the object was in the
+    frame before; an object that was lost may appear anywhere. None: parts may, too."""
 
     def __post_init__(self) -> None:
         _require("down", self.down, ("area", "bilinear", "nearest", "subsample"))
@@ -128,6 +131,8 @@ class LabelConfig:
         _at_least("scale", self.scale, 1)
         if not 0 <= self.lost_below < 1:
             raise UsageError(f"lost_below must be in [0, 1), got {self.lost_below}")
+        if self.reach_cells is not None and not self.reach_cells >= 0:
+            raise UsageError(f"reach_cells must be at least 0, got {self.reach_cells}; null lifts the restriction")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,8 +213,8 @@ class TrackConfig:
     def at_size(self, short_side_px: int) -> "TrackConfig":
         """Return the same way to track at another size: what counts cells or tracked pixels grows or shrinks with it.
 
-        These are the window of `match` and `show.edge_px`. A cell's parts and the Gaussian of a point stay: both are
-        shares of a cell, whatever it covers.
+        These are the window of `match`, `labels.reach_cells` and `show.edge_px`. A cell's parts and the Gaussian of a
+        point stay: both are shares of a cell, whatever it covers.
 
         Args:
             short_side_px: Height or width that frames are tracked at, whichever is the shorter.
@@ -230,8 +235,10 @@ class TrackConfig:
             match = replace(self.match, radius_cells=self.match.radius_cells * factor)
         else:
             match = replace(self.match, radius_cells=_scaled(self.match.radius_cells, factor))
-        show = replace(self.show, edge_px=_scaled(self.show.edge_px, factor))
-        return replace(self, frame=frame, match=match, show=show)
+        show, labels = replace(self.show, edge_px=_scaled(self.show.edge_px, factor)), self.labels
+        if labels.reach_cells is not None:
+            labels = replace(labels, reach_cells=labels.reach_cells * factor)
+        return replace(self, frame=frame, match=match, labels=labels, show=show)
 
 
 def _scaled(size: int, factor: float) -> int:

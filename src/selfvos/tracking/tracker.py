@@ -1,6 +1,7 @@
 """Frame in, mask out."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,9 @@ from torch import Tensor
 
 from selfvos.errors import UsageError
 from selfvos.models.segmenter import Segmenter
-from selfvos.ops.guided_filter import guided_filter
 from selfvos.ops.label_map import LabelMap
+from selfvos.tracking.edges import at_edges
 from selfvos.tracking.encoding import EncodedFrame, FeatureCache, FrameEncoding
-from selfvos.tracking.labels import few
 from selfvos.tracking.object_table import Ids, ObjectTable
 from selfvos.tracking.propagator import SYSTEMS, GivenMasks, SoftMasks, system_name
 from selfvos.tracking.recommendation import recommended
@@ -43,7 +43,8 @@ class Tracker:
 
     ``start`` with a frame and its mask, ``step`` through the frames that follow, forward or backward, ``correct`` the
     latest mask where it is wrong: a corrected frame is remembered for ever. ``remember`` adds a mask of a frame that is
-    not on the way; ``snapshot`` and ``restore`` go back to a frame without tracking again what came before it.
+    not on the way; ``snapshot`` and ``restore`` go back to a frame without tracking again what came before it. As a
+    context manager it gives its memory back at the end of the block, also while something still refers to it.
 
     It knows ids, sizes, checks, and what is shown; how masks get from frame to frame is its `Propagator`'s business.
     """
@@ -64,10 +65,22 @@ class Tracker:
         """
         self.config = config or recommended(model)
         self._encoding = FrameEncoding(model, self.config.frame, cache)
-        self.propagator = SYSTEMS.get(system_name(model, self.config))(self._encoding, self.config)
+        self._make = partial(SYSTEMS.get(system_name(model, self.config)), self._encoding, self.config)
+        self.propagator = self._make()
         """The method that carries masks from frame to frame."""
         self._table: ObjectTable | None = None
         self._shown: Shown | None = None
+
+    def close(self) -> None:
+        """Give back all memory that the video has taken; `start` begins another one."""
+        self._table = self._shown = None
+        self.propagator = self._make()
+
+    def __enter__(self) -> "Tracker":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     @property
     def supervision(self) -> str:
@@ -241,17 +254,8 @@ class Tracker:
         maps, stride = soft.finest()
         if tracked is not None and (edge_px := self.config.show.edge_px):
             # Not remembered: small mistakes along edges would add up from frame to frame.
-            maps, stride = _at_edges(tracked.image, soft, edge_px), 1
+            maps, stride = at_edges(tracked.image, soft, edge_px), 1
         self._shown = Shown(maps, stride)
         found = table.decide(maps[0], stride)
         self.propagator.decided(found)
         return found
-
-
-def _at_edges(image: Float[Tensor, "1 3 y x"], soft: SoftMasks, edge_px: int) -> Float[Tensor, "1 o1 y x"]:
-    """Return masks in pixels whose outlines have moved to edges of the picture."""
-    maps = torch.empty(1, soft.cells.shape[1], *image.shape[2:], device=image.device)
-    for part in few(maps.shape[1]):
-        some = soft.part(part).in_pixels()
-        maps[:, part] = guided_filter(image, some, radius_px=edge_px).clamp(0, 1)
-    return maps

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import pickle
 import shutil
 import uuid
 from dataclasses import asdict, dataclass
@@ -16,13 +17,14 @@ from selfvos.models.old_notes import nested_track
 from selfvos.models.segmenter import Segmenter
 from selfvos.models.weights import WeightsNotes, load_into, save_weights
 from selfvos.settings import from_dict, to_dict
-from selfvos.storage import atomic_path, sha256, write_bytes, write_text
+from selfvos.storage import atomic_path, sealed, sha256, unsealed, write_bytes, write_text
 from selfvos.training.settings import TrainConfig
 
 log = logging.getLogger(__name__)
 
-_FORMATS = (1, 2)
-"""Version 1 named no videos, and had the settings of tracking in one flat list."""
+_FORMATS = (1, 2, 3)
+"""Version 1 named no videos, and had the settings of tracking in one flat list; 2 had no seal."""
+_SEALED_SINCE = 3
 _KEEP = 2
 _TOLD = 5
 _FILES = ("model.safetensors", "state.pt")
@@ -92,7 +94,7 @@ def save_checkpoint(run: Path, model: Segmenter, state: dict[str, Any], position
             "videos": facts.videos,
             "sha256": {name: sha256(temporary / name) for name in _FILES},
         }
-        write_text(temporary / "manifest.json", json.dumps(manifest, indent=1))
+        write_text(temporary / "manifest.json", json.dumps(sealed(manifest), indent=1))
         temporary.rename(final)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -156,7 +158,8 @@ def branch(source: Path, run: Path, config: TrainConfig) -> None:
     try:
         shutil.copytree(found.folder, temporary)
         manifest = json.loads((temporary / "manifest.json").read_text())
-        write_text(temporary / "manifest.json", json.dumps({**manifest, "config": to_dict(config)}, indent=1))
+        manifest = {**_unsealed(manifest), "config": to_dict(config)}
+        write_text(temporary / "manifest.json", json.dumps(sealed(manifest), indent=1))
         temporary.rename(final)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -186,9 +189,19 @@ def require_same_videos(found: Checkpoint, videos: list[list[str]]) -> None:
 
 
 def restore(checkpoint: Checkpoint, model: Segmenter) -> dict[str, Any]:
-    """Load the network's weights in place and return the rest of the state."""
+    """Load the network's weights in place and return the rest of the state.
+
+    Raises:
+        BrokenCheckpoint: Somebody has put objects into it that are no tensors; none of them is loaded.
+        WeightsMismatch: The weights belong to another network.
+    """
     load_into(model, load_file(checkpoint.folder / _FILES[0]), source=str(checkpoint.folder))
-    return torch.load(checkpoint.folder / _FILES[1], map_location="cpu", weights_only=True)
+    path = checkpoint.folder / _FILES[1]
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise BrokenCheckpoint(f"{path}: holds objects that are no tensors, which are not loaded ({reason})") from error
 
 
 def _inspect(folder: Path) -> Checkpoint:
@@ -196,6 +209,7 @@ def _inspect(folder: Path) -> Checkpoint:
         manifest = json.loads((folder / "manifest.json").read_text())
         if manifest["format"] not in _FORMATS:
             raise BrokenCheckpoint(f"{folder}: written by another version (format {manifest['format']})")
+        manifest = _unsealed(manifest)
         for name, expected in manifest["sha256"].items():
             if sha256(folder / name) != expected:
                 raise BrokenCheckpoint(f"{folder / name} is damaged (digest differs)")
@@ -208,8 +222,14 @@ def _inspect(folder: Path) -> Checkpoint:
                 videos=manifest.get("videos"),
             ),
         )
-    except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
+    except BrokenCheckpoint:
+        raise
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise BrokenCheckpoint(f"{folder}: incomplete checkpoint ({error})") from error
+
+
+def _unsealed(manifest: dict[str, Any]) -> dict[str, Any]:
+    return unsealed(manifest, required=manifest["format"] >= _SEALED_SINCE)
 
 
 def _config(manifest: dict[str, Any]) -> TrainConfig:

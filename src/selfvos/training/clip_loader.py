@@ -5,7 +5,9 @@ from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-from selfvos.data.clips import ClipConfig, ClipPlan, RawClip, assemble, load_clip, plan_batch
+from torch import Tensor
+
+from selfvos.data.clips import ClipConfig, ClipPlan, RawClip, cut_clip, finish_batch, join_clips, load_clip, plan_batch
 from selfvos.data.video_cache import VideoCache
 from selfvos.training.distributed import World
 from selfvos.training.mask_store import MaskStore
@@ -33,7 +35,7 @@ class ClipLoader:
     world: World
 
     def clips(self, steps: range) -> Generator[Clip, None, None]:
-        """Yield this process's clips of each step, decoded by threads a few steps ahead."""
+        """Yield all clips of each step; threads decode this process's share of them a few steps ahead."""
         waiting: deque[list[Future[RawClip]]] = deque()
         coming = iter(steps)
         with ThreadPoolExecutor(max_workers=_THREADS) as pool:
@@ -47,19 +49,35 @@ class ClipLoader:
             finally:
                 pool.shutdown(cancel_futures=True)
 
+    def describe(self, step: int) -> tuple[str, ...]:
+        """Say of each clip of a step what it shows."""
+        videos = self.video_cache.videos
+        return tuple(
+            f"{videos[plan.video].name}, frames {', '.join(map(str, plan.frames))}" for plan in self._plans(step)
+        )
+
+    def _plans(self, step: int) -> list[ClipPlan]:
+        return plan_batch(self.masks.frame_ranges, self.config, seed=self.randomness.seed, step=step, batch=self.batch)
+
     def _order(self, pool: ThreadPoolExecutor, step: int) -> list[Future[RawClip]]:
-        plans = plan_batch(self.masks.frame_ranges, self.config, seed=self.randomness.seed, step=step, batch=self.batch)
-        return [pool.submit(self._load, plan) for plan in self.world.share(plans)]
+        return [pool.submit(self._load, plan) for plan in self._plans(step)[self.world.rows(self.batch)]]
 
     def _load(self, plan: ClipPlan) -> RawClip:
         return load_clip(self.video_cache, plan, self.masks.for_clip(plan), self.config.photos)
 
     def _assemble(self, decoded: list[Future[RawClip]], step: int) -> Clip:
-        return assemble(
-            [clip.result() for clip in decoded],
-            self.config,
-            self.objects.objects,
-            self.objects.paste,
-            generator=self.randomness.generator(step, "clip"),
-            device=self.world.device,
-        )
+        first = self.world.rows(self.batch).start
+        own = [self._cut(clip.result(), step, place) for place, clip in enumerate(decoded, start=first)]
+        generator = self.randomness.generator(step, "paste")
+        return finish_batch(self._whole(join_clips(own)), self.objects.objects, self.objects.paste, generator=generator)
+
+    def _cut(self, raw: RawClip, step: int, place: int) -> Clip:
+        generator = self.randomness.generator(step, "clip", place)
+        return cut_clip(raw, self.config, self.objects.objects, generator=generator, device=self.world.device)
+
+    def _whole(self, own: Clip) -> Clip:
+        def gather(rows: Tensor) -> Tensor:
+            return self.world.gather(rows, self.batch)
+
+        masks = None if own.masks is None else gather(own.masks)
+        return Clip(frames=gather(own.frames), index=gather(own.index), masks=masks)

@@ -12,7 +12,7 @@ from selfvos.models.precision import decide
 from selfvos.models.segmenter import Segmenter
 from selfvos.storage import exclusive
 from selfvos.training.checkpoint import RunFacts, latest_checkpoint, require_same_videos
-from selfvos.training.distributed import join
+from selfvos.training.distributed import World, join
 from selfvos.training.settings import TrainConfig
 from selfvos.training.trainer import WEIGHTS, Run, Trainer
 from selfvos.types import Watch, ignore
@@ -68,7 +68,7 @@ def fit(
         network = start.network or Segmenter(config.model)
         facts = RunFacts(
             config=config,
-            precision=found.facts.precision if found else decide(config.precision, world.device),
+            precision=found.facts.precision if found else _precision(config.precision, world),
             videos=video_cache.identities(),
         )
         trainer = Trainer(Run(run, facts, video_cache, world), network, watch)
@@ -78,3 +78,8 @@ def fit(
             return trainer.train()
         finally:
             trainer.close()
+
+
+def _precision(wanted: str, world: World) -> str:
+    """Take half precision where it is faster for every process: all have to compute alike."""
+    return "float32" if world.any(flag=decide(wanted, world.device) == "float32") else "bfloat16"

@@ -4,14 +4,17 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from selfvos.models.segmenter import Segmenter
+from selfvos.training.distributed import World
 from selfvos.training.optimiser import make_optimizer
 from selfvos.training.settings import PhaseConfig, TrainConfig
+from selfvos.training.shared_batch import shared
 from selfvos.training.step import TrainingStep
 
 
@@ -118,19 +121,20 @@ class Saved:
 class PhaseState:
     """What changes while a phase goes on, besides the network: objectives, optimiser, and the start of the round."""
 
-    def __init__(self, phase: Phase, model: Segmenter, *, begins: bool) -> None:
+    def __init__(self, phase: Phase, model: Segmenter, world: World, *, begins: bool) -> None:
         """Make objectives and optimiser, and decide which parts of the network learn.
 
         Args:
             phase: What is to be done.
             model: The network, where it shall learn.
+            world: The processes of the run.
             begins: No step of the phase was done yet: V takes over the encoder's weights.
 
         Raises:
             UsageError: An objective does not exist, refuses its settings, or does not go with the network.
         """
         self.phase = phase
-        self.module = TrainingStep(model, phase.config.objectives).to(model.device)
+        self.module = TrainingStep(model, phase.config.objectives, partial(shared, world=world)).to(model.device)
         model.encoder.requires_grad_(phase.config.optimizer.lr > 0)
         model.train()
         if model.mask_path is not None:

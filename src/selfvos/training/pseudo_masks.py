@@ -4,8 +4,9 @@ import hashlib
 import io
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -108,8 +109,9 @@ class PseudoMaskMaker:
             Stopped: The watch asked; what was clustered before is kept.
         """
         masks = self.round(number, encoder_mark(model))
-        self._write_index(number, masks)
         mine = share(masks.frame_ranges)
+        if masks.frame_ranges[0] in mine:  # one process alone
+            self._write_index(number, masks)
         for done, frame_range in enumerate(mine, start=1):
             if not _is_whole(masks.files[frame_range.video]):
                 go_on(watch)
@@ -191,15 +193,30 @@ def encode_range(
     short_side_px: int,
     precision: str = "float32",
 ) -> Float[Tensor, "t h w c"]:
-    """Return unit-length features of some frames of a cached video.
+    """Return unit-length features of some frames of a cached video; see `encode_pictures`."""
+    pictures = (cached.frame(i) for i in frames)
+    return encode_pictures(model, pictures, feature=feature, short_side_px=short_side_px, precision=precision)
 
-    Both sides are brought to multiples of the stride, so that the cells cover the frame exactly.
+
+@torch.inference_mode()
+def encode_pictures(
+    model: Segmenter,
+    pictures: Iterable[UInt8[np.ndarray, "y x 3"]],
+    *,
+    feature: str,
+    short_side_px: int,
+    precision: str = "float32",
+) -> Float[Tensor, "t h w c"]:
+    """Return unit-length features of pictures of one size, of which only a few are held at once.
+
+    Both sides are brought to multiples of the stride, so that the cells cover the picture exactly.
     """
-    scale = short_side_px / min(cached.height, cached.width)
-    size = [max(1, round(side * scale / model.stride)) * model.stride for side in (cached.height, cached.width)]
-    parts = []
-    for start in range(0, len(frames), _BATCH):
-        pixels = np.stack([cached.frame(i) for i in frames[start : start + _BATCH]])
+    parts, left = [], iter(pictures)
+    while some := list(islice(left, _BATCH)):
+        pixels = np.stack(some)
+        sides = pixels.shape[1:3]
+        scale = short_side_px / min(sides)
+        size = [max(1, round(side * scale / model.stride)) * model.stride for side in sides]
         x = torch.from_numpy(pixels).to(model.device).movedim(-1, 1).float() / 255
         if list(x.shape[-2:]) != size:
             x = F.interpolate(x, size=size, mode="bicubic", align_corners=False, antialias=True).clamp(0, 1)

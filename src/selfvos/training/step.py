@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from selfvos.errors import UsageError
 from selfvos.models.segmenter import Segmenter
-from selfvos.objectives.base import OBJECTIVES, EncodedClip, Objective
+from selfvos.objectives.base import OBJECTIVES, EncodedClip, Objective, Share, alone
 from selfvos.settings import from_dict
 from selfvos.training.settings import ObjectiveSpec
 from selfvos.types import Clip
@@ -19,8 +19,13 @@ from selfvos.types import Clip
 class TrainingStep(nn.Module):
     """The network and the objectives of a phase, as the one module that processes have to agree on."""
 
-    def __init__(self, model: Segmenter, specs: tuple[ObjectiveSpec, ...]) -> None:
+    def __init__(self, model: Segmenter, specs: tuple[ObjectiveSpec, ...], share: Share = alone) -> None:
         """Make the objectives.
+
+        Args:
+            model: The network.
+            specs: What is learned from.
+            share: See `EncodedClip`.
 
         Raises:
             UsageError: An objective does not exist, refuses its settings, or does not go with the mask path.
@@ -28,6 +33,7 @@ class TrainingStep(nn.Module):
         super().__init__()
         self.model = model
         self.specs = specs
+        self._share = share
         self.objectives = nn.ModuleList(_make(spec, model) for spec in specs)
         for spec, objective in zip(specs, self._each(), strict=True):
             _check(spec, objective, model)
@@ -59,7 +65,7 @@ class TrainingStep(nn.Module):
 
     def forward(self, clip: Clip, generator: torch.Generator) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
         """Return the weighted sum of all objectives, and their parts by name."""
-        encoded = EncodedClip(clip, self.model)
+        encoded = EncodedClip(clip, self.model, self._share)
         terms = [objective(encoded, generator) for objective in self.objectives]
         total = torch.stack([spec.weight * term.total for spec, term in zip(self.specs, terms, strict=True)]).sum()
         return total, {name: part for term in terms for name, part in term.parts.items()}

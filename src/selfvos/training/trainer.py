@@ -3,6 +3,7 @@
 import json
 import logging
 import time
+from collections.abc import Iterator
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from selfvos.models.weights import save_weights
 from selfvos.settings import to_dict
 from selfvos.storage import write_text
 from selfvos.training import checkpoint as checkpoints
+from selfvos.training.capture import Moment, capture
 from selfvos.training.checkpoint import Checkpoint, Position, RunFacts
 from selfvos.training.clip_loader import ClipLoader
 from selfvos.training.distributed import World
@@ -27,8 +29,9 @@ from selfvos.training.phase import PhaseState, Round, RoundStart, Saved, plan_ph
 from selfvos.training.pseudo_masks import PseudoMaskMaker, PseudoMasks
 from selfvos.training.randomness import PHASES, Randomness
 from selfvos.training.run_log import RunLog
+from selfvos.training.shared_norm import share_norm
 from selfvos.training.true_masks import find_true_masks
-from selfvos.training.update import Update
+from selfvos.training.update import Keep, Update
 from selfvos.types import Clip, Watch, Watching
 
 log = logging.getLogger(__name__)
@@ -46,6 +49,14 @@ class Run:
     world: World
 
 
+@dataclass(frozen=True)
+class Learning:
+    """What a step does with its batch."""
+
+    update: Update
+    keep: Keep
+
+
 class Trainer:
     """A network that learns, and how far the run has come."""
 
@@ -58,6 +69,8 @@ class Trainer:
         self.run, self.config, self.world, self.watch = run, run.facts.config, run.world, watch
         model = network.to(run.world.device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.model = model.train()
+        if self.world.size > 1:
+            share_norm(self.model)
         self.usable = frame_ranges(run.video_cache, self.config.clips)
         self.position = Position()
         self.average = WeightAverage(self.model, self.config.ema_decay) if self.config.ema_decay else None
@@ -97,7 +110,8 @@ class Trainer:
         if self.position.step >= phase.steps:
             return
         torch.set_rng_state(self._drawn)
-        state = PhaseState(phase, self.model, begins=self.position.step == 0)
+        self.world.require_rows(phase.config.batch_clips)
+        state = PhaseState(phase, self.model, self.world, begins=self.position.step == 0)
         if self._saved:
             state.take_over(self._saved, self.config)
         update = Update(
@@ -121,23 +135,26 @@ class Trainer:
             config=self.config.clips,
             objects=self.config.pseudo_masks,
             batch=state.phase.config.batch_clips,
-            randomness=Randomness(self.config.seed, state.phase.name, self.world.rank),
+            randomness=Randomness(self.config.seed, state.phase.name),
             world=self.world,
         )
         steps = range(max(cut.first, self.position.step), cut.end)
+
+        def keep(clip: Clip) -> Path | None:
+            return self._capture(state, clip, loader.describe(self.position.step))
+
         with closing(loader.clips(steps)) as clips:
             for step in steps:
-                begin = time.perf_counter()
-                self._step(step, next(clips), state, update, begin=begin)
+                self._step(step, clips, state, Learning(update, keep))
                 self._save_if_due(state)
 
-    def _step(self, step: int, clip: Clip, state: PhaseState, update: Update, *, begin: float) -> None:
-        phase = state.phase
+    def _step(self, step: int, clips: Iterator[Clip], state: PhaseState, learning: "Learning") -> None:
+        begin, clip, phase = time.perf_counter(), next(clips), state.phase
         rates = phase.config.optimizer
         factor = rate_factor(rates, step=step, steps_per_epoch=phase.steps_per_epoch, steps=phase.steps)
         set_rates(state.optimizer, factor)
-        generator = Randomness(self.config.seed, phase.name, self.world.rank).generator(step, "objectives")
-        losses, changed = update.step(clip, generator)
+        generator = Randomness(self.config.seed, phase.name).generator(step, "objectives")
+        losses, changed = learning.update.step(clip, generator, learning.keep)
         if self.average and changed:
             self.average.update(self.model)
         state.module.after_step()
@@ -146,6 +163,20 @@ class Trainer:
             self._log.record(self.position, losses, seconds=time.perf_counter() - begin, rate=factor)
             self._log.picture(self.position, self.model, clip)
         self.watch.tell(phase.name, step + 1, phase.steps, **losses)
+
+    def _capture(self, state: PhaseState, clip: Clip, clips: tuple[str, ...]) -> Path | None:
+        if not self.world.is_main:
+            return None
+        place = self.position
+        moment = Moment(
+            config=self.config,
+            phase=state.phase.name,
+            step=place.step,
+            total=place.total + 1,
+            precision=self.run.facts.precision,
+            clips=clips,
+        )
+        return capture(self.run.folder, state.module, clip, moment)
 
     def _masks(self, cut: Round, state: PhaseState) -> MaskStore:
         if not state.module.needs_masks:

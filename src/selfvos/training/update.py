@@ -2,6 +2,7 @@
 
 import logging
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,9 @@ from selfvos.types import Clip
 log = logging.getLogger(__name__)
 
 _PATIENCE = 3
+
+Keep = Callable[[Clip], Path | None]
+"""Keeps a step that went wrong; returns where, or None where it was not kept."""
 
 
 @dataclass
@@ -34,8 +38,13 @@ class Update:
     failures: int = 0
     """Steps left out in a row."""
 
-    def step(self, clip: Clip, generator: torch.Generator) -> tuple[dict[str, float], bool]:
+    def step(self, clip: Clip, generator: torch.Generator, keep: Keep) -> tuple[dict[str, float], bool]:
         """Learn from a batch of clips.
+
+        Args:
+            clip: The batch.
+            generator: Source of all randomness.
+            keep: Told to keep the step where loss or gradient is not finite, with the weights as they were.
 
         Returns:
             Losses by name, and whether the weights were changed: where loss or gradient is not finite, they are not.
@@ -44,6 +53,7 @@ class Update:
             Diverged: That happened several times in a row.
         """
         self.optimizer.zero_grad(set_to_none=True)
+        before = {name: buffer.clone() for name, buffer in self.module.named_buffers()}
         with autocast(self.precision, self.world.device):
             total, parts = self.module(clip, generator)
         total.backward()
@@ -56,15 +66,19 @@ class Update:
         }
         finite = math.isfinite(losses["loss"]) and math.isfinite(losses["gradient_norm"])
         if self.world.any(flag=not finite):
-            self._tolerate(losses)
+            # What normalisation has gathered of such a batch would end in the next checkpoint.
+            for name, buffer in self.module.named_buffers():
+                buffer.copy_(before[name])
+            self._tolerate(losses, keep(clip))
             return losses, False
         self.failures = 0
         self.optimizer.step()
         return losses, True
 
-    def _tolerate(self, losses: dict[str, float]) -> None:
+    def _tolerate(self, losses: dict[str, float], kept: Path | None) -> None:
         self.failures += 1
-        log.warning("loss or gradient is not finite, step left out (%d in a row)", self.failures)
+        where = f"; 'selfvos replay {self.run}' tells which clips are to blame" if kept else ""
+        log.warning("loss or gradient is not finite, step left out (%d in a row)%s", self.failures, where)
         if self.failures > _PATIENCE:
             raise Diverged(
                 f"no finite loss in {self.failures} steps (last: {losses}); resume with a lower learning rate: "

@@ -18,7 +18,8 @@ from selfvos.errors import DataError, ResourceError, SelfvosError, UsageError
 from selfvos.web.desk import Desk
 from selfvos.web.events import Hub
 from selfvos.web.jobs import Job, Jobs
-from selfvos.web.routes import exports, frames, jobs, masks, projects, uploads
+from selfvos.web.learned import LearnedShelf
+from selfvos.web.routes import exports, frames, jobs, learning, masks, projects, uploads
 from selfvos.web.security import Guard
 from selfvos.web.settings import WebConfig
 
@@ -39,6 +40,7 @@ def create_app(config: WebConfig) -> FastAPI:
     app = FastAPI(title="selfvos", version=__version__, lifespan=life, docs_url=None, redoc_url=None)
     hub, setup = Hub(), {"weights": config.weights, "device": config.device}
     app.state.hub, app.state.desk = hub, Desk(config)
+    app.state.learned = LearnedShelf(config.projects / "learned")
     app.state.speeds = {}
 
     def heard(job: Job, event: dict[str, Any]) -> None:
@@ -52,7 +54,7 @@ def create_app(config: WebConfig) -> FastAPI:
     app.state.jobs = Jobs(setup, config.most_jobs, heard)
     # Snapping an outline must not wait behind a video that is being tracked.
     app.state.quick = Jobs(setup, config.most_jobs, lambda *_: None)
-    for room in (projects, frames, masks, jobs, exports, uploads):
+    for room in (projects, frames, masks, jobs, exports, uploads, learning):
         app.include_router(room.router)
     app.add_middleware(GZipMiddleware, minimum_size=1000)
     app.add_middleware(Guard, config=config)

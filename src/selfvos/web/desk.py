@@ -85,6 +85,28 @@ class Desk:
         with one.lock:
             yield one
 
+    def remove(self, id: str) -> None:
+        """Remove a project with all that was drawn and tracked; its video too, where it came as an upload of its own.
+
+        Raises:
+            UsageError: There is none, or another program has it open.
+        """
+        with self.use(id) as one:
+            video, folder = Path(one.project.about["video"]), one.project.folder
+            with self._lock:
+                one.project.close()
+                del self._open[id]
+                shutil.rmtree(folder)
+        uploads = (self.config.projects / "videos").resolve()
+        if video.parent.resolve() == uploads and not any(self._shows(other, video) for other in self.ids()):
+            video.unlink(missing_ok=True)
+
+    def _shows(self, id: str, video: Path) -> bool:
+        try:
+            return Path(Project.look(self.config.projects / id).about["video"]) == video
+        except SelfvosError:
+            return True  # nobody knows what a damaged project is of
+
     def summary(self, id: str) -> dict[str, Any]:
         """Return what a list of projects shows of one; a damaged one says so."""
         try:

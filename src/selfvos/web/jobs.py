@@ -23,13 +23,17 @@ class Job:
     id: str
     kind: str
     project: str
-    """Id of the project that it belongs to."""
+    """Id of the project, or of the learning, that it belongs to."""
     facts: dict[str, Any] = field(default_factory=dict)
     """What to do, as plain values."""
     state: State = "waiting"
     done: int = 0
     total: int | None = None
     seconds_left: float | None = None
+    stage: str = ""
+    """What it is at, in words."""
+    numbers: dict[str, float] = field(default_factory=dict)
+    """What the latest step came to, such as a loss."""
     error: str = ""
     result: dict[str, Any] = field(default_factory=dict)
 
@@ -108,6 +112,15 @@ class Jobs:
         """Return the jobs that are remembered, in the order in which they came."""
         with self._lock:
             return list(self._jobs.values())
+
+    def latest(self, project: str) -> Job | None:
+        """Return the job of a project that came last, if any is remembered."""
+        with self._lock:
+            return next((job for job in reversed(self._jobs.values()) if job.project == project), None)
+
+    def busy(self, project: str) -> bool:
+        """Say whether a job of a project waits or runs."""
+        return any(job.project == project and job.state in ("waiting", "running") for job in self.all())
 
     def cancel(self, id: str) -> Job:
         """Cancel a job that waits, or ask one that runs to stop after its frame."""
@@ -193,7 +206,8 @@ class Jobs:
             job = self._jobs[event["job"]]
             match event["kind"]:
                 case "progress":
-                    new = replace(job, done=event["done"], total=event["total"], seconds_left=event.get("seconds_left"))
+                    told = {name: event[name] for name in ("done", "total", "seconds_left", "stage", "numbers")}
+                    new = replace(job, **told)
                 case "done":
                     new = replace(job, state="done", result=event.get("result", {}), seconds_left=0.0)
                 case "cancelled":

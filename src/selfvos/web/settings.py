@@ -26,6 +26,8 @@ class WebConfig:
     device: str = "auto"
     most_upload_bytes: int = 8 * 2**30
     """A larger upload is refused."""
+    most_stored_bytes: int = 100 * 10**9
+    """Uploads that are kept take no more than this together; more are refused."""
     most_frames: int = 500_000
     """A longer video is refused."""
     most_pixels: int = 2**26
@@ -36,6 +38,8 @@ class WebConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.port < 65536:
             raise UsageError(f"port must be in 0..65535, got {self.port}")
+        if self.most_stored_bytes < 0:
+            raise UsageError(f"uploads cannot take {self.most_stored_bytes} bytes; give 0 or more")
 
     @property
     def local(self) -> bool:

@@ -61,10 +61,12 @@ class _Bench:
     def __init__(self, setup: dict[str, Any], pipe: Any, asked: _Asked) -> None:
         self._setup, self._pipe, self._asked = setup, pipe, asked
         self._model: Any = None
+        self._weights = ""
 
     def do(self, job: dict[str, Any]) -> dict[str, Any]:
         kinds: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
             "track": self._track,
+            "learn": self._learn,
             "outline": self._outline,
             "export": self._export,
             "size": self._size,
@@ -76,7 +78,9 @@ class _Bench:
 
         watch = _Told(job["id"], self._pipe, self._asked)
         begin, count = time.monotonic(), 0
-        for index in api.track_project(self._loaded(), job["folder"], job["runs"], job["quality"], watch=watch):
+        for index in api.track_project(
+            self._loaded(job["weights"]), job["folder"], job["runs"], job["quality"], watch=watch
+        ):
             count += 1
             self._pipe.send({"job": job["id"], "kind": "frame", "index": index})
         return {"frames": count, "seconds_a_frame": round((time.monotonic() - begin) / max(1, count), 3)}
@@ -91,7 +95,8 @@ class _Bench:
         from selfvos import api
 
         watch = _Told(job["id"], self._pipe, self._asked)
-        return {"file": str(api.export_project(job["folder"], job["format"], job["out"], watch=watch))}
+        made = api.export_project(job["folder"], job["format"], job["out"], soft=job["soft"], watch=watch)
+        return {"file": str(made)}
 
     def _size(self, job: dict[str, Any]) -> dict[str, Any]:
         from selfvos import api
@@ -99,11 +104,22 @@ class _Bench:
         count, why = api.export_size(job["folder"], job["format"])
         return {"bytes": count, "why": why}
 
-    def _loaded(self) -> Any:
-        if self._model is None:
+    def _learn(self, job: dict[str, Any]) -> dict[str, Any]:
+        from selfvos import api
+
+        plan = api.LearningPlan(videos=job["videos"], steps=job["steps"])
+        model = api.load(self._setup["weights"], device=self._setup["device"])  # one of its own: it is changed
+        api.learn_from(model, plan, job["out"], watch=_Told(job["id"], self._pipe, self._asked))
+        return {}
+
+    def _loaded(self, weights: str) -> Any:
+        """Return the model; the one that was used last is kept."""
+        if self._model is None or weights != self._weights:
             from selfvos import api
 
-            self._model = api.load(self._setup["weights"], device=self._setup["device"])
+            self._model = None
+            self._model = api.load(weights or self._setup["weights"], device=self._setup["device"])
+            self._weights = weights
         return self._model
 
 
@@ -112,12 +128,16 @@ class _Told:
 
     def __init__(self, job: str, pipe: Any, asked: _Asked) -> None:
         self._job, self._pipe, self._asked = job, pipe, asked
-        self._begin = time.monotonic()
+        self._stage, self._begin = "", (0.0, 0)
 
-    def tell(self, stage: str, done: int, total: int | None, **_: float) -> None:
-        left = (time.monotonic() - self._begin) / done * (total - done) if done and total else None
+    def tell(self, stage: str, done: int, total: int | None, **facts: float) -> None:
+        now = time.monotonic()
+        if stage != self._stage:  # counted from the first step on, which has loading behind it, and may not be number 1
+            self._stage, self._begin = stage, (now, done)
+        since, first = self._begin
+        left = (now - since) / (done - first) * (total - done) if done > first and total else None
         event = {"job": self._job, "kind": "progress", "stage": stage, "done": done, "total": total}
-        self._pipe.send({**event, "seconds_left": left})
+        self._pipe.send({**event, "seconds_left": left, "numbers": facts})
 
     def stopped(self) -> bool:
         return self._asked.stop(self._job)

@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from selfvos.data.video_writer import VideoWriter
 from selfvos.web.codec import decode_mask, encode_mask
 
+AXE = Path(__file__).resolve().parents[3] / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
 WIDTH, HEIGHT, COUNT = 96, 64, 16
 SQUARE = 20
 SPEED = 3
@@ -44,6 +46,8 @@ class PageServer:
     folder: Path
     weights: Path
     port: int = 0
+    cache: Path | None = None
+    """Where decoded videos are kept; by default as for every user."""
     process: Any = field(default=None, repr=False)
 
     def start(self) -> None:
@@ -52,6 +56,7 @@ class PageServer:
         command += ["--projects", self.folder / "projects", "--root", self.folder / "videos", "--port", str(self.port)]
         command += ["--weights", self.weights, "--device", "cpu"]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        environment |= {"XDG_CACHE_HOME": str(self.cache)} if self.cache else {}
         self.process = subprocess.Popen(
             [str(part) for part in command],
             stdout=subprocess.PIPE,
@@ -177,6 +182,20 @@ class Seen:
             self.page.get_by_role("button", name=label, exact=True).click()
             self.page.mouse.move(2, 2)
         return (both[0] != both[1]).reshape(HEIGHT, WIDTH)
+
+
+def axe(page: Any) -> list[tuple[str, str, str]]:
+    """Return the serious findings of axe-core on a page as it is."""
+    if not AXE.is_file():
+        pytest.skip("no axe-core: npm install --prefix frontend")
+    page.evaluate(AXE.read_text())
+    found = page.evaluate("async () => (await axe.run()).violations")
+    return [
+        (one["id"], node["html"][:120], node["failureSummary"])
+        for one in found
+        if one["impact"] in ("serious", "critical")
+        for node in one["nodes"]
+    ]
 
 
 _PIXELS = """([width, height]) => {

@@ -9,11 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.web.journeys.desk import COUNT, HEIGHT, SPEED, SQUARE, WIDTH, red
+from tests.web.journeys.desk import COUNT, HEIGHT, SPEED, SQUARE, WIDTH, axe, red
 
 from selfvos.api import export_choices
-
-AXE = Path(__file__).resolve().parents[3] / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
 
 
 def circle(x, y, radius):
@@ -219,6 +217,39 @@ def test_tracking_is_cancelled_and_keeps_what_it_has(server, look):
     assert server.ask("jobs")[-1]["state"] == "cancelled"
 
 
+def test_who_draws_while_frames_are_tracked_draws_on_the_frame_that_is_seen(server, look):
+    id = server.project("long.mp4", 0)
+    seen = look(f"{server.url}p/{id}")
+    seen.page.keyboard.press("b")
+    seen.page.locator("#size").fill("5")
+    seen.page.keyboard.press("t")
+    seen.page.wait_for_function("() => Number(document.querySelector('canvas.picture').dataset.frame) > 3")
+    seen.stroke((80, 56))
+    seen.saved()
+    frame = int(seen.page.get_attribute("canvas.picture", "data-frame"))
+    assert not seen.page.locator("#follow").is_checked()
+    assert server.ask(f"projects/{id}")["keyframes"] == [0, frame]
+    assert (server.mask(id, frame) == 1)[circle(80, 56, 5)].all()
+    seen.page.locator("#follow").check()  # and once more, on another one
+    seen.page.wait_for_function(f"() => Number(document.querySelector('canvas.picture').dataset.frame) > {frame}")
+    seen.page.locator("#follow").uncheck()
+    before = int(seen.page.get_attribute("canvas.picture", "data-frame"))
+    seen.page.evaluate("() => document.activeElement.blur()")
+    seen.page.keyboard.press("End")  # a frame that the run has yet to come to
+    seen.at(399)
+    seen.stroke((60, 30))
+    seen.saved()
+    assert server.ask(f"projects/{id}")["keyframes"] == [0, frame, 399]
+    assert np.array_equal(server.mask(id, 399) == 1, circle(60, 30, 5))
+    seen.page.keyboard.press("Escape")
+    seen.idle()
+    found = server.ask(f"projects/{id}")
+    (first, last), *_ = found["stale"]
+    assert first == frame + 1
+    assert last >= before
+    assert found["tracked"][0][1] < 399 or found["tracked"][-1][1] == 399
+
+
 def test_a_reload_while_tracking_shows_the_progress_again(server, look):
     id = server.project("long.mp4", 0)
     seen = look(f"{server.url}p/{id}")
@@ -336,8 +367,6 @@ def test_light_and_dark_have_contrast_and_names_for_all(server, look, scheme):
     seen = look(f"{server.url}p/{id}", color_scheme=scheme)
     back = seen.page.evaluate("() => getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")
     assert (sum(back) < 150) == (scheme == "dark")
-    if not AXE.is_file():
-        pytest.skip("no axe-core: npm install --prefix frontend")
     problems = axe(seen.page)
     seen.page.get_by_role("button", name="Export").click()
     seen.page.wait_for_selector("tr[data-format]")
@@ -346,17 +375,6 @@ def test_light_and_dark_have_contrast_and_names_for_all(server, look, scheme):
     seen.page.wait_for_selector(".card")
     problems += axe(seen.page)
     assert problems == []
-
-
-def axe(page):
-    page.evaluate(AXE.read_text())
-    found = page.evaluate("async () => (await axe.run()).violations")
-    return [
-        (one["id"], node["html"][:120], node["failureSummary"])
-        for one in found
-        if one["impact"] in ("serious", "critical")
-        for node in one["nodes"]
-    ]
 
 
 def test_scrubbing_and_brush_are_quick_and_the_server_small(server, look):

@@ -62,6 +62,25 @@ def test_pictures_of_the_start_and_of_the_editor(gallery, look):
     save(seen.page, out / "page_start.png")
 
 
+def test_picture_of_learning(gallery, look):
+    out, server, last = gallery
+    if last < 40:
+        pytest.skip("colours cannot learn: SELFVOS_PICTURES takes the weights that ship")
+    seen = look(viewport={"width": 1280, "height": 800})
+    seen.page.goto(f"{server.url}learn")
+    seen.page.get_by_role("button", name="cockatoo.mp4").click()
+    seen.page.get_by_label("Steps").fill("40")
+    seen.page.get_by_role("button", name="Learn from 1 video").click()
+    seen.page.wait_for_function(
+        "() => /^Step (2[1-9]|3)/.test(document.querySelector('.learning [role=status]')?.textContent)", timeout=500_000
+    )
+    seen.page.evaluate("() => document.activeElement.blur()")
+    seen.page.wait_for_timeout(1500)
+    save(seen.page, out / "page_learn.png")
+    seen.page.get_by_role("button", name="Stop").click()
+    seen.page.wait_for_selector(".learning[data-state='stopped']", timeout=60_000)
+
+
 def save(page, path):
     page.screenshot(path=path)
     picture = Image.open(path).convert("RGB").quantize(256, dither=Image.Dither.NONE)

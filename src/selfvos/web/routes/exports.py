@@ -17,13 +17,14 @@ _PATIENCE_S = 60.0
 
 
 class Wanted(BaseModel):
-    """A format by name."""
+    """A format by name, and whether edges of a cut-out are to be soft."""
 
     format: str = Field(max_length=64, pattern=r"^[a-z0-9_-]+$")
+    soft: bool = False
 
 
 @router.get("/projects/{id}/formats")
-def formats(id: str, here: Here) -> list[dict[str, str]]:
+def formats(id: str, here: Here) -> list[dict[str, str | bool]]:
     """List formats."""
     from selfvos.api import export_choices
 
@@ -46,7 +47,8 @@ def export(id: str, wanted: Wanted, request: Request, here: Here) -> dict[str, A
     with here.use(id) as one:
         folder = one.project.folder
     out = folder / "exports" / secrets.token_hex(8)
-    return shown(request.app.state.jobs.add("export", id, folder=str(folder), format=wanted.format, out=str(out)))
+    facts = {"format": wanted.format, "soft": wanted.soft, "out": str(out)}
+    return shown(request.app.state.jobs.add("export", id, folder=str(folder), **facts))
 
 
 @router.get("/exports/{number}")

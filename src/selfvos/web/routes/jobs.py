@@ -21,6 +21,8 @@ class Span(BaseModel):
     end: Index
     """Before `start`, to track backward."""
     quality: Literal["fast", "balanced", "best"] = "balanced"
+    weights: str = Field(default="", max_length=64)
+    """Id of a learning whose weights are to be taken; empty for those that the server was started with."""
 
 
 @router.post("/projects/{id}/track")
@@ -31,7 +33,7 @@ def track(id: str, span: Span, request: Request, here: Here) -> dict[str, Any]:
     with here.use(id) as one:
         run = plan_tracking(one.project, span.start, span.end)
         folder = str(one.project.folder)
-    return shown(request.app.state.jobs.add("track", id, folder=folder, runs=[run], quality=span.quality))
+    return _tracking(request, id, span, folder=folder, runs=[run])
 
 
 @router.post("/projects/{id}/fill")
@@ -42,7 +44,12 @@ def fill(id: str, span: Span, request: Request, here: Here) -> dict[str, Any]:
     with here.use(id) as one:
         runs = plan_filling(one.project, span.start, span.end)
         folder = str(one.project.folder)
-    return shown(request.app.state.jobs.add("track", id, folder=folder, runs=runs, quality=span.quality))
+    return _tracking(request, id, span, folder=folder, runs=runs)
+
+
+def _tracking(request: Request, id: str, span: Span, **facts: Any) -> dict[str, Any]:
+    weights = request.app.state.learned.weights(span.weights) if span.weights else ""
+    return shown(request.app.state.jobs.add("track", id, quality=span.quality, weights=weights, **facts))
 
 
 @router.get("/jobs")

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, Field
 
+from selfvos.errors import UsageError
 from selfvos.web.desk import Desk, OpenProject
 from selfvos.web.frames import spans
 
@@ -81,8 +82,16 @@ def browse(here: Here, path: str = "") -> dict[str, Any]:
 def look(id: str, here: Here) -> dict[str, Any]:
     """Return all of a project but frames and masks."""
     with here.use(id) as one:
-        one.project.store.refresh()
         return about(one)
+
+
+@router.delete("/projects/{id}")
+def remove_project(id: str, request: Request, here: Here) -> list[dict[str, Any]]:
+    """Remove a project, and its video if it was uploaded for it."""
+    if any(jobs.busy(id) for jobs in (request.app.state.jobs, request.app.state.quick)):
+        raise UsageError("this project is being worked on; stop that first")
+    here.remove(id)
+    return listed(here)
 
 
 @router.get("/projects/{id}/timeline")
@@ -150,6 +159,7 @@ def changed(request: Request, one: OpenProject) -> dict[str, Any]:
 def about(one: OpenProject) -> dict[str, Any]:
     """Return all of a project but frames and masks."""
     project, state = one.project, one.project.state
+    project.store.refresh()
     height, width = project.size
     return {
         "id": one.id,

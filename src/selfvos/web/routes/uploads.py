@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 
 from selfvos.errors import DataError, UsageError
 from selfvos.storage import atomic_path
+from selfvos.web.quota import check_room
 from selfvos.web.routes.projects import Here, about
 
 router = APIRouter(prefix="/api/uploads")
@@ -28,12 +29,13 @@ class Announced(BaseModel):
 
 @router.post("")
 def announce(new: Announced, here: Here) -> dict[str, Any]:
-    """Make room for a video; its name on this machine is made up."""
+    """Make room for a video, if there is any; its name on this machine is made up."""
     if new.bytes > here.config.most_upload_bytes:
         raise DataError(f"{new.bytes} bytes are more than this server takes ({here.config.most_upload_bytes})")
     suffix = Path(new.name).suffix.lower()
     if not _SUFFIX.fullmatch(suffix):
         raise DataError("this file has no suffix that tells what it is")
+    check_room(here.config, new.bytes)
     id = f"u{secrets.token_hex(8)}"
     folder = here.config.projects / "uploads" / id
     folder.mkdir(parents=True)

@@ -1,0 +1,221 @@
+"""Features in 8 bits, with bounds on what products lose by it, for the matcher's kernel that multiplies bytes.
+
+Source:
+    This package's own. With q = q' + e and m = m' + d, where q' and m' are rounded, q m - q' m' is within
+    |q'| |d| + |e| |m| by Cauchy's inequality; the longest d and m of all memory cells stand for all.
+"""
+
+import math
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, NamedTuple, no_type_check
+
+import numpy as np
+from jaxtyping import Float32, Int8, Int32, Int64, UInt8
+from numba import njit
+
+from selfvos.ops.kernels.byte_vectors import GROUP, LANES, MOST_VECTORS
+from selfvos.ops.kernels.window_topk import _in_parallel
+
+_MOST = 127  # largest whole number that features are rounded to
+_SHIFT = 128  # the instruction takes one side without a sign
+_MARGIN = 1.1  # features are rounded for numbers so much larger than the largest that was looked at
+_LOOKED_AT = 8  # one row of cells in so many
+_TILE = LANES * MOST_VECTORS
+_TINY = 1e-30  # above all that is lost to underflow
+_LARGEST = 1e15  # products of larger features may overflow
+_FAR = 5e8  # beyond what any two sums of products differ by
+_WORSE = 2  # a frame that loses so much more than rounding alone takes needs larger steps
+
+
+class Rounded(NamedTuple):
+    """A query frame and memory frames in 8 bits."""
+
+    query: Int8[np.ndarray, "m c"]
+    memory: UInt8[np.ndarray, " s"]
+    """By slot, row, group of four channels, column, and channel in the group; what follows means nothing."""
+    slot: Int64[np.ndarray, " n"]
+    """Where each memory frame lies there."""
+    error: Int32[np.ndarray, " m"]
+    """What a product of rounded cells may be off, in its own unit."""
+    start: Int32[np.ndarray, " m"]
+    """What the memory cells, which have no sign, add to all products of a query cell."""
+    unit: float
+    """What a product of rounded cells counts in."""
+
+
+class RoundedFrames:
+    """Memory frames in 8 bits, kept from one search to the next."""
+
+    def __init__(self) -> None:
+        """Keep none yet."""
+        self._shape: tuple[int, ...] = ()
+        self._step = np.float32(0)
+        self._ids: list[Hashable] = []
+        self._cells = np.empty(0, dtype=np.uint8)
+        self._terms = np.empty((0, 2), dtype=np.float32)
+
+    def round(
+        self,
+        query: Float32[np.ndarray, "h w c"],
+        memory: Float32[np.ndarray, "n h w c"],
+        ids: Sequence[Hashable],
+        workers: int,
+    ) -> Rounded | None:
+        """Round a query frame, and those memory frames that are not here.
+
+        Args:
+            query: Features of the query frame, C-contiguous.
+            memory: Features of the memory frames, C-contiguous.
+            ids: Tell memory frames apart: whoever has the id of a frame that came before has its features.
+            workers: Threads to use, at least 1.
+
+        Returns:
+            All frames; None if there are features that are no numbers, or too large.
+        """
+        h, w, c = query.shape
+        slot = self._take(memory, ids, workers)
+        farthest, longest = np.sqrt(self._terms[slot].max(axis=0).astype(np.float64)) * 1.001
+        step = np.float32(_step(query.reshape(h, w * c)))
+        if not max(step, self._step, farthest, longest) < _LARGEST:
+            return None
+        unit = np.float64(step) * np.float64(self._step)
+        small, error, start = np.empty((h * w, c), np.int8), np.empty(h * w, np.int32), np.empty(h * w, np.int32)
+        if not _round_query(query.reshape(h * w, c), step, (farthest, longest, unit), small, error, start):
+            return None
+        return Rounded(small, self._cells, slot, error, start, float(unit))
+
+    def _take(self, memory: Float32[np.ndarray, "n h w c"], ids: Sequence[Hashable], workers: int) -> np.ndarray:
+        if self._shape != memory.shape[1:]:
+            self._begin(memory)
+        self._put(memory, ids, workers)
+        slot = np.array([self._ids.index(i) for i in ids])
+        expected = self._step * math.sqrt(memory.shape[3] / 12)
+        if math.sqrt(self._terms[slot, 0].max()) > _WORSE * expected and len(memory) > 1:
+            self._begin(memory)
+            self._put(memory, ids, workers)
+            slot = np.array([self._ids.index(i) for i in ids])
+        return slot
+
+    def _begin(self, memory: Float32[np.ndarray, "n h w c"]) -> None:
+        n, h, w, c = memory.shape
+        self._shape, self._ids = memory.shape[1:], []
+        self._step = np.float32(_step(memory.reshape(n * h, w * c)))
+
+    def _put(self, memory: Float32[np.ndarray, "n h w c"], ids: Sequence[Hashable], workers: int) -> None:
+        """Round frames that are not here into slots of frames that are not asked for."""
+        size = math.prod(self._shape)
+        wanted, known = set(ids), set(self._ids)
+        new = [place for place, i in enumerate(ids) if i not in known]
+        free = [slot for slot, i in enumerate(self._ids) if i not in wanted]
+        free += range(len(self._ids), len(self._ids) + len(new) - len(free))
+        self._ids += [None] * (max(free, default=-1) + 1 - len(self._ids))
+        self._make_room(len(self._ids))
+        pairs = list(zip(free, new, strict=False))
+        for slot, place in pairs:
+            self._ids[slot] = ids[place]
+
+        def put(number: int) -> None:
+            slot, place = pairs[number]
+            self._terms[slot] = _round_memory(memory[place], self._step, self._cells[slot * size : (slot + 1) * size])
+
+        _in_parallel(put, range(len(pairs)), workers)
+
+    def _make_room(self, slots: int) -> None:
+        size, known = math.prod(self._shape), len(self._terms)
+        needed = slots * size + GROUP * _TILE
+        if len(self._cells) >= needed and known >= slots:
+            return
+        # Pages of an empty array are taken from the machine only when they are written.
+        cells, terms = np.empty(2 * needed, dtype=np.uint8), np.zeros((2 * slots, 2), dtype=np.float32)
+        cells[: min(known * size, len(self._cells))] = self._cells[: known * size]
+        terms[:known] = self._terms
+        self._cells, self._terms = cells, terms
+
+
+def _compiled(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+        try:
+            return njit(nogil=True, cache=True, **options)(function)
+        except RuntimeError:  # no folder to keep compiled code in: every process compiles anew
+            return njit(nogil=True, **options)(function)
+
+    return compiled
+
+
+_IN_ANY_ORDER = {"fastmath": {"reassoc", "contract"}}  # so that sums take vectors
+
+
+@_compiled()
+@no_type_check
+def _step(rows):
+    """Return what one step of rounded features is worth; not a number, or infinite, where features are."""
+    # As whole numbers, floats without their sign come in the same order, and after them what is no number.
+    most = np.int32(0)
+    for row in range(0, len(rows), _LOOKED_AT):
+        for bits in rows[row].view(np.int32):
+            most = max(most, bits & np.int32(0x7FFFFFFF))
+    largest = np.full(1, most, dtype=np.int32).view(np.float32)[0]
+    return largest * np.float32(_MARGIN / _MOST) if not largest <= _TINY else np.float32(_TINY)
+
+
+@_compiled(**_IN_ANY_ORDER)
+@no_type_check
+def _round_cell(cell, step, rounded):
+    """Round a cell to shifted bytes; return its own square, that of the rounded one, and of what lies between."""
+    inverse = np.float32(1) / step
+    own, kept, lost = np.float32(0), np.float32(0), np.float32(0)
+    for channel in range(len(cell)):
+        number = np.int32(cell[channel] * inverse + np.float32(_SHIFT + 0.5))
+        number = min(max(number, np.int32(_SHIFT - _MOST)), np.int32(_SHIFT + _MOST))
+        rounded[channel] = np.uint8(number)
+        value = step * np.float32(number - np.int32(_SHIFT))
+        own += cell[channel] * cell[channel]
+        kept += value * value
+        lost += (cell[channel] - value) * (cell[channel] - value)
+    return own, kept, lost
+
+
+@_compiled()
+@no_type_check
+def _round_memory(frame, step, packed):
+    """Round a frame; return the largest square of what a cell lost, and of a cell; infinity where one has none."""
+    h, w, c = frame.shape
+    farthest, longest = np.float32(0), np.float32(0)
+    cell = np.empty(c, dtype=np.uint8)
+    groups, lanes = cell.view(np.int32), packed.view(np.int32)
+    for y in range(h):
+        for x in range(w):
+            own, _, lost = _round_cell(frame[y, x], step, cell)
+            farthest, longest = max(farthest, lost), max(longest, own)
+            if not own < np.inf:
+                longest = np.float32(np.inf)
+            for group in range(c // GROUP):
+                lanes[(y * (c // GROUP) + group) * w + x] = groups[group]
+    return farthest, longest
+
+
+@_compiled()
+@no_type_check
+def _round_query(cells, step, terms, rounded, error, start):
+    """Round the query frame, and bound what its products are off; return whether all of it are numbers.
+
+    Lengths are taken a little longer than float32 finds them. What a product in float32 may be off is added: its
+    (c / 4 + 40) roundings are below (c + 64) / 2**21.
+    """
+    farthest, longest, unit = terms
+    m, c = cells.shape
+    cell = np.empty(c, dtype=np.uint8)
+    for q in range(m):
+        own, kept, lost = _round_cell(cells[q], step, cell)
+        if not own < np.inf:
+            return False
+        total = np.int32(0)
+        for channel in range(c):
+            number = np.int32(cell[channel]) - np.int32(_SHIFT)
+            rounded[q, channel] = number
+            total += number
+        start[q] = _SHIFT * total
+        off = np.sqrt(np.float64(kept)) * farthest
+        off += (np.sqrt(np.float64(lost)) + np.sqrt(np.float64(own)) * (c + 64) / 2**21) * longest
+        error[q] = np.int32(np.ceil(min((1.001 * off + _TINY) / unit, _FAR)))
+    return True

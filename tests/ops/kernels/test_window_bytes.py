@@ -1,0 +1,101 @@
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from selfvos.ops.kernels import byte_vectors, rounding, window_bytes, window_topk
+
+pytestmark = pytest.mark.skipif(not byte_vectors.AVAILABLE, reason="this processor does not multiply bytes")
+
+
+def search(query, memory, reach, k, workers=1, frames=None, ids=None):
+    known = window_bytes.Remembered(memory, frames or rounding.RoundedFrames(), ids or range(len(memory)))
+    return window_bytes.window_topk(query, known, reach, k, workers)
+
+
+def draw(rng, *shape):
+    return rng.standard_normal(shape, dtype=np.float32)
+
+
+# From features that have nothing in common, where few pairs pass, to the same everywhere, where all do.
+@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    shape=st.tuples(st.integers(1, 4), st.integers(1, 12), st.integers(1, 60)),
+    channels=st.sampled_from([32, 64, 160]),
+    k=st.sampled_from([1, 2, 10, 64]),
+    alike=st.sampled_from([0.0, 0.5, 0.99, 1.0]),
+    size=st.sampled_from([1e-25, 1e-3, 1.0, 1e4]),
+    seed=st.integers(0, 2**31),
+)
+def test_the_answer_is_that_of_multiplying_everything_to_the_bit(shape, channels, k, alike, size, seed):
+    rng = np.random.default_rng(seed)
+    n, h, w = shape
+    scene = alike * draw(rng, channels) + (1 - alike) * draw(rng, n + 1, h, w, channels)
+    scene = (scene * size * rng.choice([1.0, 1e-2], (n + 1, h, w, 1))).astype(np.float32)
+    query, memory, reach = scene[-1].copy(), scene[:-1].copy(), rng.integers(-1, w, (n, h))
+    wanted = window_topk.window_topk(query, memory, reach, k, 1)
+    for found, right in zip(search(query, memory, reach, k, 2), wanted, strict=True):
+        assert (found == right).all()
+
+
+def test_few_pairs_are_candidates_where_few_can_count():
+    rng = np.random.default_rng(0)
+    scene = draw(rng, 20, 40, 96)
+    memory = np.stack([scene + 0.3 * draw(rng, 20, 40, 96) for _ in range(3)])
+    rounded = rounding.RoundedFrames().round(scene, memory, range(3), 1)
+    candidates = window_bytes._no_candidates(800, 4)
+    lists = np.full((800, 4), -np.inf, np.float32), np.full((800, 4), 2**62, np.int64)
+    given_to = tuple(rounded), tuple(candidates)
+    window_bytes._search_band(scene, memory, *given_to, np.full((3, 20), 39), (0, 20), lists)
+    products = scene.reshape(800, 96) @ memory.reshape(2400, 96).T
+    floor = (candidates.floor[:800] - rounded.start) * rounded.unit
+    passing = (products >= floor[:, None]).sum(axis=1)
+    assert (passing >= 4).all()
+    assert np.median(passing) < 40
+
+
+@pytest.mark.parametrize("channels", [32, 256, 2048])
+@pytest.mark.parametrize("outlier", [1.0, 30.0])
+def test_products_of_rounded_cells_are_off_by_no_more_than_is_said(channels, outlier):
+    rng = np.random.default_rng(0)
+    query, memory = draw(rng, 5, 40, channels), draw(rng, 2, 5, 40, channels)
+    query *= 10.0 ** rng.integers(-3, 3, (5, 40, 1))
+    memory[1, 3, 7, 5] *= outlier  # in a row that the size of a step is not taken from
+    rounded = rounding.RoundedFrames().round(query, memory, range(2), 1)
+    packed = rounded.memory[: memory.size].reshape(10, channels // 4, 40, 4).transpose(0, 2, 1, 3).reshape(400, -1)
+    products = rounded.query.astype(np.float64) @ packed.astype(np.float64).T - rounded.start[:, None]
+    exact = query.reshape(200, -1).astype(np.float64) @ memory.reshape(400, -1).astype(np.float64).T
+    assert (np.abs(products - exact / rounded.unit) <= rounded.error[:, None]).all()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e20])
+@pytest.mark.parametrize("where", ["query", "memory"])
+def test_what_is_no_number_or_too_large_is_left_to_others(value, where):
+    rng = np.random.default_rng(0)
+    query, memory = draw(rng, 9, 20, 32), draw(rng, 2, 9, 20, 32)
+    (query if where == "query" else memory[1])[3, 6, 31] = value
+    assert search(query, memory, np.full((2, 9), 5), 3) is None
+
+
+def test_frames_are_rounded_once_and_found_again():
+    rng = np.random.default_rng(0)
+    frames, taken = rounding.RoundedFrames(), []
+    pool = {i: draw(rng, 8, 30, 32) for i in range(7)}
+    pool[5] *= 20  # needs larger steps than those that came before
+    query, reach = draw(rng, 8, 30, 32), np.full((3, 8), 29)
+    for ids in ([0], [0, 1], [0, 1, 2], [0, 3, 2], [4, 0, 3], [0, 5, 4], [0, 5, 6], [6, 6, 0]):
+        memory = np.stack([pool[i] for i in ids])
+        found = search(query, memory, reach[: len(ids)], 5, 1, frames, ids)
+        wanted = window_topk.window_topk(query, memory, reach[: len(ids)], 5, 1)
+        assert all((a == b).all() for a, b in zip(found, wanted, strict=True))
+        taken.append(len(frames._ids))
+    assert max(taken) <= 5
+
+
+def test_known_frames_are_not_looked_at_again():
+    rng = np.random.default_rng(0)
+    frames, query, memory = rounding.RoundedFrames(), draw(rng, 8, 30, 32), draw(rng, 2, 8, 30, 32)
+    first = frames.round(query, memory, "ab", 1)
+    again = frames.round(query, np.full_like(memory, np.nan), "ba", 1)
+    assert again.slot.tolist() == first.slot.tolist()[::-1]
+    assert np.shares_memory(again.memory, first.memory)

@@ -1,0 +1,44 @@
+import torch
+
+from selfvos.ops.guided_filter import guided_filter
+from selfvos.tracking.edges import at_edges
+from selfvos.tracking.propagator import SoftMasks
+
+
+def soft(side, *, stride=2):
+    """Two objects on 120 x 120 pixels: one of 90 pixels to each side, and one of `side` pixels in its corner."""
+    pixels = torch.zeros(1, 3, 120, 120)
+    pixels[0, 1, 26:116, 26:116] = 1
+    pixels[0, 2, 4 : 4 + side, 4 : 4 + side] = 1
+    pixels[0, 0] = 1 - pixels[0, 1:].sum(dim=0)
+    return SoftMasks(torch.nn.functional.avg_pool2d(pixels, stride), stride, pixels)
+
+
+def even():
+    """A picture without edges: all that a filter does to it is to smooth."""
+    return torch.full((1, 3, 120, 120), 0.5)
+
+
+def test_a_small_object_is_not_smoothed_away():
+    for side in (4, 8, 12, 16):
+        masks = soft(side)
+        usual = guided_filter(even(), masks.in_pixels(), radius_px=12)
+        found = at_edges(even(), masks, 12)
+        kept = (found.argmax(dim=1) == 2).sum().item()
+        assert kept >= 0.8 * side**2, (side, kept)
+        assert (usual.argmax(dim=1) == 2).sum() < kept
+        assert (found.sum(dim=1) > 1 - 1e-5).all()  # what no object takes is background
+
+
+def test_objects_that_are_large_beside_the_window_are_filtered_as_ever():
+    masks = soft(20)
+    large = SoftMasks(masks.cells[:, :2], 2, masks.in_pixels()[:, :2])
+    image = torch.rand(1, 3, 120, 120, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(at_edges(image, large, 12), guided_filter(image, large.in_pixels(), radius_px=12).clamp(0, 1))
+    both = at_edges(image, masks, 12)
+    assert torch.equal(both[:, 1], guided_filter(image, masks.in_pixels(), radius_px=12).clamp(0, 1)[:, 1])
+
+
+def test_an_object_that_is_not_there_changes_nothing():
+    masks = soft(0)
+    assert torch.equal(at_edges(even(), masks, 12), guided_filter(even(), masks.in_pixels(), radius_px=12).clamp(0, 1))
