@@ -71,7 +71,7 @@ def cells(model, folder: Path) -> None:
     for place, t in zip(places, (0, COUNT // 2, COUNT - 1), strict=False):
         place.imshow(overlay(frames[t], found[t]))
         place.set(title=f"frame {t}", xticks=[], yticks=[])
-    for id, colour in (("1", "#c0392b"), ("2", "#2c7a3f")):
+    for id, colour in (("1", "#c96a12"), ("2", "#149077")):
         mine = [row for row in rows if row["object"] == id]
         places[3].plot([int(row["frame"]) for row in mine], [float(row["area_px"]) for row in mine], colour)
         true = [(truth(t) == int(id)).sum() for t in range(COUNT)]
