@@ -50,6 +50,7 @@ NOT_RUN = {
             'pip install -e ".[logs]"',
             'pip install -e ".[web]"',
             'pip install -e ".[web,demo]"',
+            'pip install -e ".[ray]"',
             'pip install -e ".[web,bio]"',
         ),
         "would change the environment that runs this; make wheel installs what is published",
@@ -125,7 +126,7 @@ def cut_short(arguments: list[str], backbone: str) -> list[str]:
             return [*in_turn("--set", extra), "--track", small_frames, "--steps", "2"]
         case ["evaluate", _, "jhmdb-crw", *_]:
             added = []  # the protocol sets the size
-        case ["track" | "evaluate", *_]:
+        case ["track" | "evaluate" | "batch", *_]:
             added = [small_frames]
         case _:
             added = []
@@ -160,6 +161,9 @@ def inputs(tmp_path_factory) -> Path:
         "first/two.png",
     ):
         tiny.write_mask(root / name, tiny.truth(0))
+    (root / "videos.jsonl").write_text(
+        "".join(f'{{"video": "shots/{name}.mp4", "mask": "first/{name}.png"}}\n' for name in ("one", "two"))
+    )
     for number in range(2):
         tiny.frame_folder(root / "videos" / f"video{number}", 6)
     tiny.davis(root / "DAVIS")
