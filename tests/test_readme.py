@@ -36,7 +36,6 @@ NOT_RUN = {
     "selfvos info 0 --frame first.png": "wants a camera; tests/cli/test_live.py sends a stream in place of one",
     "selfvos track 0 --mask mask.png --drawn-on first.png --out watched": "the same",
     "selfvos data check davis-2016-val --root DAVIS": "finds sequences missing, since the set here is tiny",
-    "selfvos doctor --measure": "takes a minute; tests/api/test_measuring.py runs it on small frames",
     **dict.fromkeys(
         (
             *("selfvos web", "selfvos web dance.mp4", "selfvos web shot.mp4"),

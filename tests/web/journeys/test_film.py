@@ -31,7 +31,7 @@ POINTER = """() => {
       transform: "translate(-50%,-50%)", left: "640px", top: "400px"});
     const word = document.createElement("div");
     word.id = "film-word";
-    Object.assign(word.style, {position: "fixed", left: "50%", top: "640px", transform: "translateX(-50%)", zIndex: 9998,
+    Object.assign(word.style, {position: "fixed", left: "50%", top: "640px", transform: "translateX(-50%)", zIndex: 9,
       font: "600 22px system-ui, sans-serif", padding: "8px 20px", borderRadius: "22px", color: "#fff",
       background: "rgba(0,0,0,.72)", pointerEvents: "none", display: "none"});
     document.documentElement.append(word, dot);
