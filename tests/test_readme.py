@@ -36,7 +36,6 @@ NOT_RUN = {
     "selfvos info 0 --frame first.png": "wants a camera; tests/cli/test_live.py sends a stream in place of one",
     "selfvos track 0 --mask mask.png --drawn-on first.png --out watched": "the same",
     "selfvos data check davis-2016-val --root DAVIS": "finds sequences missing, since the set here is tiny",
-    "selfvos doctor --measure": "takes a minute; tests/api/test_measuring.py runs it on small frames",
     **dict.fromkeys(
         (
             *("selfvos web", "selfvos web dance.mp4", "selfvos web shot.mp4"),
@@ -50,6 +49,7 @@ NOT_RUN = {
             'pip install -e ".[logs]"',
             'pip install -e ".[web]"',
             'pip install -e ".[web,demo]"',
+            'pip install -e ".[ray]"',
             'pip install -e ".[web,bio]"',
         ),
         "would change the environment that runs this; make wheel installs what is published",
@@ -162,7 +162,9 @@ def inputs(tmp_path_factory) -> Path:
         "first/two.png",
     ):
         tiny.write_mask(root / name, tiny.truth(0))
-    (root / "videos.jsonl").write_text('{"video": "dance.mp4", "mask": "dance.png"}\n')
+    (root / "videos.jsonl").write_text(
+        "".join(f'{{"video": "shots/{name}.mp4", "mask": "first/{name}.png"}}\n' for name in ("one", "two"))
+    )
     for number in range(2):
         tiny.frame_folder(root / "videos" / f"video{number}", 6)
     tiny.davis(root / "DAVIS")

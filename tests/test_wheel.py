@@ -11,10 +11,12 @@ import pytest
 ROOT = Path(__file__).parents[1]
 BESIDE_THE_MODULES = {
     "selfvos/py.typed",
+    "selfvos/cli/names.json",
     "selfvos/data/assets/README.md",
     "selfvos/data/assets/cockatoo_first_mask.png",
     "selfvos/evaluation/assets/page.html",
     "selfvos/models/assets/default.safetensors",
+    "selfvos/napari_plugin/napari.yaml",
     "selfvos/web/static/app.js",
     "selfvos/web/static/icon.svg",
     "selfvos/web/static/index.html",

@@ -64,14 +64,14 @@ def cells(model, folder: Path) -> None:
     shot = api.Shot(video=folder / "cells.tif", masks=truth(0))
     config = api.track_config(model, None, "fast")
     found = [t.mask for t in api.track_to(model, shot, folder / "cells", config=config)]
-    table = api.export(folder / "cells", "csv", folder / "cells.csv")
-    rows = list(csv.DictReader(table.open()))
+    api.export(folder / "cells", "csv", folder / "cells.csv")
+    rows = list(csv.DictReader((folder / "cells.csv").open()))
     frames = [frame.rgb for frame in open_source(folder / "cells.tif").frames()]
     figure, places = plt.subplots(1, 4, figsize=(12, 2.6), width_ratios=(1, 1, 1, 1.25), layout="constrained")
     for place, t in zip(places, (0, COUNT // 2, COUNT - 1), strict=False):
         place.imshow(overlay(frames[t], found[t]))
         place.set(title=f"frame {t}", xticks=[], yticks=[])
-    for id, colour in (("1", "#c0392b"), ("2", "#2c7a3f")):
+    for id, colour in (("1", "#c96a12"), ("2", "#149077")):
         mine = [row for row in rows if row["object"] == id]
         places[3].plot([int(row["frame"]) for row in mine], [float(row["area_px"]) for row in mine], colour)
         true = [(truth(t) == int(id)).sum() for t in range(COUNT)]

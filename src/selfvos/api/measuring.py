@@ -61,10 +61,9 @@ def measure_machine(*, device: str = "auto", watch: Watch = ignore) -> MachineSp
     busy = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     model = load("default", device=device)
     configs = {name: quality_config(model, name) for name in model.notes.quality}
-    alike = list(dict.fromkeys(configs.values()))  # qualities may be one and the same
-    total, found = len(alike) * (FULL + TIMED), dict[TrackConfig, float]()
-    for place, config in enumerate(alike):
-        found[config] = _seconds(model, config, watch, place * (FULL + TIMED), total)
+    alike = [config for n, config in enumerate(configs.values()) if config not in list(configs.values())[:n]]
+    total = len(alike) * (FULL + TIMED)
+    found = [_seconds(model, config, watch, n * (FULL + TIMED), total) for n, config in enumerate(alike)]
     return MachineSpeed(
         processor=_processor(),
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
@@ -72,7 +71,7 @@ def measure_machine(*, device: str = "auto", watch: Watch = ignore) -> MachineSp
         system=f"{platform.system()} {platform.machine()}",
         versions=f"selfvos {__version__}, torch {torch.__version__}",
         load=busy,
-        seconds_per_frame={name: round(found[config], 3) for name, config in configs.items()},
+        seconds_per_frame={name: round(found[alike.index(config)], 3) for name, config in configs.items()},
     )
 
 
