@@ -16,6 +16,7 @@ SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 LONG = (
     *("tests/training/test_fit.py", "tests/recipes/", "tests/test_readme.py", "tests/test_cli.py"),
+    *("tests/batch/test_workers.py", "tests/batch/test_exactly_once.py"),
     *("tests/experiments/test_ablate.py", "tests/training/test_checkpoint.py", "tests/test_story.py"),
 )
 """Modules that take longest: begun first, so that no process is left with one of them when the others are done."""

@@ -1,6 +1,7 @@
 """What happened in a batch, one JSON object a line: for people, for log collectors, and for the next start."""
 
 import json
+import os
 import time
 from collections import Counter
 from dataclasses import asdict
@@ -27,7 +28,7 @@ class Ledger:
 
     def __enter__(self) -> "Ledger":
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        torn = self._path.is_file() and self._path.stat().st_size and not self._path.read_bytes().endswith(b"\n")
+        torn = _torn(self._path)
         self._file: TextIO = self._path.open("a", encoding="utf-8")
         if torn:
             self._file.write("\n")
@@ -70,6 +71,15 @@ def _events(path: Path) -> Any:
                 continue
             if isinstance(event, dict):
                 yield event
+
+
+def _torn(path: Path) -> bool:
+    """Tell whether a kill cut the last line short."""
+    if not path.is_file() or not path.stat().st_size:
+        return False
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) != b"\n"
 
 
 def _tried(path: Path) -> Counter[str]:
