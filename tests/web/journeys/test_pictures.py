@@ -73,7 +73,7 @@ def test_picture_of_learning(gallery, look):
     seen.page.get_by_label("Steps").fill("40")
     seen.page.get_by_role("button", name="Learn from 1 video").click()
     seen.page.wait_for_function(
-        "() => /^Step (2[1-9]|3)/.test(document.querySelector('.learning [role=status]')?.textContent)",
+        "() => /^Step (2[1-9]|3[0-9]) of/.test(document.querySelector('.learning [role=status]')?.textContent)",
         timeout=1_000_000,
     )
     seen.page.evaluate("() => document.activeElement.blur()")
