@@ -59,6 +59,10 @@ NOT_RUN = {
 WRITTEN_OUT = {
     "...": "--videos videos/ --benchmark davis-2016-val --root DAVIS --out comparison",
     "torchrun --nproc-per-node 4 --no-python": "",
+    "torchrun --standalone --nproc-per-node 4 --max-restarts 3 --no-python": "",
+    "torchrun --nnodes 2 --nproc-per-node 4 --max-restarts 3 --rdzv-backend c10d --rdzv-id third "
+    "--rdzv-endpoint node1:29400 --no-python": "",
+    "| sbatch": "",
     "@120": "@1",
 }
 """What a page leaves to the reader, what starts the command several times, and frames that a tiny video lacks."""

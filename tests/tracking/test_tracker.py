@@ -432,7 +432,7 @@ def test_a_new_object_leaves_the_outlines_of_the_others_where_they_are(colour_mo
     """Whatever moves outlines to edges does so in a frame with a given mask, too: nothing jumps there."""
     frame, mask = draw({1: (12, 13), 2: (60, 60)})
     first = draw({1: (8, 8)})
-    alone, given = (Tracker(colour_model, config(show_edge_px=5)) for _ in range(2))
+    alone, given = (Tracker(colour_model, config(show_edge_px=4)) for _ in range(2))
     for tracker in (alone, given):
         tracker.start(*first)
     found, with_new = alone.step(frame), given.step(frame, np.where(mask == 2, mask, 0))

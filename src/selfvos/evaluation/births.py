@@ -69,7 +69,8 @@ def trace(
             birth[at] = np.where(older, birth[source], at)
     born, descendants = np.unique(birth[birth >= 0], return_counts=True)
     t, cell = born // cells, born % cells
-    score = np.array([np.nan if (link := links[a]) is None else link.score[c] for a, c in zip(t, cell, strict=True)])
+    scores = [np.nan if (link := links[a]) is None else link.score[c] for a, c in zip(t, cell, strict=True)]
+    score = np.array(scores, np.float64)
     outline = np.stack([_to_outline(frame) for frame in truth]).reshape(-1)[born]
     y, x = cell // w, cell % w
     border = np.minimum(np.minimum(y, h - 1 - y), np.minimum(x, w - 1 - x))

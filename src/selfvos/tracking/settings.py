@@ -213,11 +213,9 @@ class TrackConfig:
     def __post_init__(self) -> None:
         if self.refine.rounds and self.feature.scale != 1:
             raise UsageError("V and D work on the encoder's own cells: set feature.scale to 1, or refine.rounds to 0")
-        whole = isinstance(self.match, MatchConfig) and self.memory.pad_start == "never" and self.labels.scale > 1
-        if self.labels.align is not None and not whole:
-            raise UsageError(
-                "labels are aligned by matches of single frames, in parts of cells: set labels.align to null"
-            )
+        in_parts = isinstance(self.match, MatchConfig) and self.labels.scale > 1
+        if self.labels.align is not None and not in_parts:
+            raise UsageError("labels are aligned by matches, in parts of cells: set labels.align to null")
 
     def at_size(self, short_side_px: int) -> "TrackConfig":
         """Return the same way to track at another size: what counts cells or tracked pixels grows or shrinks with it.
