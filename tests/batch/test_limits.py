@@ -1,5 +1,6 @@
 """Videos that are poison: each ends within its limits, with a reason, and harms nobody."""
 
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -47,17 +48,17 @@ def test_a_decoder_that_never_comes_back_is_said_to_have_spent_the_worker(jobs, 
 
 
 def test_a_video_that_takes_too_much_memory_is_stopped(jobs, model, monkeypatch):
-    held = []
+    held, over = [], threading.Event()
 
     def fill(*_, **__):
-        while True:
+        while not over.wait(0.01):
             held.append(np.ones(2**21))  # 16 MiB
-            time.sleep(0.01)
 
     monkeypatch.setattr(limits, "_GRACE_S", 0.2)
     monkeypatch.setattr(limits, "_SLACK_BYTES", 2**28)
     monkeypatch.setattr(api, "open_source", fill)
     outcome = track_within(_job(jobs[0], limit_gb=0.1), model)
+    over.set()
     held.clear()
     assert outcome.state == "memory"
     assert outcome.peak_mb < 4000

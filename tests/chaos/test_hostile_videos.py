@@ -126,13 +126,13 @@ def test_a_bomb_is_refused_quickly_and_in_little_memory(tmp_path):
         for _ in range(4):
             container.mux(stream.encode(black))
         container.mux(stream.encode(None))
-    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     began = time.monotonic()
     with pytest.raises(BrokenVideo, match="within 64 MiB|no frame of the video can be read"):
         list(frames_apart(path, Limits(memory_bytes=64 * 2**20)))
     assert time.monotonic() - began < 20
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    assert peak == before or peak * 1024 < 2**30, "the largest child so far is this one"
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+    # A child begins as large as who started it, and others may have been larger.
+    assert peak < 2**30 + resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def test_time_and_length_are_limited(tmp_path):

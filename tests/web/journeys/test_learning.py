@@ -63,7 +63,7 @@ def test_learning_is_chosen_watched_stopped_gone_on_with_and_tracked_with(school
     assert steps == list(range(1, len(steps) + 1))
     assert 0 < len(steps) < 4
     seen.page.reload()
-    assert f"After {len(steps)} of 4 steps" in card(seen, "stopped").inner_text()
+    card(seen, "stopped").get_by_text(f"After {len(steps)} of 4 steps").wait_for()
     seen.page.get_by_role("button", name="Go on").click()
     card(seen, "done")
     assert seen.page.locator(".sheets img").count() == 2
