@@ -14,6 +14,7 @@ from torch.nn import functional as F
 import selfvos.ops.kernels
 from selfvos.errors import DataError, UsageError
 from selfvos.ops import matching
+from selfvos.ops.kernels import loading
 from selfvos.ops.matching import MatchConfig, Matches, match, match_plain
 
 BOTH = pytest.mark.parametrize("matcher", [match, match_plain])
@@ -356,12 +357,12 @@ def test_without_numba_the_plain_way_is_taken_and_said(monkeypatch, caplog):
     wanted = match(*problem)
     monkeypatch.delattr(selfvos.ops.kernels, "window_topk", raising=False)
     monkeypatch.setitem(sys.modules, "selfvos.ops.kernels.window_topk", None)
-    matching._load_kernel.cache_clear()
+    loading.window_kernel.cache_clear()
     try:
-        with caplog.at_level(logging.INFO, logger="selfvos.ops.matching"):
+        with caplog.at_level(logging.INFO, logger="selfvos.ops.kernels.loading"):
             found = match(*problem)
     finally:
-        matching._load_kernel.cache_clear()
+        loading.window_kernel.cache_clear()
     assert "without its compiled kernel" in caplog.text
     assert_same(found, wanted)
 

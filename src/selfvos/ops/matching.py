@@ -1,10 +1,8 @@
 """Which memory cells answer for which query cells: restricted top-k affinity, never written out densely."""
 
-import logging
 import math
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from types import ModuleType
 from typing import Any, Literal, NamedTuple
 
@@ -15,8 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from selfvos.errors import DataError, UsageError
-
-logger = logging.getLogger(__name__)
+from selfvos.ops.kernels.loading import byte_kernel, gpu_kernels, window_kernel
 
 _TILE = 8
 _CHUNK = 2**21  # floats of memory that the portable version copies at a time
@@ -134,7 +131,7 @@ def match(
     if query.device.type == "cuda" and (kernel := gpu_kernels(query.device, query.dtype)):
         return _match_on_gpu(kernel, query, memory, permanent, config)
     in_kernel = query.device.type == "cpu" and query.dtype == torch.float32
-    if in_kernel and (kernel := _load_kernel()):
+    if in_kernel and (kernel := window_kernel()):
         return _match_on_cpu(kernel, query, memory, permanent, config, known)
     return match_plain(query, memory, permanent, config)
 
@@ -155,7 +152,7 @@ def _match_on_cpu(
     query_array, memory_array = (tensor.detach().contiguous().numpy() for tensor in (query, memory))
     worth = _is_worth_sketching(h * w, c, reach)
     axes = _main_axes(query_array, kernel.AXES) if worth else None
-    by_bytes = _load_byte_kernel() if worth and axes is None else None
+    by_bytes = byte_kernel() if worth and axes is None else None
 
     def search(frames: slice) -> tuple[Tensor, Tensor]:
         last = reach[frames], config.top_k, torch.get_num_threads()
@@ -377,43 +374,3 @@ def _check(query: Tensor, memory: Tensor, permanent: Tensor) -> None:
     if not query.device == memory.device == permanent.device:
         devices = f"{query.device}, {memory.device} and {permanent.device}"
         raise UsageError(f"query, memory and permanent must lie on one device; they lie on {devices}")
-
-
-@lru_cache(maxsize=1)
-def _load_kernel() -> ModuleType | None:
-    try:
-        from selfvos.ops.kernels import window_topk
-    except ImportError as error:
-        logger.info("matching runs without its compiled kernel, several times slower: %s", error)
-        return None
-    return window_topk
-
-
-@lru_cache(maxsize=1)
-def _load_byte_kernel() -> ModuleType | None:
-    """Return the kernel that multiplies bytes, if this processor has the instruction, and numba knows it."""
-    from selfvos.ops.kernels import byte_vectors, window_bytes
-
-    if not byte_vectors.AVAILABLE:
-        return None
-    cells = np.ones((1, 1, window_bytes.CHANNEL_STEP), dtype=np.float32)
-    try:
-        known = window_bytes.Remembered(cells[None], window_bytes.RoundedFrames(), (0,))
-        window_bytes.window_topk(cells, known, np.zeros((1, 1), dtype=np.int64), 1, 1)
-    except Exception as error:  # whatever a compiler of another version has to say
-        logger.info("matching runs without products of bytes, some four times slower: %s", error)
-        return None
-    return window_bytes
-
-
-@lru_cache
-def gpu_kernels(device: torch.device, dtype: torch.dtype) -> ModuleType | None:
-    """Return the Triton kernels if they can run there: compute capability 8.0, at most 32 bits, Triton installed."""
-    if dtype == torch.float64 or torch.cuda.get_device_capability(device) < (8, 0):
-        return None
-    try:
-        from selfvos.ops.kernels import triton_topk
-    except ImportError as error:
-        logger.info("matching runs without its GPU kernel, several times slower: %s", error)
-        return None
-    return triton_topk

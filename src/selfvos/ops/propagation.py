@@ -6,7 +6,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from selfvos.errors import UsageError
-from selfvos.ops.matching import Matches, gpu_kernels
+from selfvos.ops.kernels.loading import gpu_kernels
+from selfvos.ops.matching import Matches
 
 
 def readout(values: Float[Tensor, "r c"], matches: Matches) -> Float[Tensor, "m c"]:
