@@ -40,16 +40,25 @@ def cached(videos, config, tmp_path):
     return api.open_video_cache(videos, config, cache=tmp_path / "cache")
 
 
+@pytest.fixture(params=["foreground", "background"])
+def started(request):
+    """Signals as a shell leaves them to what it starts: in the background Ctrl-C is ignored."""
+    ignored = signal.SIG_IGN if request.param == "background" else signal.default_int_handler
+    before = signal.signal(signal.SIGINT, ignored)
+    yield ignored
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_stops_a_run_after_a_checkpoint_and_the_handler_is_given_back(
-    cached, config, tmp_path, number, status
+    cached, config, tmp_path, number, status, started
 ):
     before = signal.getsignal(signal.SIGTERM)
     watch = Watching(lambda *told, **_: told[:2] == ("warmup", 2) and os.kill(os.getpid(), number))
     with pytest.raises(Stopped, match="stopped after 2 steps; go on with --resume --out") as error:
         api.train(config, videos=cached, out=tmp_path / "run", device="cpu", watch=watch)
     assert error.value.exit_status == status
-    assert signal.getsignal(signal.SIGTERM) is before
+    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == (before, started)
     assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["step-0000002"]
 
 

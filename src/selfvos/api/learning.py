@@ -188,8 +188,11 @@ def _opened(videos: Videos, config: TrainConfig, watch: Watch) -> VideoCache:
 
 @contextmanager
 def _stoppable(watch: Watch) -> Iterator[Watch]:
-    """Let Ctrl-C and SIGTERM stop the work too, where nobody else has seen to them."""
-    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+    """Let Ctrl-C and SIGTERM stop the work too, where nobody else has seen to them.
+
+    What a shell started in the background ignores Ctrl-C from its beginning; nobody has seen to SIGTERM there.
+    """
+    if signal.getsignal(signal.SIGINT) not in (signal.default_int_handler, signal.SIG_IGN):
         yield watch
         return
     with stop_on_signals() as flag:
