@@ -14,10 +14,10 @@ export class Frames {
   get(frame: number, shown: number): Promise<ImageBitmap> {
     const width = WIDTHS.find((each) => each >= Math.min(shown, this.project.width)) ?? 3840;
     const url = server.frameUrl(this.project.id, frame, width);
-    const kept = this.images.get(url);
-    if (kept) return kept;
-    const image = fetchImage(url);
+    const image = this.images.get(url) ?? fetchImage(url);
     image.catch(() => this.images.delete(url));
+    // Asked for again, it is the last to go: the one that is on the screen is never closed.
+    this.images.delete(url);
     this.images.set(url, image);
     const [oldest] = this.images.keys();
     if (this.images.size > KEPT && oldest) {

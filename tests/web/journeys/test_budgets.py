@@ -48,7 +48,7 @@ _STEP = """(key) => new Promise((told) => {
     watcher.disconnect();
     requestAnimationFrame(() => told(performance.now() - begin));
   }).observe(canvas, { attributeFilter: ["data-frame"] });
-  window.dispatchEvent(new KeyboardEvent("keydown", { key }));
+  document.body.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
 })"""
 _MOVES = """async ([x, y]) => {
   const canvas = document.querySelector("canvas.picture");

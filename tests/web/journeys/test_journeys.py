@@ -397,6 +397,21 @@ def test_scrubbing_and_brush_are_quick_and_the_server_small(server, look):
         assert resident * 1024 < 200e6
 
 
+def test_a_frame_that_is_gone_back_to_stays_until_the_next_is_there(server, look):
+    seen = look(f"{server.url}p/{server.project('long.mp4', 0)}")
+    for frame in [*range(1, 47), 0]:  # as many as are kept, and the first of them again
+        seen.page.evaluate(_SEEK, (frame + 0.5) / 400)
+        seen.at(frame)
+    seen.page.evaluate(_SEEK, 0.5)
+    for _ in range(4):  # drawn anew before the other one has come; a complaint of the page fails the test
+        seen.page.evaluate(_DRAWN_ANEW)
+    seen.at(200)
+
+
+_DRAWN_ANEW = """() => new Promise((told) => {
+  document.body.dispatchEvent(new KeyboardEvent("keydown", { key: "+", bubbles: true }));
+  requestAnimationFrame(() => requestAnimationFrame(told));
+})"""
 _MOVES = """([x, y]) => {
   const canvas = document.querySelector("canvas.picture");
   const fire = (kind, i) => canvas.dispatchEvent(new PointerEvent(kind, { clientX: x + 3 * i, clientY: y + i }));
