@@ -1,6 +1,7 @@
 """Simulate a fleet from measured costs: ``python -m benchmarks.fleet_plan [COSTS.json]`` writes docs/scale.json.
 
-``--against ONE.json TWO.json`` forecasts runs of `benchmarks.fleet` from what a worker costs in the first of them.
+``--against ONE.json TWO.json [MORE.json]`` forecasts runs of `benchmarks.fleet` from what a worker costs in the first of
+them, and from how much longer its frames take in the second, where it has company.
 
 Every video is drawn, goes to the first worker that is free, passes the stages fetch, decode, encode, match and write,
 may fail, and is tried again; a worker that dies loads its model again. What workers share has a capacity: when they
@@ -42,6 +43,8 @@ class Costs:
     """Run lengths that are kept."""
     euro_per_hour: float = 0.0
     """Of one worker and its share of the machine."""
+    crowding: float = 1.0
+    """How many times as long the device takes where every core of its machine has a worker, as in any fleet."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +108,7 @@ def simulate(work: Work, fleet: Fleet, costs: Costs, *, seed: int = 0, sample: i
     # What rounding changes in how many videos a worker gets.
     exact = (work.videos / fleet.workers) / (videos / workers)
     lengths = _lengths(work, videos, seed)
-    seconds = _seconds(lengths, costs)
+    seconds = _seconds(lengths, costs, crowded=fleet.workers > 1)
     seconds[np.random.default_rng([seed, 2]).random(videos) < work.bad_share] = costs.video_s
     slow, network, store = _slowed(seconds, lengths, costs, fleet)
     span, busy, lost = _play(seconds * slow, workers, costs, work, np.random.default_rng([seed, 1]))
@@ -127,9 +130,9 @@ def _lengths(work: Work, videos: int, seed: int) -> np.ndarray:
     return np.maximum(1, work.frames * draw)
 
 
-def _seconds(lengths: np.ndarray, costs: Costs) -> np.ndarray:
+def _seconds(lengths: np.ndarray, costs: Costs, *, crowded: bool) -> np.ndarray:
     """Return how long each video takes: decoding runs ahead in a thread, so the slower of it and the device counts."""
-    device = costs.encode_s + costs.match_s + costs.write_s
+    device = (costs.encode_s + costs.match_s + costs.write_s) * (costs.crowding if crowded else 1.0)
     return costs.video_s + lengths * max(device, costs.decode_s)
 
 
@@ -168,7 +171,7 @@ def _play(
 def saturation(work: Work, fleet: Fleet, costs: Costs) -> dict[str, float]:
     """Return how many workers it takes to fill the network, and the store; more only wait."""
     lengths = _lengths(work, 10_000, 0)
-    one = _slowed(_seconds(lengths, costs), lengths, costs, replace(fleet, workers=1))
+    one = _slowed(_seconds(lengths, costs, crowded=True), lengths, costs, replace(fleet, workers=1))
     return {"network": 1 / one[1], "store": 1 / one[2]}
 
 
@@ -213,14 +216,18 @@ def read_costs(path: Path) -> dict[str, Costs]:
     return {name: Costs(**values) for name, values in json.loads(path.read_text("utf-8")).items()}
 
 
-def costs_of(measured: dict[str, Any]) -> Costs:
-    """Return what one worker takes, from a run of `benchmarks.fleet` with one; its parts cannot be told apart."""
-    frames = measured["frames_per_second"] * measured["fleet_seconds"]
-    stages = measured["stages"]
-    beside = measured["fleet_seconds"] - stages["track"]
+def costs_of(measured: dict[str, Any], together: dict[str, Any] | None = None) -> Costs:
+    """Return what one worker takes, from a run of `benchmarks.fleet` with one; its parts cannot be told apart.
+
+    Args:
+        measured: The run with one worker.
+        together: A run with a worker a core, which says what they take from each other.
+    """
+    beside = measured["fleet_seconds"] - measured["stages"]["track"]
     return Costs(
         decode_s=0.0,
-        encode_s=stages["track"] / frames,
+        encode_s=_frame_s(measured),
+        crowding=_frame_s(together) / _frame_s(measured) if together else 1.0,
         match_s=0.0,
         write_s=0.0,
         video_s=max(0.0, beside) / measured["clips"],
@@ -228,13 +235,20 @@ def costs_of(measured: dict[str, Any]) -> Costs:
     )
 
 
+def _frame_s(measured: dict[str, Any]) -> float:
+    return measured["stages"]["track"] / (measured["frames_per_second"] * measured["fleet_seconds"])
+
+
 def main() -> None:
     from selfvos.storage import write_text
 
     if sys.argv[1:2] == ["--against"]:
         runs = [json.loads(Path(path).read_text("utf-8")) for path in sys.argv[2:]]
+        costs_of_one = costs_of(*runs[:2])
         for run in runs:
-            print(run["workers"], "workers:", against(run, costs_of(runs[0])))
+            found = {name: float(value) for name, value in against(run, costs_of_one).items()}
+            print(f"{run['clips']} clips, {run['workers']} workers:", found)
+        print(f"two workers on two cores: a frame takes {costs_of_one.crowding:.2f} times as long as with one")
         return
     costs = read_costs(Path(sys.argv[1]) if len(sys.argv) > 1 else _DOCS / "scale_costs.json")
     write_text(_DOCS / "scale.json", json.dumps(plan(costs), indent=1) + "\n")

@@ -75,6 +75,14 @@ def test_two_runs_are_held_against_the_simulation():
     assert against(two, costs) == {"forecast_s": 40.0, "measured_s": 40.0, "ratio": 1.0}
 
 
+def test_company_slows_all_workers_but_a_single_one():
+    one = {"clips": 40, "workers": 1, "fleet_seconds": 80.0, "frames_per_second": 4.0, "stages": {"track": 80.0}}
+    two = one | {"workers": 2, "fleet_seconds": 60.0, "frames_per_second": 320 / 60, "stages": {"track": 120.0}}
+    costs = costs_of(one, two)
+    assert costs.crowding == pytest.approx(1.5)
+    assert [against(run, costs)["ratio"] for run in (one, two)] == [pytest.approx(1.0)] * 2
+
+
 def test_the_page_shows_what_the_simulation_says():
     costs = read_costs(DOCS / "scale_costs.json")
     stored = json.loads((DOCS / "scale.json").read_text())
