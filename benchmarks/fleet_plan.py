@@ -1,7 +1,7 @@
 """Simulate a fleet from measured costs: ``python -m benchmarks.fleet_plan [COSTS.json]`` writes docs/scale.json.
 
-``--against ONE.json TWO.json [MORE.json]`` forecasts runs of `benchmarks.fleet` from what a worker costs in the first of
-them, and from how much longer its frames take in the second, where it has company.
+``--against ONE.json TWO.json [MORE.json]`` forecasts runs of `benchmarks.fleet` from what a worker costs in the first
+of them, and from how much longer its frames take in the second, where it has company.
 
 Every video is drawn, goes to the first worker that is free, passes the stages fetch, decode, encode, match and write,
 may fail, and is tried again; a worker that dies loads its model again. What workers share has a capacity: when they

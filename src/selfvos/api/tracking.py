@@ -8,6 +8,7 @@ import numpy as np
 
 from selfvos import __version__
 from selfvos.api.given_masks import GivenMask, Masks, read_given
+from selfvos.api.memory import give_back
 from selfvos.api.span import Leg, Span, legs
 from selfvos.data.ahead import ahead
 from selfvos.data.source import DEFAULT_FPS, FrameArrays, Source, open_source
@@ -100,7 +101,7 @@ def track_to(
     """
     take = _take(shot)
     config = config or recommended(model)
-    tracker = make_tracker(model, config)
+    followed = _follow_all(make_tracker(model, config), take, watch)
     origin = TrackOrigin(
         given=take.given,
         weights=model.name,
@@ -113,7 +114,7 @@ def track_to(
 
     def writing() -> Iterator[Tracked]:
         with folder:
-            for tracked in _follow_all(tracker, take, watch):
+            for tracked in followed:
                 folder.write(tracked)
                 yield tracked
 
@@ -186,14 +187,19 @@ def _take(shot: Shot) -> _Take:
 
 def _follow_all(tracker: MaskTracker, take: _Take, watch: Watch) -> Iterator[Tracked]:
     done, total = 0, take.count
-    for number, leg in enumerate(take.legs):
-        results = follow(tracker, _frames(take.source, leg, watch), leg.masks)
-        for place, tracked in enumerate(results):
-            if number and not place:  # the frame where the first leg began as well
-                continue
-            done += 1
-            watch.tell("tracking", done, total)
-            yield tracked
+    results: Iterator[Tracked] = iter(())
+    try:
+        for number, leg in enumerate(take.legs):
+            results = follow(tracker, _frames(take.source, leg, watch), leg.masks)
+            for place, tracked in enumerate(results):
+                if number and not place:  # the frame where the first leg began as well
+                    continue
+                done += 1
+                watch.tell("tracking", done, total)
+                yield tracked
+    finally:
+        del tracker, results  # what they remember
+        give_back()
 
 
 def _frames(source: Source, leg: Leg, watch: Watch) -> Iterator[Frame]:
