@@ -164,6 +164,36 @@ def test_evaluate_with_the_settings_of_a_published_method(run, tmp_path, preset)
     assert "unknown feature" in err
 
 
+def test_settings_come_from_files_too(run, video, mask, tmp_path):
+    (tmp_path / "run.toml").write_text("match.top_k = 3\nrefine.rounds = 0\n[frame]\nshort_side_px = 48\n")
+    status, text, err = track(run, video, mask, tmp_path / "a", "--config", tmp_path / "run.toml", "--json")
+    assert status == 0, err
+    used = json.loads(text)["settings"]
+    assert (used["match"]["top_k"], used["frame"]["short_side_px"]) == (3, 64)  # `track` sets that one
+    again = ["--config", tmp_path / "a" / "track.json", "--set", "match.top_k=4", "--json"]
+    status, text, err = track(run, video, mask, tmp_path / "b", *again)
+    assert status == 0, err
+    assert json.loads(text)["settings"] == {**used, "match": {**used["match"], "top_k": 4}}
+    (tmp_path / "bad.yaml").write_text("joint: {epoch: 3}")
+    common = ["--videos", tmp_path, "--out", tmp_path / "run", "--config", tmp_path / "bad.yaml"]
+    status, _, err = run("train", "mask_vos_resnet18_tiny", *common)
+    assert (status, err.count("\n")) == (2, 1)
+    assert "did you mean 'epochs'" in err
+    evaluate = [
+        "evaluate",
+        "lab-patches",
+        "davis-2016-val",
+        "--root",
+        davis(tmp_path / "DAVIS"),
+        "--out",
+        tmp_path / "e",
+    ]
+    status, _, err = run(*evaluate, "--config", tmp_path / "run.toml")
+    assert status == 0, err
+    provenance = json.loads((tmp_path / "e" / "report.json").read_text())["provenance"]
+    assert provenance["track.match.top_k"] == "3"
+
+
 def test_list_knows_every_kind(run):
     for kind, name in {
         "recipes": "mask_vos_resnet18_tiny",

@@ -60,6 +60,7 @@ API = {
     "adaptation",
     "build_sam2_video_predictor",
     "can_be_video",
+    "change_settings",
     "check_dataset",
     "check_export",
     "cluster",

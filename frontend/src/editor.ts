@@ -60,7 +60,12 @@ export class Editor {
     const here = { project: () => this.project, frame: () => this.frame };
     this.picture = new Picture(canvas, project.width, project.height);
     this.frames = new Frames(project);
-    this.objects = new ObjectList({ ...here, picture: this.picture, change: (make) => this.change(make) });
+    this.objects = new ObjectList({
+      ...here,
+      picture: this.picture,
+      change: (make) => this.change(make),
+      split: () => this.split(),
+    });
     this.saving = new Saving(project.id, (changed, frame) => this.kept(changed, frame));
     this.pen = this.makePen();
     this.toolbox = new Toolbox(this.pen, () => this.picture.ask());
@@ -121,6 +126,7 @@ export class Editor {
   escape(): void {
     this.pen.stop();
     this.work.stopTracking();
+    this.tell();
   }
 
   // A person goes to a frame, and stays there while others are tracked.
@@ -138,6 +144,11 @@ export class Editor {
 
   doubt(way: 1 | -1): void {
     this.review.step(this.frame, way);
+  }
+
+  private split(): void {
+    this.pen.pick((x, y) => void this.change(() => server.splitObject(this.project.id, { frame: this.frame, x, y })));
+    this.note.textContent = "Click the piece that is to be an object of its own; Esc leaves all as it is.";
   }
 
   private makePen(): Pen {
@@ -177,7 +188,7 @@ export class Editor {
     try {
       await this.saving.done();
       this.take(await make());
-      this.go(this.frame, true);
+      this.go(this.wanted, true);
     } catch (error) {
       toast((error as Error).message, "error");
     }

@@ -1,6 +1,7 @@
-// The objects of a project: chosen, named, coloured, hidden, removed.
+// The objects of a project: chosen, named, coloured, hidden, merged, split, removed.
 
 import { button, clear, h } from "./dom";
+import { objectMenu } from "./object_menu";
 import type { Picture } from "./picture";
 import * as server from "./server";
 
@@ -8,6 +9,8 @@ export interface Owner {
   picture: Picture;
   project(): server.Project;
   change(make: () => Promise<server.Project>): Promise<void>;
+  // Have the person point at a piece of an object, which becomes one of its own.
+  split(): void;
 }
 
 export class ObjectList {
@@ -74,10 +77,21 @@ export class ObjectList {
       colour,
       name,
       button(hidden ? "hidden" : "eye", hidden ? `Show ${thing.name}` : `Hide ${thing.name}`, () => this.hide(thing.id)),
-      button("trash", `Remove ${thing.name}`, () =>
-        void this.owner.change(() => server.removeObject(this.owner.project().id, thing.id)),
-      ),
+      button("more", `More for ${thing.name}`, () => this.menu(thing)),
     );
+  }
+
+  private menu(thing: server.Thing): void {
+    const { owner } = this;
+    const { id, objects } = owner.project();
+    objectMenu(thing, objects.filter((one) => one.id !== thing.id), {
+      merge: (into) => {
+        if (this.chosen === thing.id) this.chosen = into;
+        void owner.change(() => server.mergeObjects(id, thing.id, into));
+      },
+      split: () => owner.split(),
+      remove: () => void owner.change(() => server.removeObject(id, thing.id)),
+    });
   }
 
   private hide(id: number): void {

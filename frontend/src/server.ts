@@ -122,6 +122,10 @@ export const changeObject = (id: string, object: number, change: Partial<Thing>)
   ask<Project>(`/projects/${id}/objects/${object}`, json("PATCH", change));
 export const removeObject = (id: string, object: number) =>
   ask<Project>(`/projects/${id}/objects/${object}`, { method: "DELETE" });
+export const mergeObjects = (id: string, object: number, into: number) =>
+  ask<Project>(`/projects/${id}/objects/${object}/merge`, json("POST", { into }));
+export const splitObject = (id: string, piece: { frame: number; x: number; y: number }) =>
+  ask<Project>(`/projects/${id}/split`, json("POST", piece));
 export const undo = (id: string) => ask<Project>(`/projects/${id}/undo`, json("POST"));
 export const redo = (id: string) => ask<Project>(`/projects/${id}/redo`, json("POST"));
 export interface Wanted {

@@ -29,6 +29,7 @@ export class Pen {
   private last: [number, number] | null = null;
   private hover: [number, number] | null = null;
   private keyed = false;
+  private picking: ((x: number, y: number) => void) | null = null;
   private panning = false;
   private changed: Box | null = null;
   private readonly touches = new Map<number, PointerEvent>();
@@ -77,11 +78,18 @@ export class Pen {
     picture.ask();
   }
 
+  // The next place that is pressed is not drawn on, but told.
+  pick(picked: (x: number, y: number) => void): void {
+    this.stop();
+    this.picking = picked;
+  }
+
   // The pen, put down or lifted by a key.
   press(): void {
     const { picture } = this.host;
     this.hover ??= [picture.width / 2, picture.height / 2];
-    if (this.keyed) {
+    if (this.picking) this.picked(this.hover);
+    else if (this.keyed) {
       this.keyed = false;
       this.lift();
     } else if (this.tool !== "pan" && this.host.may()) {
@@ -108,6 +116,7 @@ export class Pen {
   }
 
   stop(): void {
+    this.picking = null;
     if (this.keyed) this.press();
     this.points = [];
     this.host.picture.ask();
@@ -133,8 +142,13 @@ export class Pen {
       return;
     }
     this.panning = this.tool === "pan" || event.button === 1 || event.button === 2;
-    if (this.panning || !this.host.may()) return;
-    this.begin(picture.at(event), this.paint(event.shiftKey));
+    if (this.picking && !this.panning) this.picked(picture.at(event));
+    else if (!this.panning && this.host.may()) this.begin(picture.at(event), this.paint(event.shiftKey));
+  }
+
+  private picked([x, y]: [number, number]): void {
+    this.picking?.(Math.floor(x), Math.floor(y));
+    this.picking = null;
   }
 
   private begin(at: [number, number], paint: Paint): void {

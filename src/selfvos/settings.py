@@ -99,6 +99,55 @@ def override(config: Config, assignments: Iterable[str]) -> Config:
     return from_dict(kind, data)
 
 
+def update(config: Config, changes: Mapping[str, Any]) -> Config:
+    """Return a copy of `config` with what nested plain settings say; what they do not name stays.
+
+    Args:
+        config: Any of the settings dataclasses.
+        changes: By the names of `override`, as groups within groups (``{"joint": {"epochs": 9}}``) or with dots
+            (``{"joint.epochs": 9}``). A list is replaced whole, or its elements are changed by position or name.
+            Where all fields of `config` are there, they are taken as they are: nothing of `config` is left.
+
+    Raises:
+        UsageError: An unknown field (the nearest is named), or a value that the field does not accept.
+    """
+    kind = cast(type[Config], type(config))
+    changes = _without_dots(changes)
+    if changes.keys() == (_fields(kind) or {}).keys():
+        return from_dict(kind, changes)
+    for path in [name for name in changes if _with_group(kind, name) != name]:
+        changes = merged(changes, _without_dots({_with_group(kind, path): changes[path]}))
+        del changes[path]
+    return from_dict(kind, _joined(kind, to_dict(config), changes, ""))
+
+
+def _without_dots(changes: Mapping[Any, Any]) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    for name, value in changes.items():
+        first, dot, rest = str(name).partition(".")
+        new = {rest: value} if dot else value
+        new = _without_dots(new) if isinstance(new, Mapping) else new
+        both = isinstance(new, dict) and isinstance(nested.get(first), dict)
+        nested[first] = merged(nested[first], new) if both else new
+    return nested
+
+
+def _joined(hint: Any, old: Any, new: Any, prefix: str) -> Any:
+    """Return a value with what a changed one of type `hint` says."""
+    if not isinstance(new, dict):
+        return new
+    fields = _fields(hint)
+    several = len([kind for kind in _alternatives(hint) if dataclasses.is_dataclass(kind)]) > 1
+    if isinstance(old, dict | None) and several and not new.keys() <= (old or {}).keys():
+        return new  # another one of several groups
+    found = list(old) if isinstance(old, list) else dict(old) if isinstance(old, dict) else {}
+    for part, value in new.items():
+        key, inner = _child(hint, found, part, f"{prefix}{part}")
+        before = found.get(key) if isinstance(found, dict) else found[cast(int, key)]
+        found[cast(Any, key)] = _joined(inner, before, value, f"{prefix}{part}.")
+    return found if fields is not None or isinstance(old, dict | list | None) else new
+
+
 def merged(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """Return nested plain settings with single leaves replaced."""
     nested = {name: merged(settings.get(name) or {}, new) for name, new in changes.items() if isinstance(new, Mapping)}

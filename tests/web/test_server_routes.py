@@ -165,3 +165,18 @@ def test_events_reach_all_listeners_and_end_with_the_server():
 def test_the_server_loads_no_torch():
     code = "import sys, selfvos.web.app; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_objects_are_merged_and_split(client, project):
+    url = f"/api/projects/{project}"
+    mask = np.zeros((SIDE, SIDE), np.uint16)
+    mask[:8, :8], mask[20:28, 20:28] = 1, 2
+    client.put(f"{url}/masks/0", content=encode_mask(mask))
+    merged = client.post(f"{url}/objects/2/merge", json={"into": 1}).json()
+    assert ([one["id"] for one in merged["objects"]], merged["undo"]) == ([1], "merge object 2 into object 1")
+    assert decode_mask(client.get(f"{url}/masks/0").content, (SIDE, SIDE))[24, 24] == 1
+    split = client.post(f"{url}/split", json={"frame": 0, "x": 24, "y": 24}).json()
+    assert [one["id"] for one in split["objects"]] == [1, 3]
+    assert "itself" in refused(client.post(f"{url}/objects/1/merge", json={"into": 1}), 400)
+    refused(client.post(f"{url}/objects/1/merge", json={}), 422)
+    assert "no object at" in refused(client.post(f"{url}/split", json={"frame": 0, "x": -4, "y": 99}), 400)

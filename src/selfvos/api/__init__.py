@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from selfvos.api.scoring import protocol_config as protocol_config
     from selfvos.api.scoring import score as score
     from selfvos.api.scoring import score_together as score_together
+    from selfvos.api.settings_files import change_settings as change_settings
     from selfvos.api.span import Span as Span
     from selfvos.api.threads import use_threads as use_threads
     from selfvos.api.tracking import Shot as Shot
@@ -90,6 +91,7 @@ _HOMES = {
     "adaptation": "selfvos.api.learning",
     "build_sam2_video_predictor": "selfvos.api.sam2",
     "can_be_video": "selfvos.api.projects",
+    "change_settings": "selfvos.api.settings_files",
     "check_dataset": "selfvos.api.datasets",
     "check_export": "selfvos.api.exporting",
     "cluster": "selfvos.api.clusters",
@@ -161,6 +163,7 @@ __all__ = [
     "adaptation",
     "build_sam2_video_predictor",
     "can_be_video",
+    "change_settings",
     "check_dataset",
     "check_export",
     "cluster",

@@ -13,7 +13,7 @@ import typer
 from selfvos.cli.completion import completing_several
 from selfvos.cli.console import Watcher, err, out
 from selfvos.cli.live import LiveOptions, follow_live, refuse, report_live
-from selfvos.cli.options import AsJson, Device, Preset, Quality, Rounds, Sets, Weights, track_settings
+from selfvos.cli.options import AsJson, Changes, Configs, Device, Preset, Quality, Rounds, Sets, Weights, track_settings
 from selfvos.errors import DataError, OutOfSpace, SelfvosError, Stopped, UsageError
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def demo(
     preset: Preset = None,
     quality: Quality = None,
     rounds: Rounds = None,
+    configs: Configs = None,
     sets: Sets = None,
     threads: Threads = None,
     overwrite: Overwrite = False,
@@ -47,7 +48,7 @@ def demo(
 
     used = api.use_threads(threads)
     model = api.load(weights, device=device)
-    config = track_settings(model, preset, rounds, sets, quality)
+    config = track_settings(model, preset, quality, Changes(configs, sets, rounds))
     with Watcher() as watcher:
         facts = _follow(api.demo(model, folder, config=config, overwrite=overwrite, watch=watcher), folder)
     _report([facts | {"threads": used}], as_json=as_json)
@@ -96,6 +97,7 @@ def track(
     preset: Preset = None,
     quality: Quality = None,
     rounds: Rounds = None,
+    configs: Configs = None,
     sets: Sets = None,
     as_json: AsJson = False,
 ) -> None:
@@ -124,7 +126,7 @@ def track(
         )
         used = api.use_threads(threads)
         model = api.load(weights, device=device)
-        facts = follow_live(model, live, folder, track_settings(model, preset, rounds, sets, quality))
+        facts = follow_live(model, live, folder, track_settings(model, preset, quality, Changes(configs, sets, rounds)))
         report_live(facts | {"threads": used}, live, as_json=as_json)
         return
     shots = _shots([Path(video) for video in videos], _Masks(masks, mask_dir, discover), span, fps)
@@ -132,7 +134,7 @@ def track(
     _places(folder, exports)  # a name that does not exist is told now, not after hours
     used = api.use_threads(threads)
     model = api.load(weights, device=device)
-    config = track_settings(model, preset, rounds, sets, quality)
+    config = track_settings(model, preset, quality, Changes(configs, sets, rounds))
     with Watcher() as watcher:
         if discover:
             shots = {name: _discovered(model, shot, watcher) for name, shot in shots.items()}

@@ -9,7 +9,7 @@ import typer
 
 from selfvos.cli.completion import completing
 from selfvos.cli.console import Watcher, err, is_main, out
-from selfvos.cli.options import AsJson, Cache, CacheLimit, Device, Sets, Videos, Weights
+from selfvos.cli.options import AsJson, Cache, CacheLimit, Changes, Configs, Device, Sets, Videos, Weights
 
 
 class _Cache(NamedTuple):
@@ -23,6 +23,7 @@ def train(
     ],
     videos: Videos,
     folder: Annotated[Path, typer.Option("--out", help="Folder of the run.")],
+    configs: Configs = None,
     sets: Sets = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the run stopped, exactly.")] = False,
     init: Annotated[str | None, typer.Option(help="Begin with these weights instead of random ones.")] = None,
@@ -37,7 +38,7 @@ def train(
     """
     from selfvos import api
 
-    config = api.recipe(recipe, sets or [])
+    config = Changes(configs, sets).of(api.recipe(recipe))
     with Watcher() as watcher:
         cached = _open_videos(videos, config, _Cache(cache, cache_gb), watcher)
         if init:
@@ -73,6 +74,7 @@ def adapt(
     videos: Annotated[list[Path], typer.Argument(help="One's own videos: files, frame folders, or folders of them.")],
     folder: Annotated[Path, typer.Option("--out", help="Folder of the run.")],
     weights: Weights = "default",
+    configs: Configs = None,
     sets: Sets = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the run stopped, exactly.")] = False,
     device: Device = "auto",
@@ -87,7 +89,7 @@ def adapt(
     from selfvos import api
 
     model = api.load(weights, device=device)
-    config = api.adaptation(model, sets or [])
+    config = Changes(configs, sets).of(api.adaptation(model))
     with Watcher() as watcher:
         cached = _open_videos(videos, config, _Cache(cache, cache_gb), watcher)
         path = api.adapt(model, videos=cached, out=folder, config=config, resume=resume, watch=watcher)
@@ -126,6 +128,7 @@ def cluster(
     videos: Videos,
     folder: Annotated[Path, typer.Option("--out", help="Where pictures and videos of the clusters go.")],
     weights: Weights = "default",
+    configs: Configs = None,
     sets: Sets = None,
     device: Device = "auto",
     cache: Cache = None,
@@ -138,7 +141,7 @@ def cluster(
     from selfvos import api
 
     model = api.load(weights, device=device)
-    config = api.clustering(model, sets or [])
+    config = Changes(configs, sets).of(api.clustering(model))
     with Watcher() as watcher:
         cached = _open_videos(videos, None, _Cache(cache, cache_gb), watcher)
         sheets = api.cluster(model, videos=cached, out=folder, config=config, watch=watcher)

@@ -10,6 +10,8 @@ from selfvos.cli.completion import completing
 from selfvos.cli.console import Watcher, print_place, print_report
 from selfvos.cli.options import (
     AsJson,
+    Changes,
+    Configs,
     Device,
     Preset,
     Protocol,
@@ -17,7 +19,6 @@ from selfvos.cli.options import (
     Root,
     Rounds,
     Sets,
-    change_settings,
     track_settings,
 )
 
@@ -37,6 +38,7 @@ def evaluate(
     preset: Preset = None,
     quality: Quality = None,
     rounds: Rounds = None,
+    configs: Configs = None,
     sets: Sets = None,
     overlays: Annotated[bool, typer.Option("--overlays", help="Also write an overlay video of each video.")] = False,
     diagnosed: Annotated[
@@ -48,7 +50,8 @@ def evaluate(
 ) -> None:
     """Track a whole benchmark, write the masks or points, score them.
 
-    What a protocol lays down about tracking holds unless a preset is named; --set and --rounds change single settings.
+    What a protocol lays down about tracking holds unless a preset is named; --config, --set and
+    --rounds change settings, each more than the one before.
 
     Example: `selfvos evaluate default davis-2016-val --root DAVIS --out result`
     """
@@ -56,9 +59,9 @@ def evaluate(
 
     model = api.load(weights, device=device)
     if preset is None:
-        config = change_settings(api.protocol_config(model, benchmark, root=root, quality=quality), rounds, sets)
+        config = Changes(configs, sets, rounds).of(api.protocol_config(model, benchmark, root=root, quality=quality))
     else:
-        config = track_settings(model, preset, rounds, sets, quality)
+        config = track_settings(model, preset, quality, Changes(configs, sets, rounds))
     with Watcher() as watcher:
         report = api.evaluate(model, benchmark, root=root, out=folder, config=config, watch=watcher)
         if overlays:

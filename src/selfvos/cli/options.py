@@ -1,7 +1,7 @@
 """Options that several commands share, and what they mean."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
@@ -15,6 +15,12 @@ Weights = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.", autocompletion=completing("devices"))]
 Sets = Annotated[list[str] | None, typer.Option("--set", help="Change a setting, for instance match.top_k=5.")]
+Configs = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--config", help="Settings from a .yaml, .toml or .json file, or several; --set changes them once more."
+    ),
+]
 Preset = Annotated[
     str | None,
     typer.Option(help="Tracker settings by name; see 'selfvos list presets'.", autocompletion=completing("presets")),
@@ -43,17 +49,23 @@ Protocol = Annotated[
 Root = Annotated[Path, typer.Option("--root", help="Folder of the data set.")]
 
 
-def track_settings(
-    model: Any, preset: str | None, rounds: int | None, sets: list[str] | None, quality: str | None = None
-) -> Any:
+class Changes(NamedTuple):
+    """What a person changes about settings; what comes later counts more."""
+
+    files: list[Path] | None = None
+    sets: list[str] | None = None
+    rounds: int | None = None
+
+    def of(self, config: Any) -> Any:
+        """Return settings with these changes."""
+        from selfvos import api
+
+        sets = [*(self.sets or []), *([] if self.rounds is None else [f"refine.rounds={self.rounds}"])]
+        return api.change_settings(config, files=self.files or [], sets=sets)
+
+
+def track_settings(model: Any, preset: str | None, quality: str | None, changes: Changes) -> Any:
     """Return the settings of a preset or a quality, or what the weights recommend, with the caller's changes."""
     from selfvos import api
 
-    return change_settings(api.track_config(model, preset, quality), rounds, sets)
-
-
-def change_settings(config: Any, rounds: int | None, sets: list[str] | None) -> Any:
-    """Return settings with `--set` and `--rounds` applied."""
-    from selfvos.settings import override
-
-    return override(config, [*(sets or []), *([] if rounds is None else [f"refine.rounds={rounds}"])])
+    return changes.of(api.track_config(model, preset, quality))

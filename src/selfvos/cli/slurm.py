@@ -5,13 +5,14 @@ from typing import Annotated
 
 import typer
 
-from selfvos.cli.options import Cache, Sets, Videos
+from selfvos.cli.options import Cache, Changes, Configs, Sets, Videos
 
 
 def slurm(
     recipe: Annotated[str, typer.Argument(help="Name of a recipe; see 'selfvos list recipes'.")],
     videos: Videos,
     folder: Annotated[Path, typer.Option("--out", help="Folder of the run, seen by all nodes.")],
+    configs: Configs = None,
     sets: Sets = None,
     nodes: Annotated[int, typer.Option(help="Machines.")] = 1,
     gpus: Annotated[int, typer.Option(help="Graphics cards of each machine; one process for each.")] = 1,
@@ -31,9 +32,11 @@ def slurm(
     for path in videos:
         command += ["--videos", str(path)]
     command += ["--out", str(folder), "--resume"]
+    for file in configs or []:
+        command += ["--config", str(file.absolute())]
     for change in sets or []:
         command += ["--set", change]
     if cache:
         command += ["--cache", str(cache)]
     job = SlurmJob(nodes=nodes, gpus=gpus, cpus=cpus, hours=hours, partition=partition)
-    print(slurm_script(command, api.recipe(recipe, sets or []), job), end="")
+    print(slurm_script(command, Changes(configs, sets).of(api.recipe(recipe)), job), end="")

@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,9 +14,9 @@ from selfvos.errors import DataError
 class Change:
     """One thing that an edit changed; `None` before it was there, or after it was taken away."""
 
-    kind: Literal["keyframe", "object"]
+    kind: Literal["keyframe", "object", "merge"]
     key: int
-    """Frame index of a keyframe, id of an object."""
+    """Frame index of a keyframe, id of an object; of a merge, the id that is no more an object of its own."""
     before: Any
     after: Any
 
@@ -47,6 +47,10 @@ class State:
     """When each frame's drawing last changed, also to none: the number of the line that changed it."""
     named: dict[int, int] = field(default_factory=dict)
     """When each object came: the number of the line."""
+    merged: dict[int, int] = field(default_factory=dict)
+    """Which object each one that was merged is a part of."""
+    together: dict[int, tuple[tuple[int, int | None], ...]] = field(default_factory=dict)
+    """From which line to which an object was a part of another; the last time has no end yet where it still is."""
     revision: int = 0
     """Lines so far."""
     done: tuple[Edit, ...] = ()
@@ -64,7 +68,9 @@ def after(state: State, line: dict[str, Any]) -> State:
     match line:
         case {"do": edit}:
             edit = _edit(edit)
-            return _applied(state, edit, (*state.done, edit), ())
+            new = {change.key for change in edit.changes if change.kind == "object" and change.before is None}
+            known = {id: line for id, line in state.named.items() if id not in new}
+            return _applied(replace(state, named=known), edit, (*state.done, edit), ())
         case {"undo": True} if state.done:
             *done, last = state.done
             return _applied(state, last.undone(), tuple(done), (*state.undone, last))
@@ -145,19 +151,31 @@ def as_line(changes: Iterable[Change], about: str) -> dict[str, Any]:
 
 def _applied(state: State, edit: Edit, done: tuple[Edit, ...], undone: tuple[Edit, ...]) -> State:
     keyframes, objects, revisions = dict(state.keyframes), dict(state.objects), dict(state.revisions)
-    named = dict(state.named)
+    named, merged, together = dict(state.named), dict(state.merged), dict(state.together)
     revision = state.revision + 1
+    places = {"keyframe": keyframes, "object": objects, "merge": merged}
+    # A drawing of two objects as one says nothing new about where they are: what was tracked from it stays right.
+    merging = any(change.kind == "merge" for change in edit.changes)
     for change in edit.changes:
-        place = keyframes if change.kind == "keyframe" else objects
         if change.after is None:
-            place.pop(change.key, None)
+            places[change.kind].pop(change.key, None)
         else:
-            place[change.key] = change.after
-        if change.kind == "keyframe":
+            places[change.kind][change.key] = change.after
+        if change.kind == "keyframe" and not merging:
             revisions[change.key] = revision
-        elif change.before is None:
-            named[change.key] = revision
-    return State(keyframes, objects, revisions, named, revision, done, undone)
+        elif change.kind == "object" and change.before is None:
+            named.setdefault(change.key, revision)
+        elif change.kind == "merge":
+            together[change.key] = _times(together.get(change.key, ()), revision, begins=change.after is not None)
+    return State(keyframes, objects, revisions, named, merged, together, revision, done, undone)
+
+
+def _times(
+    times: tuple[tuple[int, int | None], ...], revision: int, *, begins: bool
+) -> tuple[tuple[int, int | None], ...]:
+    if begins:
+        return (*times, (revision, None))
+    return (*times[:-1], (times[-1][0], revision)) if times else ()
 
 
 def _edit(data: dict[str, Any]) -> Edit:

@@ -4,7 +4,8 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Integer, UInt8
+from jaxtyping import Bool, Integer, UInt8
+from scipy.ndimage import label
 
 from selfvos.data.mask_png import read_mask, write_mask
 from selfvos.errors import DataError
@@ -53,3 +54,16 @@ def mask_digest(mask: Ids) -> str:
     """Return 24 hexadecimal digits of the SHA-256 of size and ids, whatever type they have."""
     head = f"{mask.shape[0]}x{mask.shape[1]};".encode()
     return hashlib.sha256(head + np.ascontiguousarray(mask, np.uint16).tobytes()).hexdigest()[:24]
+
+
+def with_id(mask: Ids, where: Bool[np.ndarray, "y x"], id: int) -> Ids:
+    """Return a mask with an object in some pixels, of a type that holds its id."""
+    kind = np.promote_types(mask.dtype, np.min_scalar_type(id))
+    return np.where(where, kind.type(id), mask.astype(kind))
+
+
+def piece_at(mask: Ids, x: int, y: int) -> Bool[np.ndarray, "y x"]:
+    """Return the pixels of the piece, of one id, that a pixel belongs to; pieces that touch at a corner are one."""
+    pieces = np.empty(mask.shape, np.int32)
+    label(mask == mask[y, x], np.ones((3, 3)), output=pieces)
+    return pieces == pieces[y, x]

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -16,7 +15,8 @@ from selfvos.data.source import Source, open_source
 from selfvos.data.track_record import measured
 from selfvos.errors import DataError, MaskMismatch, UsageError
 from selfvos.projects.edits import Change, EditLog, State, as_line
-from selfvos.projects.keyframes import Drawings, Ids
+from selfvos.projects.keyframes import Drawings, Ids, piece_at, with_id
+from selfvos.projects.shown import id_now, mask_now, record_now
 from selfvos.projects.store import TrackStore
 from selfvos.storage import exclusive, write_text
 from selfvos.types import FrameRecord, ObjectRecord, TrackedObject
@@ -165,7 +165,7 @@ class Project:
 
     def add_object(self, name: str | None = None, colour: tuple[int, int, int] | None = None) -> TrackedObject:
         """Add an object that nothing is drawn of yet."""
-        id = max(self.state.objects, default=0) + 1
+        id = self._free_id()
         one = _object(id, name, colour)
         self._do([Change("object", id, None, one)], f"add {one['name']}")
         return self.objects[-1]
@@ -188,12 +188,54 @@ class Project:
             UsageError: There is no such object.
         """
         gone = self._known(id)
-        changes = [Change("object", id, gone, None)]
-        for frame, digest in sorted(self.state.keyframes.items()):
-            mask = self._drawings.read(digest)
-            if (mask == id).any():
-                changes.append(Change("keyframe", frame, digest, self._drawings.keep(np.where(mask == id, 0, mask))))
-        self._do(changes, f"remove {gone['name']}")
+        self._do([Change("object", id, gone, None), *self._redrawn(id, 0)], f"remove {gone['name']}")
+
+    def merge_objects(self, id: int, into: int) -> None:
+        """Make an object a part of another one, in drawings and in tracked frames; nothing has to be tracked again.
+
+        After an undo, frames that were tracked with both as one are stale.
+
+        Args:
+            id: The object that is no more one of its own.
+            into: The other, whose name and colour are kept.
+
+        Raises:
+            UsageError: There is no such object, or both are the same.
+        """
+        if id == into:
+            raise UsageError(f"object {id} cannot be merged with itself; name another one")
+        gone, kept = self._known(id), self._known(into)
+        changes = [Change("object", id, gone, None), Change("merge", id, self.state.merged.get(id), into)]
+        self._do([*changes, *self._redrawn(id, into)], f"merge {gone['name']} into {kept['name']}")
+
+    def split_object(self, frame: int, x: int, y: int, *, name: str | None = None) -> TrackedObject:
+        """Make the piece of an object that touches a pixel an object of its own; frames after it are stale.
+
+        The frame counts as drawn on from then on.
+
+        Args:
+            frame: Index of the frame.
+            x: Column of a pixel of the piece.
+            y: Its row.
+            name: Of the new object.
+
+        Raises:
+            UsageError: No object is there, or it is in one piece in this frame.
+        """
+        mask = self.mask_at(frame)
+        height, width = self.size
+        id = int(mask[y, x]) if 0 <= x < width and 0 <= y < height else 0
+        if not id:
+            raise UsageError(f"no object at {x},{y} of frame {frame}; name a pixel of the piece")
+        old = self._known(id)
+        piece = piece_at(mask, x, y)
+        if np.array_equal(piece, mask == id):
+            raise UsageError(f"{old['name']} is in one piece in frame {frame}; draw the other part as a new object")
+        new = self._free_id()
+        digest = self._drawings.keep(with_id(mask, piece, new))
+        drawing = Change("keyframe", frame, self.state.keyframes.get(frame), digest)
+        self._do([Change("object", new, None, _object(new, name)), drawing], f"split {old['name']}")
+        return next(one for one in self.objects if one.id == new)
 
     @property
     def keyframes(self) -> tuple[int, ...]:
@@ -227,8 +269,11 @@ class Project:
         self.check_frame(frame)
         if mask.shape != self.size:
             raise MaskMismatch(f"mask is {_by(mask.shape)}, the video is {_by(self.size)} (height x width)")
+        # A page that has not heard yet that objects were merged draws the one that is a part of another by now.
+        shown = np.unique(mask).tolist()
+        mask = mask_now(self.state, mask, [id for id in shown if id_now(self.state, id)])
         before, after = self.state.keyframes.get(frame), self._drawings.keep(mask)
-        new = [int(id) for id in np.unique(mask) if id and int(id) not in self.state.objects]
+        new = [id for id in shown if id and not id_now(self.state, id)]
         changes = [Change("object", id, None, _object(id)) for id in new]
         if before != after:
             changes.append(Change("keyframe", frame, before, after))
@@ -268,7 +313,7 @@ class Project:
     def frames(self) -> Sequence[FrameRecord]:
         """See `TrackReader`: frames that were tracked or drawn on."""
         drawn = {frame: self._drawn_record(frame) for frame in self.keyframes}
-        tracked = {index: self._tracked_record(index) for index in self.store.frames}
+        tracked = {index: record_now(self.state, one.record) for index, one in self.store.frames.items()}
         return tuple(record for _, record in sorted({**tracked, **drawn}.items()))
 
     def mask(self, place: int) -> UInt8[np.ndarray, "y x"] | np.ndarray:
@@ -285,8 +330,8 @@ class Project:
         if frame in self.state.keyframes:
             return self.keyframe(frame)
         if frame in self.store.frames:
-            mask, gone = self.store.mask(frame), self._gone(frame)
-            return np.where(np.isin(mask, gone), mask.dtype.type(0), mask) if gone else mask
+            ids = [one.id for one in self.store.frames[frame].record.objects]
+            return mask_now(self.state, self.store.mask(frame), ids)
         return np.zeros(self.size, np.uint8)
 
     @property
@@ -299,15 +344,12 @@ class Project:
         if index in self.state.keyframes:
             return False
         changed = (frame for frame, revision in self.state.revisions.items() if revision > one.revision)
-        return any((index - frame) * one.step >= 0 for frame in changed)
+        return any((index - frame) * one.step >= 0 for frame in changed) or self._was_merged(one.revision)
 
-    def _gone(self, frame: int) -> list[int]:
-        """Objects that a frame was tracked with and that the project has no more."""
-        return [state.id for state in self.store.frames[frame].record.objects if state.id not in self.state.objects]
-
-    def _tracked_record(self, frame: int) -> FrameRecord:
-        record, gone = self.store.frames[frame].record, self._gone(frame)
-        return replace(record, objects=tuple(one for one in record.objects if one.id not in gone)) if gone else record
+    def _was_merged(self, revision: int) -> bool:
+        """Say whether objects that are apart now were one at that revision."""
+        spans = (span for id in self.state.objects for span in self.state.together.get(id, ()))
+        return any(start <= revision < end for start, end in spans if end is not None)
 
     def _drawn_record(self, frame: int) -> FrameRecord:
         mask = self.keyframe(frame)
@@ -317,6 +359,21 @@ class Project:
             area, box = seen.get(id, (0, None))
             objects.append(ObjectRecord(id, float(area > 0), area == 0, area, box))
         return FrameRecord(frame, f"{frame:05d}", frame / self.fps, tuple(objects))
+
+    def _redrawn(self, id: int, new: int) -> list[Change]:
+        """Return what changes in drawings where an object gets another id."""
+        changes = []
+        for frame, digest in sorted(self.state.keyframes.items()):
+            mask = self._drawings.read(digest)
+            if (mask == id).any():
+                after = self._drawings.keep(with_id(mask, mask == id, new))
+                changes.append(Change("keyframe", frame, digest, after))
+        return changes
+
+    def _free_id(self) -> int:
+        """Return an id that means nothing yet: neither an object, nor what an object was tracked as."""
+        tracked = (object.id for one in self.store.frames.values() for object in one.record.objects)
+        return max((*self.state.objects, *self.state.merged, *tracked), default=0) + 1
 
     def _known(self, id: int) -> dict[str, Any]:
         if id not in self.state.objects:

@@ -37,6 +37,20 @@ class NewObject(BaseModel):
     colour: Colour | None = None
 
 
+class Merge(BaseModel):
+    """An object that another one becomes a part of."""
+
+    into: int
+
+
+class Piece(BaseModel):
+    """A pixel of a piece of an object."""
+
+    frame: int
+    x: int
+    y: int
+
+
 @router.get("/projects")
 def listed(here: Here) -> list[dict[str, Any]]:
     """List all projects."""
@@ -131,6 +145,22 @@ def remove(id: str, number: int, request: Request, here: Here) -> dict[str, Any]
     """Take an object out of the project."""
     with here.use(id) as one:
         one.project.remove_object(number)
+        return changed(request, one)
+
+
+@router.post("/projects/{id}/objects/{number}/merge")
+def merge(id: str, number: int, wanted: Merge, request: Request, here: Here) -> dict[str, Any]:
+    """Make an object a part of another one."""
+    with here.use(id) as one:
+        one.project.merge_objects(number, wanted.into)
+        return changed(request, one)
+
+
+@router.post("/projects/{id}/split")
+def split(id: str, piece: Piece, request: Request, here: Here) -> dict[str, Any]:
+    """Make a piece of an object one of its own."""
+    with here.use(id) as one:
+        one.project.split_object(piece.frame, piece.x, piece.y)
         return changed(request, one)
 
 
