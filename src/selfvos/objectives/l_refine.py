@@ -1,6 +1,6 @@
 """Learning to mend the masks that tracking arrives at: V and D on coarse masks with the tracker's own errors."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -51,8 +51,8 @@ class TrackedClips:
     """Clips and how the tracker's label propagation went through them; without gradient but for the features."""
 
     frames: Float[Tensor, "b t 3 y x"]
-    features: FrameFeatures
-    """Of all frames, those of the first clip first."""
+    features: tuple[FrameFeatures, ...]
+    """Of each frame of all clips."""
     labels: Int64[Tensor, "b t y x"]
     """What is right."""
     masks: Float[Tensor, "b t o1 h2 w2"]
@@ -74,7 +74,7 @@ def track_clips(clip: EncodedClip, config: LRefineConfig, generator: torch.Gener
     """
     used = config.frames
     labels = clip_labels(clip, "l_refine", frames=used, objects=config.objects)
-    features = [clip.features(t) for t in range(used)]
+    features = tuple(clip.features(t) for t in range(used))
     pixels = clip.frames.shape[-1] // features[0].base.shape[-1] // config.carry.scale
     if pixels < 1:
         raise UsageError(f"l_refine: carry.scale {config.carry.scale} is finer than pixels")
@@ -87,7 +87,7 @@ def track_clips(clip: EncodedClip, config: LRefineConfig, generator: torch.Gener
         masks.append(torch.stack([first, *(one.labels for one in carried)]))
         matches.append(tuple(one.matches for one in carried))
     frames = clip.frames[:, :used]
-    return TrackedClips(frames, _joined(features), labels, torch.stack(masks), tuple(matches))
+    return TrackedClips(frames, features, labels, torch.stack(masks), tuple(matches))
 
 
 def mending_loss(model: SegmenterLike, tracked: TrackedClips) -> Float[Tensor, ""]:
@@ -98,25 +98,22 @@ def mending_loss(model: SegmenterLike, tracked: TrackedClips) -> Float[Tensor, "
     Returns:
         Mean cross-entropy over the pixels of clips with objects, in nats; 0 where no clip has any.
     """
-    b, t = tracked.labels.shape[:2]
     objects = tracked.masks.shape[2] - 1
-    context = model.prepare_masks(tracked.frames.flatten(0, 1), tracked.features)
+    present = present_objects(tracked.labels[:, 0], objects)
     stride = tracked.labels.shape[-1] // tracked.masks.shape[-1]
-    masks = mask_ops.to_pixels(tracked.masks.flatten(0, 1), stride)
-    values = model.encode_masks(context, masks[:, 1:])
-    grid = (values.shape[-2], values.shape[-1])
-    read = [_read(values.unflatten(0, (b, t))[i], tracked.matches[i]) for i in range(b)]
-    # The first frame is decoded as well, from itself, and left out of the loss: rows of a context stay together.
-    seen = [torch.stack([_of_first(found[0], grid), *(evidence(m, grid) for m in found)]) for found in tracked.matches]
-    logits = model.decode_masks(context.with_evidence(torch.cat(seen)), torch.cat(read), values)
-    later = torch.arange(b * t) % t > 0
-    present = present_objects(tracked.labels[:, 0], objects).repeat_interleave(t, dim=0)[later]
-    labels = tracked.labels.flatten(0, 1)[later]
-    if model.corrects_masks:
-        scores = mask_ops.correct(masks[later], logits[later].masked_fill(~present[..., None, None], _ABSENT))
-    else:
-        scores = compete(logits[later], present)
-    return _mean_where_present(scores, labels, present)
+    values: list[Tensor] = []
+    losses = []
+    for t, features in enumerate(tracked.features):
+        context = model.prepare_masks(tracked.frames[:, t], features)
+        masks = mask_ops.to_pixels(tracked.masks[:, t], stride)
+        values.append(model.encode_masks(context, masks[:, 1:]))
+        if t:
+            matches = [found[t - 1] for found in tracked.matches]
+            read, seen = _read(torch.stack(values[:t], dim=1), matches), _evidence(matches, values[t])
+            logits = model.decode_masks(context.with_evidence(seen), read, values[t])
+            scores = _scores(model, masks, logits, present)
+            losses.append(_mean_where_present(scores, tracked.labels[:, t], present))
+    return torch.stack(losses).mean()
 
 
 @OBJECTIVES.register("l_refine")
@@ -124,8 +121,8 @@ class LRefine(Objective):
     """Mend what label propagation makes of a clip's first masks: whole objects, as far as they are to be seen.
 
     Source:
-        This package's own, in the place of `l_seg`. There labels are mixed from all cells, one label a cell, teacher-forced:
-        masks that V and D never meet in tracking. Here they learn from those that they will meet.
+        This package's own, in the place of `l_seg`. There labels are mixed from all cells, one label a cell, and memory
+        holds what is right: masks that V and D never meet in tracking. Here they learn from those that they will meet.
     """
 
     Config = LRefineConfig
@@ -138,7 +135,7 @@ class LRefine(Objective):
         return LossTerms(total=loss, parts={"l_refine": loss.detach()})
 
 
-def _keys(features: list[FrameFeatures], config: LRefineConfig) -> Float[Tensor, "b t h w c"]:
+def _keys(features: tuple[FrameFeatures, ...], config: LRefineConfig) -> Float[Tensor, "b t h w c"]:
     maps = torch.stack([matched(one, config.feature).detach() for one in features], dim=1).movedim(2, -1)
     if config.whiten is None:
         return maps.float()
@@ -154,33 +151,27 @@ def _flawed(
     return with_perturbations(maps[None], config.perturb, generator)[0] if config.perturb else maps
 
 
-def _joined(features: list[FrameFeatures]) -> FrameFeatures:
-    def join(maps: list[Tensor]) -> Tensor:
-        return torch.stack(maps, dim=1).flatten(0, 1)
-
-    first = features[0]
-    return replace(
-        first,
-        key=join([one.key for one in features]),
-        base=join([one.base for one in features]),
-        stages={name: join([one.stages[name] for one in features]) for name in first.stages},
-    )
+def _read(values: Float[Tensor, "b t o v h w"], matches: list[Matches]) -> Float[Tensor, "b o v h w"]:
+    """Return what memory says of each clip's next frame."""
+    rows = values.float().flatten(2, 3).flatten(3).transpose(2, 3).flatten(1, 2)  # b tm ov
+    read = [readout(clip, found).T for clip, found in zip(rows, matches, strict=True)]
+    return torch.stack(read).reshape(len(values), *values.shape[2:])
 
 
-def _read(values: Float[Tensor, "t o v h w"], matches: tuple[Matches, ...]) -> Float[Tensor, "t o v h w"]:
-    """Return what memory says of each frame; the first one says what it is itself."""
-    rows = values.flatten(1, 2).flatten(2).transpose(1, 2)  # t m ov
-    grid = values.shape[1:]
-    read = [readout(rows[: t + 1].flatten(0, 1).float(), found) for t, found in enumerate(matches)]
-    return torch.stack([values[0].float(), *(one.T.reshape(grid) for one in read)])
+def _evidence(matches: list[Matches], values: Float[Tensor, "b o v h w"]) -> Float[Tensor, "b 2 h w"]:
+    return torch.stack([evidence(found, (values.shape[-2], values.shape[-1])) for found in matches])
 
 
-def _of_first(matches: Matches, grid: tuple[int, int]) -> Float[Tensor, "2 h w"]:
-    return torch.ones_like(evidence(matches, grid))
+def _scores(
+    model: SegmenterLike, masks: Float[Tensor, "b o1 y x"], logits: Tensor, present: Bool[Tensor, "b o"]
+) -> Float[Tensor, "b o1 y x"]:
+    if model.corrects_masks:
+        return mask_ops.correct(masks, logits.masked_fill(~present[:, :, None, None], _ABSENT))
+    return compete(logits, present)
 
 
 def _mean_where_present(
-    scores: Float[Tensor, "n o1 y x"], labels: Int64[Tensor, "n y x"], present: Bool[Tensor, "n o"]
+    scores: Float[Tensor, "b o1 y x"], labels: Int64[Tensor, "b y x"], present: Bool[Tensor, "b o"]
 ) -> Float[Tensor, ""]:
     loss = -scores.gather(1, labels[:, None])[:, 0].mean(dim=(1, 2))
     counts = present.any(dim=1).float()

@@ -40,7 +40,8 @@ class PasteConfig:
     """Share of pasted objects that show a part of themselves in the first frame and all in the last, or, one in four,
     the other way round, in [0, 1]."""
     bend: float = 0.0
-    """How far a pasted object's parts move against each other, at most, in half sides of the picture; 0: it is rigid."""
+    """How far parts of a pasted object move against each other, at most, in half sides of the picture; 0: it is
+    rigid."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.probability <= 1:

@@ -147,8 +147,8 @@ def mask_vos_resnet18_long() -> TrainConfig:
 def mask_vos_resnet18_wide() -> TrainConfig:
     """Return the small run with the wide pair of V and D, which learns to mend what label propagation makes of clips.
 
-    In most clips the object comes out of another one: bent, turned, half hidden first and whole later, so that the target
-    is known to the pixel and shows what memory has not seen. Masks that are mended are carried as tracking carries them.
+    In most clips the object comes out of another one: bent, turned, half hidden first and whole later, so that the
+    target is known to the pixel and shows what memory has not seen. Masks to be mended are carried as in tracking.
     ``--init`` with weights of the small run and ``--set warmup.epochs=0`` train V and D alone.
     """
     small = mask_vos_resnet18_small()
@@ -182,7 +182,7 @@ def mask_vos_resnet18_wide() -> TrainConfig:
             refresh_epochs=0,
             objects=replace(masks.objects, objects=1, edge_px=10),
             paste=PasteConfig(probability=0.85, max_scale=2.0, reveal=0.5, bend=0.08),
-            max_videos=160,
+            max_videos=80,
             max_frames=10,
         ),
         ema_decay=0.995,

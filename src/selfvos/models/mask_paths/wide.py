@@ -19,9 +19,9 @@ _GAIN = 4.0
 
 
 class Surroundings(nn.Module):
-    """Adds to every cell what lies far around it: residual blocks on means of 4 x 4 cells.
+    """Adds to every cell what lies far around it, by residual blocks on means of 4 x 4 cells.
 
-    At stride 8 a block of two convolutions sees 64 pixels farther to each side, at a sixteenth of what it costs on cells.
+    At stride 8 a block of two convolutions sees 64 pixels farther to each side, for a sixteenth of what it costs there.
     """
 
     def __init__(self, width: int, blocks: int) -> None:
