@@ -3,12 +3,12 @@
 from dataclasses import dataclass, field
 
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from selfvos.errors import UsageError
 from selfvos.objectives.base import OBJECTIVES, EncodedClip, Objective
-from selfvos.objectives.l_seg import clip_labels, compete, present_objects, with_perturbations
+from selfvos.objectives.l_seg import clip_labels, decoded, pixel_loss, present_objects, with_perturbations
 from selfvos.ops import masks as mask_ops
 from selfvos.ops.alignment import shrink
 from selfvos.ops.carrying import CarryConfig, carry_labels
@@ -18,8 +18,6 @@ from selfvos.ops.matching import Matches
 from selfvos.ops.propagation import readout
 from selfvos.ops.whitening import WhitenConfig, fit_whitening
 from selfvos.types import FrameFeatures, LossTerms, SegmenterLike
-
-_ABSENT = -30.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,8 +109,7 @@ def mending_loss(model: SegmenterLike, tracked: TrackedClips) -> Float[Tensor, "
             matches = [found[t - 1] for found in tracked.matches]
             read, seen = _read(torch.stack(values[:t], dim=1), matches), _evidence(matches, values[t])
             logits = model.decode_masks(context.with_evidence(seen), read, values[t])
-            scores = _scores(model, masks, logits, present)
-            losses.append(_mean_where_present(scores, tracked.labels[:, t], present))
+            losses.append(pixel_loss(decoded(model, masks, logits, present), tracked.labels[:, t], present))
     return torch.stack(losses).mean()
 
 
@@ -160,19 +157,3 @@ def _read(values: Float[Tensor, "b t o v h w"], matches: list[Matches]) -> Float
 
 def _evidence(matches: list[Matches], values: Float[Tensor, "b o v h w"]) -> Float[Tensor, "b 2 h w"]:
     return torch.stack([evidence(found, (values.shape[-2], values.shape[-1])) for found in matches])
-
-
-def _scores(
-    model: SegmenterLike, masks: Float[Tensor, "b o1 y x"], logits: Tensor, present: Bool[Tensor, "b o"]
-) -> Float[Tensor, "b o1 y x"]:
-    if model.corrects_masks:
-        return mask_ops.correct(masks, logits.masked_fill(~present[:, :, None, None], _ABSENT))
-    return compete(logits, present)
-
-
-def _mean_where_present(
-    scores: Float[Tensor, "b o1 y x"], labels: Int64[Tensor, "b y x"], present: Bool[Tensor, "b o"]
-) -> Float[Tensor, ""]:
-    loss = -scores.gather(1, labels[:, None])[:, 0].mean(dim=(1, 2))
-    counts = present.any(dim=1).float()
-    return (loss * counts).sum() / counts.sum().clamp_min(1)

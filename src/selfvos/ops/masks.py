@@ -52,7 +52,10 @@ def correct(masks: Float[Tensor, "b o1 y x"], corrections: Float[Tensor, "b o y 
 
 
 def corrected(masks: Float[Tensor, "b o1 y x"], corrections: Float[Tensor, "b o y x"]) -> Float[Tensor, "b o1 y x"]:
-    """Return masks with what corrections change of them: where a pixel has none, it stays exactly as it was."""
+    """Return masks with what corrections change of them: where a pixel has none, it stays exactly as it was.
+
+    Channels sum to 1 within 0.001.
+    """
     before = _likely(masks)
     after = before + _beside_background(corrections)
     return (masks + (after.softmax(dim=1) - before.softmax(dim=1))).clamp(0, 1)
