@@ -13,9 +13,11 @@ def model():
 
 
 def awake(model):
-    """Let D's last layer, which starts at zero, say something."""
+    """Let the layers that start at zero say something."""
     assert isinstance(model.mask_path, WideMaskPath)
-    torch.nn.init.normal_(model.mask_path.head.weight, std=0.1)
+    for parameter in model.mask_path.parameters():
+        if not parameter.abs().sum() > 0:
+            torch.nn.init.normal_(parameter, std=0.05)
     return model
 
 
@@ -80,10 +82,9 @@ def test_what_memory_knows_little_of_is_decoded_otherwise(model):
     assert not torch.allclose(found[0], found[1])
 
 
-def test_surroundings_keep_even_maps_even_where_means_are_of_fewer_cells():
-    layer = Surroundings(8, 1)
-    for name, parameter in layer.named_parameters():
-        if "conv2" in name:
-            torch.nn.init.zeros_(parameter)
-    x = torch.full((1, 8, 15, 27), 0.5)
-    torch.testing.assert_close(layer(x), 2 * x)
+def test_surroundings_add_nothing_before_they_have_learned_and_the_same_everywhere_to_an_even_map():
+    layer, x = Surroundings(8, 2), torch.full((1, 8, 15, 27), 0.5)
+    assert torch.equal(layer(x), x)
+    for block in layer.blocks:
+        torch.nn.init.constant_(block.conv2.bias, 0.25)
+    torch.testing.assert_close(layer(x), x + 0.5)

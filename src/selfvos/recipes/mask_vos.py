@@ -175,7 +175,7 @@ def mask_vos_resnet18_wide() -> TrainConfig:
             steps_per_epoch=100,
             batch_clips=2,
             objectives=(mend,),
-            optimizer=replace(small.joint.optimizer, lr=0.0, mask_lr=1e-3, warm_steps=50),
+            optimizer=replace(small.joint.optimizer, mask_lr=7e-4, weight_decay=0.0, warm_steps=50),
         ),
         pseudo_masks=replace(
             masks,

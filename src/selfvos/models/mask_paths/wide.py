@@ -13,9 +13,15 @@ from selfvos.models.mask_paths.slim import SlimMaskPath
 from selfvos.types import MaskContext
 
 _POOL = 4
-_BLOCKS = {"embed": 2, "coarse": 3}
+_BLOCKS_V, _BLOCKS_D = 2, 3
 _USUAL_SCORE, _SPREAD = 0.8, 0.2
 _GAIN = 4.0
+
+
+def start_at_zero(layer: nn.Conv2d) -> None:
+    """Let a convolution give nothing until it has learned."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
 
 
 class Surroundings(nn.Module):
@@ -25,7 +31,7 @@ class Surroundings(nn.Module):
     """
 
     def __init__(self, width: int, blocks: int) -> None:
-        """Make random blocks.
+        """Make blocks that add nothing before they have learned.
 
         Args:
             width: Channels.
@@ -33,12 +39,15 @@ class Surroundings(nn.Module):
         """
         super().__init__()
         self.blocks = nn.Sequential(*(ResBlock(width, width) for _ in range(blocks)))
+        for block in self.blocks:
+            assert isinstance(block, ResBlock)
+            start_at_zero(block.conv2)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Return cells with their surroundings; at the border means are of the cells that are there."""
         h, w = x.shape[-2:]
-        far = self.blocks(F.avg_pool2d(x, _POOL, ceil_mode=True, count_include_pad=False))
-        far = F.interpolate(far, scale_factor=float(_POOL), mode="bilinear", align_corners=False)
+        near = F.avg_pool2d(x, _POOL, ceil_mode=True, count_include_pad=False)
+        far = F.interpolate(self.blocks(near) - near, scale_factor=float(_POOL), mode="bilinear", align_corners=False)
         return x + far[..., :h, :w]
 
 
@@ -58,9 +67,15 @@ class WideMaskPath(SlimMaskPath):
     def __init__(self, backbone_name: str, backbone: Backbone, base_channels: int) -> None:
         super().__init__(backbone_name, backbone, base_channels)
         width = self.join.out_channels
-        self.embed = nn.Sequential(Surroundings(width, _BLOCKS["embed"]), self.embed)
-        self.coarse = nn.Sequential(Surroundings(width, _BLOCKS["coarse"]), self.coarse)
+        self.around_v = Surroundings(width, _BLOCKS_V)
+        self.around_d = Surroundings(width, _BLOCKS_D)
         self.evidence = nn.Conv2d(2, width, 1)
+        start_at_zero(self.evidence)
+
+    def go_on_from(self, slim: SlimMaskPath) -> None:
+        """Take over what a slim pair has learned, all but its last layer: at first masks stay as they are."""
+        known = {name: value for name, value in slim.state_dict().items() if not name.startswith("head.")}
+        self.load_state_dict({**self.state_dict(), **known})
 
     def decode(
         self, context: MaskContext, readout: Float[Tensor, "b o v h w"], values: Float[Tensor, "b o v h w"]
