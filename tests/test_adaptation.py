@@ -49,6 +49,21 @@ def test_the_encoder_learns_and_all_else_stays(video, weights, tmp_path):
     assert card.notes.steps == 2
 
 
+def test_a_recipe_with_another_mask_path_sets_a_new_one_beside_the_encoder(video, weights, tmp_path):
+    before = load_weights(weights)[0]
+    sets = ["warmup.epochs=0", "joint.epochs=0", "model.key_channels=16"]
+    config = api.recipe("mask_vos_resnet18_wide", sets)
+    path = api.adapt(load_weights(weights)[0], videos=video, out=tmp_path / "run", config=config)
+    after, card = load_weights(path)
+    assert card.settings.mask_path == "wide"
+    for name, value in before.encoder.state_dict().items():
+        assert torch.equal(value, after.encoder.state_dict()[name])
+    assert before.mask_path is not None
+    assert after.mask_path is not None
+    for name, value in before.mask_path.state_dict().items():
+        assert torch.equal(after.mask_path.state_dict()[name], value * (not name.startswith("head.")))
+
+
 def test_a_network_that_learns_nothing_is_refused(video, tmp_path):
     with pytest.raises(UsageError, match="lab-patches has no weights that could adapt"):
         api.adapt(api.load("lab-patches"), videos=video, out=tmp_path / "run")

@@ -9,6 +9,7 @@ from selfvos.models.segmenter import Segmenter, SegmenterConfig
 
 CONFIGS = [
     SegmenterConfig(backbone="resnet18", last_stage=3, mask_path="slim"),
+    SegmenterConfig(backbone="resnet18", last_stage=3, mask_path="wide"),
     SegmenterConfig(backbone="resnet18", last_stage=4, mask_path="full"),
     SegmenterConfig(backbone="resnet50", last_stage=3, mask_path="none"),
     SegmenterConfig(backbone="lab-patches", mask_path="none"),

@@ -10,6 +10,7 @@ COMBINATIONS = [
     SegmenterConfig(backbone="resnet18", last_stage=4, mask_path="full"),
     SegmenterConfig(backbone="resnet18", last_stage=3, mask_path="slim"),
     SegmenterConfig(backbone="resnet18", last_stage=3, stride=4, mask_path="slim"),
+    SegmenterConfig(backbone="resnet18", last_stage=3, mask_path="wide"),
     SegmenterConfig(backbone="resnet18", last_stage=4, stride=4, mask_path="full"),
     SegmenterConfig(backbone="resnet50", last_stage=3, mask_path="full"),
 ]

@@ -28,6 +28,8 @@ class TinySegmenter(nn.Module):
             stages[name] = x
         return FrameFeatures(key=functional.normalize(self.head(x), dim=1), base=x, stages=stages)
 
+    corrects_masks = False
+
     def prepare_masks(self, frames, features):
         raise NotImplementedError
 

@@ -8,7 +8,7 @@ import torch
 from selfvos.errors import UsageError
 from selfvos.models.segmenter import Segmenter, SegmenterConfig
 from selfvos.objectives.base import EncodedClip
-from selfvos.objectives.l_seg import LSeg, LSegConfig, segmentation_loss, with_perturbations
+from selfvos.objectives.l_seg import LSeg, LSegConfig, pixel_loss, segmentation_loss, with_perturbations
 from selfvos.ops.whitening import WhitenConfig
 from selfvos.types import Clip
 
@@ -122,14 +122,14 @@ def test_stages_are_matched_and_whitened(model, feature):
 
 @pytest.mark.parametrize("rounds", [1, 2])
 def test_every_round_is_scored(model, rounds, monkeypatch):
-    """The total is the mean of what `segmentation_loss` says after each round of both predicted frames."""
+    """The total is the mean of what `pixel_loss` says after each round of both predicted frames."""
     said = []
 
     def spy(*arguments):
-        said.append(segmentation_loss(*arguments))
+        said.append(pixel_loss(*arguments))
         return said[-1]
 
-    monkeypatch.setattr("selfvos.objectives.l_seg.segmentation_loss", spy)
+    monkeypatch.setattr("selfvos.objectives.l_seg.pixel_loss", spy)
     total = LSeg(LSegConfig(rounds=rounds))(EncodedClip(one_clip(squares()), model), NONE).total
     assert len(said) == 2 * rounds
     torch.testing.assert_close(total, torch.stack(said).mean())

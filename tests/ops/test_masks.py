@@ -1,8 +1,10 @@
+import math
+
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from selfvos.ops.masks import aggregate, log_aggregate, one_hot, to_cells, to_pixels
+from selfvos.ops.masks import aggregate, correct, corrected, log_aggregate, one_hot, to_cells, to_pixels
 
 
 def test_channels_sum_to_one_and_background_comes_first():
@@ -47,3 +49,20 @@ def test_cells_become_pixels_along_straight_lines():
     row = [0.0, 0.0, 0.125, 0.375, 0.625, 0.875, 1.0, 1.0]
     pixels = to_pixels(torch.tensor([[0.0, 1.0], [0.0, 1.0]]).view(1, 1, 2, 2), 4)
     torch.testing.assert_close(pixels, torch.tensor(row).expand(1, 1, 8, 8))
+
+
+def test_no_correction_leaves_masks_to_the_bit_and_a_large_one_decides():
+    masks = torch.tensor([1.0, 0.0, 0.0, 0.5, 0.5, 0.0]).reshape(2, 3, 1, 1)
+    none = torch.zeros(2, 2, 1, 1)
+    assert torch.equal(corrected(masks, none), masks)
+    sure = corrected(masks, none + torch.tensor([0.0, 20.0])[None, :, None, None])
+    torch.testing.assert_close(sure[:, 2], torch.ones(2, 1, 1), atol=2e-3, rtol=0)
+    torch.testing.assert_close(sure.sum(dim=1), torch.ones(2, 1, 1), atol=2e-3, rtol=0)
+
+
+def test_a_correction_of_log_2_doubles_the_odds():
+    masks = torch.tensor([0.8, 0.2]).reshape(1, 2, 1, 1)
+    expected = torch.tensor([0.8, 0.4]).reshape(1, 2, 1, 1) / 1.2
+    doubled = torch.full((1, 1, 1, 1), math.log(2))
+    torch.testing.assert_close(corrected(masks, doubled), expected)
+    torch.testing.assert_close(correct(masks, doubled).exp(), expected)

@@ -84,7 +84,40 @@ def test_an_own_object_of_that_name_gives_way():
     assert ((corners == 0) | (labels[:, :, :2, :2] == 2)).all()
 
 
-@pytest.mark.parametrize("settings", [{"probability": 1.1}, {"min_scale": 0.0}, {"min_scale": 2.0}])
+@pytest.mark.parametrize(
+    "settings", [{"probability": 1.1}, {"min_scale": 0.0}, {"min_scale": 2.0}, {"reveal": 1.5}, {"bend": -0.1}]
+)
 def test_settings_are_checked(settings: dict[str, float]):
     with pytest.raises(UsageError):
         PasteConfig(**settings)
+
+
+def test_what_is_revealed_shows_a_part_first_and_all_of_it_last():
+    """One in four hides instead; what is shown is never more than the whole object."""
+    frames, masks = two_clips()
+    config = PasteConfig(probability=1.0, max_scale=0.6)
+    grown, shrunk = 0, 0
+    for seed in range(20):
+        _, whole = paste_objects(frames, masks, config, seeded(seed), label=2)
+        _, part = paste_objects(
+            frames, masks, PasteConfig(probability=1.0, max_scale=0.6, reveal=1.0), seeded(seed), label=2
+        )
+        for clip in range(2):
+            full, shown = whole[clip] == 2, part[clip] == 2
+            assert not (shown & ~full).any()
+            share = shown.flatten(1).sum(dim=1) / full.flatten(1).sum(dim=1)
+            grown += bool(share[0] < 0.8 and share[-1] == 1)
+            shrunk += bool(share[-1] < 0.8 and share[0] == 1)
+    assert grown > shrunk > 0
+    assert grown + shrunk >= 30
+
+
+def test_what_bends_keeps_its_place_and_changes_its_shape():
+    frames, masks = two_clips()
+    rigid = paste_objects(frames, masks, PasteConfig(probability=1.0, max_scale=0.6), seeded(2), label=2)[1] == 2
+    bent = (
+        paste_objects(frames, masks, PasteConfig(probability=1.0, max_scale=0.6, bend=0.1), seeded(2), label=2)[1] == 2
+    )
+    assert (rigid != bent).any()
+    both = (rigid & bent).flatten(1).sum(dim=1) / (rigid | bent).flatten(1).sum(dim=1)
+    assert (both > 0.6).all()

@@ -53,7 +53,7 @@ def test_both_phases_of_every_recipe_run(name, video_cache, tmp_path, tiny_resne
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [line["phase"] for line in lines] == ["warmup", "joint"]
     assert all(np.isfinite(line["loss"]) for line in lines)
-    assert {"l_seg", "stm", "rgmp"} & lines[1].keys()
+    assert {"l_seg", "l_refine", "stm", "rgmp"} & lines[1].keys()
 
 
 @pytest.mark.parametrize("name", RECIPES.names())

@@ -1,7 +1,8 @@
 import torch
 
 from selfvos.ops import masks as mask_ops
-from selfvos.tracking.labels import fold, stretch, unfold, with_changes
+from selfvos.ops.labels import fold, stretch, unfold
+from selfvos.tracking.labels import with_changes
 
 
 def faded() -> torch.Tensor:

@@ -168,6 +168,25 @@ def test_one_round_of_an_untrained_slim_path_hardly_changes_the_coarse_mask(slim
         assert overlap(results[1] == i, results[0] == i) > 0.75
 
 
+@pytest.mark.parametrize("rounds", [1, 3])
+def test_rounds_of_an_untrained_wide_path_are_plain_propagation(rounds):
+    """Also with labels finer than half-cells, and with what is remembered of them."""
+    torch.manual_seed(0)
+    model = Segmenter(SegmenterConfig(backbone="resnet18", last_stage=3, mask_path="wide")).eval()
+    settings = {
+        "feature_stage": "layer3",
+        "labels_scale": 4,
+        "labels_restore_contrast": True,
+        "refine_remember": "changes",
+    }
+    results = []
+    for r in (0, rounds):
+        tracker = Tracker(model, config(refine_rounds=r, **settings))
+        tracker.start(*draw({1: (16, 16), 2: (56, 56)}))
+        results.append([tracker.step(draw({1: (16 + 3 * t, 16), 2: (56, 56 - 2 * t)})[0]) for t in range(1, 4)])
+    np.testing.assert_array_equal(results[1], results[0])
+
+
 def test_what_is_thinner_than_a_cell_is_followed_by_labels_that_are_finer(colour_model):
     """A line of three pixels fills less than half of any cell, and is lost with one label a cell."""
     rng = np.random.default_rng(1)

@@ -49,6 +49,7 @@ clip = Clip(
 def score(name, world):
     torch.manual_seed(0)
     path = PATHS[OBJECTIVES.get(name).system] if OBJECTIVES.get(name).needs_masks else "none"
+    path = "wide" if name == "l_refine" else path
     model = Segmenter(SegmenterConfig(backbone="resnet-tiny", mask_path=path, key_channels=16)).train()
     if world.size > 1:
         share_norm(model)

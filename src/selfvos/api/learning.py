@@ -7,11 +7,15 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+
 from selfvos import recipes
 from selfvos.api.weights import pick_device
 from selfvos.data.cache_limit import evict
 from selfvos.data.video_cache import PACK, VideoCache, build_video_cache, default_cache
 from selfvos.errors import Stopped, UsageError
+from selfvos.models.mask_paths.slim import SlimMaskPath
+from selfvos.models.mask_paths.wide import WideMaskPath
 from selfvos.models.segmenter import Segmenter
 from selfvos.models.weights import load_weights, save_weights
 from selfvos.models.weights_notes import Quality
@@ -91,7 +95,8 @@ def adapt(
         model: A loaded network; it is changed. Training runs where it lies.
         videos: As in `train`.
         out: Folder of the run, as in `train`.
-        config: How; by default as `adaptation` says. Any recipe for this network will do.
+        config: How; by default as `adaptation` says. Any recipe for this network will do; if it names another mask
+            path, a new one is set beside the encoder.
         resume: Go on from the latest checkpoint.
         watch: Told of every step with its losses; asked after each.
 
@@ -107,7 +112,7 @@ def adapt(
     with _stoppable(watch) as watch:
         cached = _opened(videos, config, watch)
         ways = model.notes.quality if config.track == model.notes.track else {}
-        start = Start(resume=resume, network=model)
+        start = Start(resume=resume, network=_with_mask_path(model, config))
         path = fit(config, cached, Path(out), device=model.device, start=start, watch=watch)
     _keep_ways(path, ways)
     return path
@@ -165,6 +170,23 @@ def open_video_cache(
     if limit_gb is not None:
         evict(folder, int(limit_gb * 2**30), PACK)
     return opened
+
+
+def _with_mask_path(model: Segmenter, config: TrainConfig) -> Segmenter:
+    """Return the network that a recipe names, where it differs from this one in its mask path alone; or this one.
+
+    A wide pair takes over what a slim one has learned.
+    """
+    wanted = replace(model.config, mask_path=config.model.mask_path)
+    if wanted == model.config or wanted != config.model:
+        return model
+    log.info("V and D begin anew as %r, beside the encoder of the given weights", wanted.mask_path)
+    torch.manual_seed(config.seed)
+    fresh = Segmenter(wanted)
+    fresh.encoder.load_state_dict(model.encoder.state_dict())
+    if isinstance(fresh.mask_path, WideMaskPath) and type(model.mask_path) is SlimMaskPath:
+        fresh.mask_path.go_on_from(model.mask_path)
+    return fresh.to(model.device)
 
 
 def _keep_ways(path: Path, ways: Mapping[str, Quality]) -> None:

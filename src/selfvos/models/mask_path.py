@@ -21,6 +21,8 @@ class MaskPath(nn.Module, ABC):
     """Name of the tracking system that it is made for; only objectives of that system train it."""
     strides: ClassVar[tuple[int, ...]] = (4, 8)
     """Pixels per feature cell of the backbones that it goes with."""
+    corrects: ClassVar[bool] = False
+    """Whether what it decodes is added to the log-probabilities of the coarse masks, not put in their place."""
 
     @abstractmethod
     def prepare(self, frames: Float[Tensor, "b 3 y x"], features: FrameFeatures) -> MaskContext:

@@ -27,7 +27,8 @@ class SegmenterConfig:
     key_channels: int = 128
     """Channels of the key that matching is trained on."""
     mask_path: str = "full"
-    """Pair of V and D: ``full`` (the paper's), ``slim`` (for CPUs), ``stm`` or ``rgmp`` (to compare), or ``none``."""
+    """Pair of V and D: ``full`` (the paper's), ``slim`` (for CPUs), ``wide`` (sees farther), ``stm`` or ``rgmp`` (to
+    compare), or ``none``."""
 
     def __post_init__(self) -> None:
         if self.key_channels < 1:
@@ -73,6 +74,11 @@ class Segmenter(nn.Module):
         return self._path().value_channels
 
     @property
+    def corrects_masks(self) -> bool:
+        """Whether D's output corrects the coarse masks, see `selfvos.ops.masks.correct`, or takes their place."""
+        return self._path().corrects
+
+    @property
     def device(self) -> torch.device:
         """Where the weights are."""
         return next(iter(self.state_dict(keep_vars=True).values()), torch.empty(0)).device
@@ -105,7 +111,7 @@ class Segmenter(nn.Module):
     def decode_masks(
         self, context: MaskContext, readout: Float[Tensor, "b o v h w"], values: Float[Tensor, "b o v h w"]
     ) -> Float[Tensor, "b o y x"]:
-        """Decode each object's mask logits (D)."""
+        """Decode each object's mask logits, or where `corrects_masks` says so what is added to them (D)."""
         return self._path().decode(context, readout, values)
 
     def start_mask_path(self) -> None:

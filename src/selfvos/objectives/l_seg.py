@@ -14,7 +14,10 @@ from selfvos.ops.matched import matched
 from selfvos.ops.perturbations import perturb
 from selfvos.ops.propagation import dense_affinity, propagate
 from selfvos.ops.whitening import WhitenConfig, fit_whitening
-from selfvos.types import LossTerms, MaskContext
+from selfvos.types import LossTerms, MaskContext, SegmenterLike
+
+_ABSENT = -30.0
+"""Logit of an object that a clip does not have."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,14 +73,37 @@ def segmentation_loss(
         Mask-VOS, L_seg as in the released code, without its disabled bootstrapping. Departure: probabilities are not
         kept within 1e-7 of 0 and 1, as logarithms stay finite without.
     """
-    loss = -compete(logits, present).gather(1, labels[:, None])[:, 0].mean(dim=(1, 2))
+    return pixel_loss(compete(logits, present), labels, present)
+
+
+def pixel_loss(
+    scores: Float[Tensor, "b o1 y x"], labels: Int64[Tensor, "b y x"], present: Bool[Tensor, "b o"]
+) -> Float[Tensor, ""]:
+    """Score log-probabilities, background first, against labels; see `segmentation_loss`."""
+    loss = -scores.gather(1, labels[:, None])[:, 0].mean(dim=(1, 2))
     counts = present.any(dim=1).float()
     return (loss * counts).sum() / counts.sum().clamp_min(1)
 
 
+def decoded(
+    model: SegmenterLike, masks: Float[Tensor, "b o1 y x"], logits: Float[Tensor, "b o y x"], present: Tensor
+) -> Float[Tensor, "b o1 y x"]:
+    """Return the log-probabilities that D's output makes of coarse masks, background first.
+
+    Args:
+        model: Says whether D corrects masks or replaces them.
+        masks: What was decoded, background first.
+        logits: D's output.
+        present: Objects that each clip has; the others take no part.
+    """
+    if not model.corrects_masks:
+        return compete(logits, present)
+    return mask_ops.correct(masks, logits.masked_fill(~present[:, :, None, None], _ABSENT))
+
+
 def compete(logits: Float[Tensor, "b o y x"], present: Bool[Tensor, "b o"]) -> Float[Tensor, "b o1 y x"]:
     """Return log-probabilities after soft aggregation, background first; objects that are not present take no part."""
-    return mask_ops.log_aggregate(logits.float().masked_fill(~present[:, :, None, None], -30.0))
+    return mask_ops.log_aggregate(logits.float().masked_fill(~present[:, :, None, None], _ABSENT))
 
 
 def with_perturbations(
@@ -173,8 +199,9 @@ class LSeg(Objective):
         for _ in range(self.config.rounds):
             values = clip.model.encode_masks(context, guess[:, 1:].detach())
             logits = clip.model.decode_masks(context, values_read, values)
-            losses.append(segmentation_loss(logits, labels, present))
-            guess = compete(logits, present).exp()
+            scores = decoded(clip.model, guess.detach(), logits, present)
+            losses.append(pixel_loss(scores, labels, present))
+            guess = scores.exp()
         return losses, guess
 
 

@@ -141,3 +141,50 @@ def mask_vos_resnet18_long() -> TrainConfig:
         ),
         ema_decay=0.995,
     )
+
+
+@RECIPES.register("mask_vos_resnet18_wide")
+def mask_vos_resnet18_wide() -> TrainConfig:
+    """Return the small run with the wide pair of V and D, which learns to mend what label propagation makes of clips.
+
+    In most clips the object comes out of another one: bent, turned, half hidden first and whole later, so that the
+    target is known to the pixel and shows what memory has not seen. Masks to be mended are carried as in tracking.
+    ``--init`` with weights of the small run and ``--set warmup.epochs=0`` train V and D alone.
+    """
+    small = mask_vos_resnet18_small()
+    label = {"scale": 4, "restore_contrast": True, "reach_cells": 18.0, "align": {"reach": 1, "inertia": 0.01}}
+    match = {"radius_cells": 18.0, "top_k": 6, "temperature": 0.14}
+    mend = ObjectiveSpec(
+        name="l_refine",
+        settings={
+            "objects": 1,
+            "frames": 4,
+            "feature": "layer2+layer3",
+            "whiten": {"shrinkage": 0.03, "channels": 192},
+            "carry": {"match": match, **label},
+            "perturb": 0.15,
+        },
+    )
+    masks = small.pseudo_masks
+    return replace(
+        small,
+        model=replace(small.model, mask_path="wide"),
+        clips=ClipConfig(offsets=(0, 2, 5, 9), frame_step=1, crop_px=256, crop=CropConfig(max_short_side=1.5)),
+        joint=PhaseConfig(
+            epochs=50,
+            steps_per_epoch=100,
+            batch_clips=2,
+            objectives=(mend,),
+            optimizer=replace(small.joint.optimizer, mask_lr=7e-4, weight_decay=0.0, warm_steps=50),
+        ),
+        pseudo_masks=replace(
+            masks,
+            refresh_epochs=0,
+            objects=replace(masks.objects, objects=1, edge_px=10),
+            paste=PasteConfig(probability=0.85, max_scale=2.0, reveal=0.5, bend=0.08),
+            max_videos=80,
+            max_frames=10,
+        ),
+        ema_decay=0.995,
+        track={**small.track, "labels": label},
+    )

@@ -11,11 +11,13 @@ from selfvos.errors import UsageError
 from selfvos.ops import masks as mask_ops
 from selfvos.ops.alignment import aligned_readout, shrink
 from selfvos.ops.contact import drop_apart, without
+from selfvos.ops.evidence import evidence
 from selfvos.ops.label_map import LabelMap
+from selfvos.ops.labels import fold, stretch, unfold
 from selfvos.tracking.encoding import EncodedFrame, FrameEncoding
 from selfvos.tracking.feature import Learned, MatchedFeature
 from selfvos.tracking.framing import Framing
-from selfvos.tracking.labels import empty_memory, fold, harden, settle, stretch, unfold, with_changes
+from selfvos.tracking.labels import empty_memory, harden, settle, with_changes
 from selfvos.tracking.memory import Entry, Remembered
 from selfvos.tracking.propagation import Once, Propagation, WatchMatches, propagation, unwatched_matches
 from selfvos.tracking.propagator import MEMORY, SYSTEMS, GivenMasks, Propagator, SoftMasks
@@ -240,8 +242,11 @@ class MaskPropagation(LabelPropagation):
         return replace(super()._look(frame), context=self.network.prepare_masks(frame.image, frame.features))
 
     def _refined(self, view: View, cells: SoftMasks, found: Propagation) -> SoftMasks:
-        start, grid = cells.in_pixels(), view.key.shape[:2]
+        start, grid = cells.in_pixels(), (view.key.shape[0], view.key.shape[1])
         assert view.context is not None
+        context = view.context
+        if found.matches is not None:
+            context = context.with_evidence(evidence(found.matches, grid)[None])
         self.watch_rounds(0, start)
 
         def values(objects: range) -> Tensor:
@@ -249,7 +254,7 @@ class MaskPropagation(LabelPropagation):
             return read.unflatten(2, grid)[None]
 
         rounds = self.config.refine.rounds
-        pixels = refine(self.network, view.context, values, start, rounds, watch=self.watch_rounds)
+        pixels = refine(self.network, context, values, start, rounds, watch=self.watch_rounds)
         return replace(cells, pixels=pixels)
 
     def _kept(self, given: SoftMasks) -> SoftMasks:

@@ -7,10 +7,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from selfvos.models.segmenter import Segmenter
-from selfvos.ops.masks import aggregate
+from selfvos.ops.masks import aggregate, corrected
 from selfvos.types import MaskContext
 
-_BYTES_PER_PIXEL = {"full": 700, "slim": 150}
+_BYTES_PER_PIXEL = {"full": 700, "slim": 150, "wide": 180}
 """What one more object takes in a pass through V and D, per pixel of the frame: 540 and 100 measured, rounded up."""
 _SHARE = 0.5
 _MOST_ON_CPU = 2
@@ -53,7 +53,8 @@ def refine(
         for part, read in parts:
             values = model.encode_masks(context, probabilities[:, 1 + part.start : 1 + part.stop])
             logits.append(model.decode_masks(context, read, values))
-        probabilities = aggregate(torch.cat(logits, dim=1))
+        decoded = torch.cat(logits, dim=1)
+        probabilities = corrected(probabilities, decoded) if model.corrects_masks else aggregate(decoded)
         watch(number, probabilities)
     return probabilities
 

@@ -17,7 +17,7 @@ from selfvos.training.distributed import World
 from selfvos.types import FrameFeatures, MaskContext, SegmenterLike
 
 Whole = Callable[[Tensor], Tensor]
-"""Joins the rows of all processes."""
+"""Joins the rows of all processes, or parts them again."""
 
 
 def shared(model: SegmenterLike, world: World) -> SegmenterLike:
@@ -35,6 +35,11 @@ class SharedSegmenter:
     def __init__(self, model: SegmenterLike, world: World) -> None:
         self._model, self._world = model, world
 
+    @property
+    def corrects_masks(self) -> bool:
+        """Say what the network's D does."""
+        return self._model.corrects_masks
+
     def encode_frame(self, frames: Float[Tensor, "b 3 y x"]) -> FrameFeatures:
         """Encode this process's rows; those of the others come when they are looked at."""
         return _SharedFeatures(self._model.encode_frame(self._own(frames)), self._whole(len(frames)))
@@ -42,7 +47,8 @@ class SharedSegmenter:
     def prepare_masks(self, frames: Float[Tensor, "b 3 y x"], features: FrameFeatures) -> MaskContext:
         """Compute what objects and rounds of this process's rows share."""
         assert isinstance(features, _SharedFeatures)
-        return _SharedContext(self._model.prepare_masks(self._own(frames), features.own), self._whole(len(frames)))
+        own = self._model.prepare_masks(self._own(frames), features.own)
+        return _SharedContext(own, self._whole(len(frames)), self._own)
 
     def encode_masks(self, context: MaskContext, masks: Float[Tensor, "b o y x"]) -> Float[Tensor, "b o v h w"]:
         """Embed the masks of all rows (V)."""
@@ -105,11 +111,16 @@ class _SharedStages(dict[str, Tensor]):
 class _SharedContext(MaskContext):
     """What V and D need of this process's rows; an objective that looks inside sees all rows."""
 
-    def __init__(self, own: MaskContext, whole: Whole) -> None:
-        self.__dict__.update(own=own, _join=whole)
+    def __init__(self, own: MaskContext, whole: Whole, part: Whole) -> None:
+        self.__dict__.update(own=own, _join=whole, _part=part)
 
     own: MaskContext
     _join: Whole
+    _part: Whole
+
+    def with_evidence(self, evidence: Float[Tensor, "b 2 h w"]) -> "MaskContext":
+        """Return the same of frames that have been matched."""
+        return _SharedContext(self.own.with_evidence(self._part(evidence)), self._join, self._part)
 
     @cached_property
     def frame(self) -> Tensor:  # pyright: ignore[reportIncompatibleVariableOverride]

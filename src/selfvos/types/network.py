@@ -1,6 +1,6 @@
 """What learning and tracking say to a network: clips, features, terms of a loss."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float, Int64
@@ -30,11 +30,22 @@ class MaskContext:
     """Skip at stride 8, or at the feature stride where that is finer."""
     skip4: Float[Tensor, "b f y4 x4"]
     """Skip at stride 4."""
+    evidence: Float[Tensor, "b 2 h w"] | None = None
+    """How well each cell was found in memory, see `selfvos.ops.evidence`; None where nothing was matched."""
+
+    def with_evidence(self, evidence: Float[Tensor, "b 2 h w"]) -> "MaskContext":
+        """Return the same of a frame that has been matched."""
+        return replace(self, evidence=evidence)
 
 
 @runtime_checkable
 class SegmenterLike(Protocol):
     """What objectives and the tracker may ask of a network."""
+
+    @property
+    def corrects_masks(self) -> bool:
+        """Whether D's output corrects the coarse masks; see `selfvos.ops.masks.correct`."""
+        ...
 
     def encode_frame(self, frames: Float[Tensor, "b 3 y x"]) -> FrameFeatures:
         """Encode RGB frames in [0, 1]; sides are multiples of the stride."""

@@ -51,6 +51,9 @@ class SlimMaskPath(MaskPath):
         self.skip4 = nn.Conv2d(backbone.channels["layer1"], _FINE, 3, padding=1)
         self.fine = ResBlock(_FINE, _FINE)
         self.head = nn.Conv2d(_FINE, 1, 3, padding=1)
+        self.around_v: nn.Module = nn.Identity()
+        """What V sees of a cell's surroundings, before the residual block; see `wide`."""
+        self.around_d: nn.Module = nn.Identity()
         for parameter in self.head.parameters():
             nn.init.zeros_(parameter)
 
@@ -69,7 +72,8 @@ class SlimMaskPath(MaskPath):
         """Embed every object's mask; its last four channels are the mask on half-cells."""
         b, o = masks.shape[:2]
         drawn = torch.relu(repeat_objects(context.frame, o) + self.mask_stem(fold_objects(masks)[:, None]))
-        x = self.embed(self.fuse(torch.cat([drawn, repeat_objects(context.base, o)], dim=1)))
+        x = self.fuse(torch.cat([drawn, repeat_objects(context.base, o)], dim=1))
+        x = self.embed(self.around_v(x))
         half_cells = F.pixel_unshuffle(F.avg_pool2d(masks, self.stride // _SUB).flatten(0, 1)[:, None], _SUB)
         return torch.cat([x, half_cells.to(x.dtype)], dim=1).unflatten(0, (b, o))
 
@@ -77,12 +81,24 @@ class SlimMaskPath(MaskPath):
         self, context: MaskContext, readout: Float[Tensor, "b o v h w"], values: Float[Tensor, "b o v h w"]
     ) -> Float[Tensor, "b o y x"]:
         """Correct the coarse mask inside `values` and bring it to the frame's size."""
-        b, o, _, h, w = values.shape
-        x = self.join(fold_objects(torch.cat([readout, values], dim=2)))
-        x = self.coarse(x + repeat_objects(context.skip8, o))
-        x = F.pixel_shuffle(self.widen(torch.relu(x)), _SUB)
-        x = self.head(torch.relu(self.fine(x + repeat_objects(context.skip4, o))))
         prior = F.pixel_shuffle(fold_objects(values)[:, -_SUB * _SUB :], _SUB)
-        logits = x + torch.logit(prior.float().clamp(1 - _SURE, _SURE))
-        logits = F.interpolate(logits, size=(h * self.stride, w * self.stride), mode="bilinear", align_corners=False)
-        return logits[:, 0].unflatten(0, (b, o))
+        logits = self.correction(context, readout, values) + torch.logit(prior.float().clamp(1 - _SURE, _SURE))
+        return self.in_pixels(logits, values)
+
+    def correction(
+        self, context: MaskContext, readout: Float[Tensor, "b o v h w"], values: Float[Tensor, "b o v h w"]
+    ) -> Float[Tensor, "bo 1 h2 w2"]:
+        """Return what is to be added to the log-odds of every object's coarse mask, on half-cells."""
+        o = values.shape[1]
+        x = self.join(fold_objects(torch.cat([readout, values], dim=2)))
+        x = self.coarse(self.around_d(x + repeat_objects(context.skip8, o)))
+        x = F.pixel_shuffle(self.widen(torch.relu(x)), _SUB)
+        return self.head(torch.relu(self.fine(x + repeat_objects(context.skip4, o))))
+
+    def in_pixels(
+        self, maps: Float[Tensor, "bo 1 h2 w2"], values: Float[Tensor, "b o v h w"]
+    ) -> Float[Tensor, "b o y x"]:
+        """Bring every object's map to the frame's size and set objects beside their frames again."""
+        size = values.shape[-2] * self.stride, values.shape[-1] * self.stride
+        maps = F.interpolate(maps, size=size, mode="bilinear", align_corners=False)
+        return maps[:, 0].unflatten(0, values.shape[:2])
