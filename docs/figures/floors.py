@@ -3,8 +3,9 @@
 from pathlib import Path
 
 FLOORS = (
+    (("napari_plugin", "a widget beside napari's layers"),),
     (("cli", "parse, call the api, print"),),
-    (("web", "a page to draw, track and correct in"),),
+    (("web", "a page to draw, track and correct in"), ("batch", "many videos, on Ray or without")),
     (("experiments", "comparisons of many runs"),),
     (("api", "where all floors meet"),),
     (("recipes", "complete training runs"),),
