@@ -135,14 +135,11 @@ def test_a_bomb_is_refused_quickly_and_in_little_memory(tmp_path):
     assert peak < 2**30 + resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def test_time_and_length_are_limited(tmp_path):
+def test_length_is_limited(tmp_path):
     path = encode(tmp_path / "clip.mp4", scenery(9))
     seen = []
     with pytest.raises(BrokenVideo, match="more than 4 frames"):
         seen.extend(frame.index for frame in frames_apart(path, Limits(frames=4)))
-    long = encode(tmp_path / "long.mp4", np.zeros((3000, 240, 320, 3), np.uint8))
-    with pytest.raises(BrokenVideo, match="within 768 MiB and 1 s"):
-        list(frames_apart(long, Limits(cpu_seconds=1)))
     with pytest.raises(UsageError, match="at least 1 MiB"):
         Limits(memory_bytes=0)
     with pytest.raises(UsageError, match="no such file"):
