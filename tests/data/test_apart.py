@@ -196,7 +196,10 @@ def test_a_reader_or_the_process_above_it_killed_between_readings_is_replaced(cl
     os.kill(apart_process._nursery._process.pid, signal.SIGKILL)
     for path in Path("/proc").glob("[0-9]*/cmdline") if Path("/proc/self").exists() else ():
         try:
-            if b"selfvos.data.apart_server" in path.read_bytes() and _group(path) == apart_process._nursery._process.pid:
+            if (
+                b"selfvos.data.apart_server" in path.read_bytes()
+                and _group(path) == apart_process._nursery._process.pid
+            ):
                 os.kill(int(path.parent.name), signal.SIGKILL)
         except OSError:
             continue

@@ -127,7 +127,7 @@ class ApartVideo:
             self._keep(reader)
             # A name that ends with this object: no result, and nothing that must be whole after a kill.
             file = tempfile.NamedTemporaryFile(prefix="selfvos-sound-", suffix=".nut")  # noqa: SIM115
-            file.write(memoryview(content))
+            file.write(content.data)
             file.flush()
             weakref.finalize(self, file.close)
             self._sound = Path(file.name)

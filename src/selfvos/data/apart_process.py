@@ -9,6 +9,7 @@ import sys
 import threading
 import weakref
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -73,7 +74,7 @@ class ReaderProcess:
             os.close(told)
         _widen(replies)
         self._replies = open(replies, "rb")  # noqa: SIM115 - closed with this
-        self.end = weakref.finalize(self, _end, nursery, number, self._requests, self._replies)
+        self.end: Callable[[], object] = weakref.finalize(self, _end, nursery, number, self._requests, self._replies)
         """End it at once, whatever it does."""
 
     def ask(self, do: str, **order: Any) -> dict[str, Any]:
@@ -110,7 +111,7 @@ class ReaderProcess:
             Gone: Fewer come.
         """
         content = np.empty(count, np.uint8)
-        rest = memoryview(content)
+        rest = content.data
         while rest:
             came = self._replies.readinto(rest)  # pyright: ignore[reportAttributeAccessIssue]
             if not came:
@@ -172,7 +173,7 @@ class _Nursery:
             try:
                 self._process = subprocess.Popen(
                     _COMMAND,
-                    stdin=theirs,
+                    stdin=theirs.fileno(),
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,
                     env=environment | _THREADS,

@@ -75,7 +75,8 @@ class Project:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise UsageError(f"{folder} holds something already; choose a new folder, or open it with Project.open")
         source = open_apart(video)
-        if source.size is None or source.count is None:
+        count = source.exact_count() if source.count is None else source.count
+        if source.size is None or count is None:
             raise UsageError(f"{video} does not say how large or how long it is; convert it to MP4 first")
         about = {
             "product": "selfvos",
@@ -84,7 +85,7 @@ class Project:
             "video": str(Path(video).resolve()),
             "size": list(source.size),
             "fps": source.fps,
-            "count": source.count,
+            "count": count,
         }
         folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / ABOUT, json.dumps(about, indent=1) + "\n")
