@@ -18,6 +18,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,8 @@ class Trouble:
     """Seconds between two kills of a worker, at least 1."""
     leader_at: float
     """Share of the videos after which the leader is killed, once; above 1 never."""
+    most: int = 10**6
+    """Workers that are killed in all."""
     seed: int = 0
 
 
@@ -137,9 +140,7 @@ def run(out: Path, names: set[str], workers: int, trouble: Trouble) -> dict[str,
     return {"videos": len(names), "workers": workers, "seconds": round(seconds, 1), "starts": starts, **killed}
 
 
-def _fire(
-    leader: "subprocess.Popen[str]", fleet: Path, total: int, trouble: Trouble, killed: Counter[str]
-) -> None:
+def _fire(leader: "subprocess.Popen[str]", fleet: Path, total: int, trouble: Trouble, killed: Counter[str]) -> None:
     """Kill a worker every few seconds of work, and the leader once."""
     dice, due = random.Random(trouble.seed), time.monotonic() + trouble.every_s
     log = _Log(fleet / "log.jsonl")
@@ -154,7 +155,7 @@ def _fire(
             return
         if log.ended() == before:  # loading takes its time: where workers are killed before they have, none ever do
             due = time.monotonic() + trouble.every_s
-        elif time.monotonic() >= due:
+        elif time.monotonic() >= due and killed["workers_killed"] < trouble.most:
             workers = workers_below(leader.pid)
             if workers and log.ended() < total:
                 before = log.ended()
@@ -181,10 +182,8 @@ class _Log:
 
 
 def _kill(process: int) -> None:
-    try:
+    with suppress(ProcessLookupError):
         os.kill(process, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
 
 
 def verdict(out: Path, good: set[str], bad: set[str]) -> dict[str, Any]:

@@ -158,12 +158,7 @@ def _fields(hint: Any) -> dict[str, Any] | None:
     kinds = [kind for kind in _alternatives(hint) if dataclasses.is_dataclass(kind)]
     if not kinds:
         return None
-    return {
-        field.name: _hints(kind)[field.name]
-        for kind in kinds
-        for field in dataclasses.fields(kind)
-        if field.init
-    }
+    return {field.name: _hints(kind)[field.name] for kind in kinds for field in dataclasses.fields(kind) if field.init}
 
 
 def _element(hint: Any) -> Any:
