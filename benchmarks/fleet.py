@@ -167,13 +167,13 @@ class _Looker(threading.Thread):
             self.leader_mb.append(_resident_mb(self._process.pid))
             done = sum(event["event"] == "ended" for event in events(self._out))
             if self._kill_at is not None and self.killed is None and done >= self._kill_at:
-                workers = _workers(self._process.pid)
+                workers = workers_below(self._process.pid)
                 if workers:
                     os.kill(workers[0], signal.SIGKILL)
                     self.killed = done
 
 
-def _workers(leader: int) -> list[int]:
+def workers_below(leader: int) -> list[int]:
     """Return the workers below a process, on Ray or not, those that compute first."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):

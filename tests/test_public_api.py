@@ -88,6 +88,7 @@ API = {
     "make_tracker",
     "mask_of_row",
     "mask_rows",
+    "open_apart",
     "names",
     "open_benchmark",
     "open_source",

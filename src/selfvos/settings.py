@@ -1,6 +1,7 @@
 """Settings as frozen dataclasses: to plain data, back again, and overridden leaf by leaf."""
 
 import dataclasses
+import functools
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -13,6 +14,10 @@ from selfvos.errors import UsageError
 from selfvos.registry import nearest
 
 Config = TypeVar("Config")
+
+# Both follow from the class alone, and take longer than a short video does to track.
+_adapter = functools.cache(TypeAdapter)
+_hints = functools.cache(get_type_hints)
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -35,7 +40,7 @@ def from_dict(kind: type[Config], data: dict[str, Any]) -> Config:
 
 def _build(kind: type[Config], data: dict[str, Any], prefix: str) -> Config:
     try:
-        return TypeAdapter(kind).validate_python(_with_groups(kind, data, prefix))
+        return _adapter(kind).validate_python(_with_groups(kind, data, prefix))
     except ValidationError as error:
         raise UsageError(_first_reason(error, kind, prefix)) from error
 
@@ -202,12 +207,7 @@ def _fields(hint: Any) -> dict[str, Any] | None:
     kinds = [kind for kind in _alternatives(hint) if dataclasses.is_dataclass(kind)]
     if not kinds:
         return None
-    return {
-        field.name: get_type_hints(kind)[field.name]
-        for kind in kinds
-        for field in dataclasses.fields(kind)
-        if field.init
-    }
+    return {field.name: _hints(kind)[field.name] for kind in kinds for field in dataclasses.fields(kind) if field.init}
 
 
 def _element(hint: Any) -> Any:

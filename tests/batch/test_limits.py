@@ -40,7 +40,7 @@ def test_a_video_that_takes_too_long_ends_at_its_next_frame(jobs, model, monkeyp
 
 def test_a_decoder_that_never_comes_back_is_said_to_have_spent_the_worker(jobs, model, monkeypatch):
     monkeypatch.setattr(limits, "_GRACE_S", 0.2)
-    monkeypatch.setattr(api, "open_source", lambda *_, **__: time.sleep(20))
+    monkeypatch.setattr(api, "open_apart", lambda *_, **__: time.sleep(20))
     begin = time.monotonic()
     outcome = track_within(_job(jobs[0], limit_s=0.3), model)
     assert (outcome.state, outcome.spent) == ("timeout", True)
@@ -56,7 +56,7 @@ def test_a_video_that_takes_too_much_memory_is_stopped(jobs, model, monkeypatch)
 
     monkeypatch.setattr(limits, "_GRACE_S", 0.2)
     monkeypatch.setattr(limits, "_SLACK_BYTES", 2**28)
-    monkeypatch.setattr(api, "open_source", fill)
+    monkeypatch.setattr(api, "open_apart", fill)
     outcome = track_within(_job(jobs[0], limit_gb=0.1), model)
     over.set()
     held.clear()
@@ -65,7 +65,7 @@ def test_a_video_that_takes_too_much_memory_is_stopped(jobs, model, monkeypatch)
 
 
 def test_one_demand_for_more_than_there_is_fails_at_once(jobs, model, monkeypatch):
-    monkeypatch.setattr(api, "open_source", lambda *_, **__: np.ones(2**37))
+    monkeypatch.setattr(api, "open_apart", lambda *_, **__: np.ones(2**37))
     outcome = track_within(_job(jobs[0], limit_gb=1.0), model)
     assert outcome.state == "memory"
 

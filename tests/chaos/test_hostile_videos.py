@@ -2,16 +2,15 @@
 
 import resource
 import shutil
-import socket
 import subprocess
 import sys
-import threading
 import time
 
 import av
 import numpy as np
 import pytest
 from tests.data.test_video import encode, scenery
+from tests.hostile import called_port, scripts
 
 from selfvos.data.apart import Limits, frames_apart
 from selfvos.data.source import open_source
@@ -20,45 +19,11 @@ from selfvos.errors import BrokenVideo, DataError, UsageError
 pytestmark = pytest.mark.chaos
 
 
-def scripts(secret, port):
-    """Playlists and descriptions that name another file, or a server."""
-    return {
-        "a.mp4": f"ffconcat version 1.0\nfile {secret}\n",
-        "b.mp4": f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile://{secret}\n#EXT-X-ENDLIST\n",
-        "c.mp4": f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nhttp://127.0.0.1:{port}/x.ts\n#EXT-X-ENDLIST\n",
-        "d.mkv": f"#EXTM3U\n#EXT-X-MEDIA-SEQUENCE:0\n#EXTINF:1,\nconcat:{secret}|{secret}\n",
-        "e.avi": f"ffconcat version 1.0\nfile http://127.0.0.1:{port}/x.mp4\n",
-        "f.mp4": f"v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nm=video {port} RTP/AVP 96\n",
-        "g.mp4": f"<?xml version='1.0'?><MPD xmlns='urn:mpeg:dash:schema:mpd:2011'><Period><AdaptationSet>"
-        f"<BaseURL>http://127.0.0.1:{port}/</BaseURL></AdaptationSet></Period></MPD>",
-        "h.webm": f"[playlist]\nFile1=http://127.0.0.1:{port}/x.mp4\n",
-        "i.gif": f"#EXTM3U\n#EXTINF:1,\nsubfile,,start,0,end,0,,:{secret}\n",
-        "j.mp4": f"rtsp://127.0.0.1:{port}/x\n",
-    }
-
-
 @pytest.fixture
 def calls():
     """A port, and who has called it."""
-    found = []
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        server.listen()
-        server.settimeout(0.1)
-        over = threading.Event()
-
-        def listen():
-            while not over.is_set():
-                try:
-                    found.append(server.accept()[1])
-                except TimeoutError:
-                    continue
-
-        thread = threading.Thread(target=listen)
-        thread.start()
-        yield server.getsockname()[1], found
-        over.set()
-        thread.join()
+    with called_port() as found:
+        yield found
 
 
 def test_scripts_in_disguise_open_nothing_else(tmp_path, calls):
@@ -135,14 +100,11 @@ def test_a_bomb_is_refused_quickly_and_in_little_memory(tmp_path):
     assert peak < 2**30 + resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def test_time_and_length_are_limited(tmp_path):
+def test_length_is_limited(tmp_path):
     path = encode(tmp_path / "clip.mp4", scenery(9))
     seen = []
     with pytest.raises(BrokenVideo, match="more than 4 frames"):
         seen.extend(frame.index for frame in frames_apart(path, Limits(frames=4)))
-    long = encode(tmp_path / "long.mp4", np.zeros((3000, 240, 320, 3), np.uint8))
-    with pytest.raises(BrokenVideo, match="within 768 MiB and 1 s"):
-        list(frames_apart(long, Limits(cpu_seconds=1)))
     with pytest.raises(UsageError, match="at least 1 MiB"):
         Limits(memory_bytes=0)
     with pytest.raises(UsageError, match="no such file"):

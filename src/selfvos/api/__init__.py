@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from selfvos.api.weights import load as load
     from selfvos.api.weights import pick_device as pick_device
     from selfvos.api.weights import weights_digest as weights_digest
+    from selfvos.data.apart import open_apart as open_apart
     from selfvos.data.sample import demo_clip as demo_clip
     from selfvos.data.sample import demo_mask as demo_mask
     from selfvos.data.source import open_source as open_source
@@ -121,6 +122,7 @@ _HOMES = {
     "mask_rows": "selfvos.api.run_lengths",
     "names": "selfvos.api.catalogue",
     "open_benchmark": "selfvos.api.catalogue",
+    "open_apart": "selfvos.data.apart",
     "open_source": "selfvos.data.source",
     "open_track": "selfvos.data.track_reader",
     "open_video_cache": "selfvos.api.learning",
@@ -192,6 +194,7 @@ __all__ = [
     "mask_of_row",
     "mask_rows",
     "names",
+    "open_apart",
     "open_benchmark",
     "open_source",
     "open_track",

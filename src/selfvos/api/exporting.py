@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from selfvos import __version__
-from selfvos.data.source import PictureFolder, Source, open_source
+from selfvos.data.source import Source, open_source, pictures_of
 from selfvos.data.track_folder import TrackFolder, TrackOrigin
 from selfvos.data.track_reader import StoredTrack, open_track
 from selfvos.data.track_record import ABOUT
@@ -257,7 +257,9 @@ def _form(chosen: Choice) -> Format:
 
 
 def _video(track: TrackReader, given: str | Path | None) -> Source | None:
-    """Return the video of a track, if it is at hand."""
+    """Return the video of a track, if it is at hand; that of a project is decoded as the project does it."""
+    if isinstance(track, Project) and given in (None, track.about["video"]):
+        return track.source if given or Path(track.about["video"]).exists() else None
     if given is None and isinstance(track, StoredTrack | Project):
         named = track.about["video"]["path"] if isinstance(track, StoredTrack) else track.about["video"]
         given = named if named and Path(named).exists() else None
@@ -267,13 +269,14 @@ def _video(track: TrackReader, given: str | Path | None) -> Source | None:
 def places_in(track: TrackReader, source: Source) -> list[int]:
     """Return the index of the frame of a video that each mask is of."""
     names = [record.name for record in track.frames]
-    if isinstance(source, PictureFolder):  # all other sources call their frames by their numbers
-        by_name = {file.stem: index for index, file in enumerate(source.files)}
+    files = pictures_of(source)
+    if files is not None:  # all other sources call their frames by their numbers
+        by_name = {file.stem: index for index, file in enumerate(files)}
         if all(name in by_name for name in names):
             return [by_name[name] for name in names]
     indices = [record.index for record in track.frames]
     in_turn = indices == list(range(len(indices)))
-    if not isinstance(source, PictureFolder) and in_turn and all(name.isdecimal() for name in names):
+    if files is None and in_turn and all(name.isdecimal() for name in names):
         numbers = [int(name) for name in names]
         if sorted(set(numbers)) == numbers:
             return numbers

@@ -44,7 +44,7 @@ class Actors:
             else:
                 own = {"num_cpus": workers * plan.threads, "object_store_memory": _MEMORY_BYTES}
                 ray.init("local", include_dashboard=False, **own, **quiet)
-        except (ConnectionError, ValueError, RuntimeError, OSError) as error:
+        except Exception as error:  # Ray raises what it likes, plain exceptions too
             raise ResourceError(f"no Ray at {address or 'this machine'}: {' '.join(str(error).split())}") from error
         gpus = int(plan.device != "cpu" and ray.cluster_resources().get("GPU", 0) > 0)
         self._kind: Any = ray.remote(num_cpus=plan.threads, num_gpus=gpus, max_restarts=0)(Worker)

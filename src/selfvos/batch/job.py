@@ -44,6 +44,8 @@ class Plan:
     """Seconds that one video may take."""
     limit_gb: float = 8.0
     """Memory in GiB that one video may take, besides what the worker holds before it."""
+    trusted: bool = False
+    """Videos are one's own: the worker decodes them itself, without a process and limits for each."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ def _tracked(job: Job, model: Any, watch: Watch, clock: "_Clock") -> tuple[State
     if sink.has(row.key, row.name):
         return "already", {}
     with store.scratch(row.key) as scratch:
-        shot = _shot(row, model, scratch, watch, clock)
+        shot = _shot(job, model, scratch, watch, clock)
         config = override(api.track_config(model, plan.preset, plan.quality), [*plan.settings, *row.settings])
         draft = sink.make(Task(model, shot, config, {"key": row.key, "name": row.name}, watch), scratch)
         clock.ends("track")
@@ -113,13 +115,14 @@ def _tracked(job: Job, model: Any, watch: Watch, clock: "_Clock") -> tuple[State
     return "done" if kept else "already", {"frames": result.frames, "objects": result.objects}
 
 
-def _shot(row: Row, model: Any, scratch: Path, watch: Watch, clock: "_Clock") -> api.Shot:
+def _shot(job: Job, model: Any, scratch: Path, watch: Watch, clock: "_Clock") -> api.Shot:
+    row, plan = job.row, job.plan
     folder = scratch / "input"
     folder.mkdir()
     video = fetched(row.video, folder, watch=watch)
     check_digest(video, row.sha256)
     clock.ends("fetch")
-    source = api.open_source(video, fps=row.fps)
+    source = (api.open_source if plan.trusted else api.open_apart)(video, fps=row.fps)
     if row.mask:
         mask = fetched(row.mask, folder, watch=watch)
     else:

@@ -38,6 +38,9 @@ def batch(
     backoff: Annotated[float, typer.Option(min=0, help="Seconds before the first of them; then twice as long.")] = 5.0,
     limit_s: Annotated[float, typer.Option("--limit-s", help="Seconds that one video may take.")] = 3600.0,
     limit_gb: Annotated[float, typer.Option("--limit-gb", help="Memory in GiB that one video may take.")] = 8.0,
+    trusted: Annotated[
+        bool, typer.Option("--trusted", help="Videos are my own: decode them in the worker, without limits of its own.")
+    ] = False,
     threads: Annotated[int | None, typer.Option(help="Threads of each worker (default: cores / workers).")] = None,
     mask_dir: MaskDir = None,
     discover: Discover = False,
@@ -74,6 +77,7 @@ def batch(
         threads=threads or max(1, cores // max(1, workers)),
         limit_s=limit_s,
         limit_gb=limit_gb,
+        trusted=trusted,
     )
     policy = Policy(retries=retries, backoff_s=backoff, metrics_port=port)
 

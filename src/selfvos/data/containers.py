@@ -70,6 +70,18 @@ def opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         UsageError: There is no such file.
         BrokenVideo: It is no video, or may not be read.
     """
+    with container_of(path) as container:
+        yield container, _moving_pictures(container, path)
+
+
+@contextmanager
+def container_of(path: Path) -> Iterator[InputContainer]:
+    """Open a file of pictures or sound.
+
+    Raises:
+        UsageError: There is no such file.
+        BrokenVideo: It is of no kind that is read, or may not be read.
+    """
     require_file(path, BrokenVideo)
     try:
         container = av.open(
@@ -82,7 +94,7 @@ def opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     except (FFmpegError, ValueError) as error:
         raise BrokenVideo(f"{named(path)} {_why_closed(path, error)}") from error
     with container:
-        yield container, _moving_pictures(container, path)
+        yield container
 
 
 def frame_rate(stream: VideoStream) -> float:
@@ -123,6 +135,8 @@ def decoded(stream: VideoStream, given: Iterator[av.Packet], tally: Tally) -> It
     for packet in given:
         try:
             pictures = stream.decode(packet)
+        except MemoryError:  # a packet that there is no memory for is none that is damaged
+            raise
         except FFmpegError:
             tally.skipped += 1
             continue
@@ -173,6 +187,8 @@ def _matrix(picture: av.VideoFrame) -> tuple[int, ...]:
 def _remaining(stream: VideoStream, tally: Tally) -> list[av.VideoFrame]:
     try:
         return stream.decode(None)
+    except MemoryError:
+        raise
     except FFmpegError:
         tally.skipped += 1
         return []
@@ -189,7 +205,7 @@ def _why_closed(path: Path, error: Exception) -> str:
 
 
 def _moving_pictures(container: InputContainer, path: Path) -> VideoStream:
-    stream = _chosen(container)
+    stream = moving_pictures(container)
     if stream is None:
         raise BrokenVideo(f"{named(path)} holds no video, only {_kinds(container)}")
     context = stream.codec_context
@@ -216,7 +232,7 @@ def _refuse_bomb(container: InputContainer, stream: VideoStream, pixels: int, pa
         )
 
 
-def _chosen(container: InputContainer) -> VideoStream | None:
+def moving_pictures(container: InputContainer) -> VideoStream | None:
     """Return the stream that players show: no cover, no preview picture, whatever comes first in the file."""
     streams = [stream for stream in container.streams.video if not stream.disposition & _STILL]
     moving = [stream for stream in streams if stream.frames != 1] or streams

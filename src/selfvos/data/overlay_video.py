@@ -12,6 +12,7 @@ from types import TracebackType
 import numpy as np
 from jaxtyping import Integer
 
+from selfvos.data.apart import ApartVideo
 from selfvos.data.overlay import overlay
 from selfvos.data.sound import Sound
 from selfvos.data.source import Source
@@ -38,7 +39,8 @@ class Looks:
 
 def looks_of(source: Source) -> Looks:
     """Return what an overlay of a source's frames takes from it."""
-    return Looks(fps=source.fps, pixel_aspect=source.pixel_aspect, sound=source.sound)
+    sound = source.copied_sound() if isinstance(source, ApartVideo) else source.sound
+    return Looks(fps=source.fps, pixel_aspect=source.pixel_aspect, sound=sound)
 
 
 class OverlayVideo:

@@ -1,6 +1,7 @@
 """The sound of a video, carried into another one packet by packet, without being encoded anew."""
 
 import io
+import math
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -11,7 +12,7 @@ from av.audio.stream import AudioStream
 from av.container import OutputContainer
 from av.error import FFmpegError
 
-from selfvos.data.containers import opened
+from selfvos.data.containers import container_of, moving_pictures
 
 _RUN_UP_S = 0.05
 """Sound kept from before the first picture: decoders need a packet or two before they are right."""
@@ -24,15 +25,17 @@ class Sound:
         """Open the file, and see whether its sound can be carried.
 
         Args:
-            path: A video file that can be read.
-            begin_s: The moment that becomes 0, in seconds from the first picture.
+            path: A video file that can be read, or a file of sound alone.
+            begin_s: The moment that becomes 0, in seconds from the first picture, or from 0 where there is none.
         """
         self._open = ExitStack()
-        container, picture = self._open.enter_context(opened(Path(path)))
+        container = self._open.enter_context(container_of(Path(path)))
+        picture = moving_pictures(container)
         found = container.streams.audio
         self._stream = found[0] if found else None
         self._waiting: av.Packet | None = None
-        self._origin_s = begin_s + float((picture.start_time or 0) * (picture.time_base or 0))
+        start_s = 0.0 if picture is None else float((picture.start_time or 0) * (picture.time_base or 0))
+        self._origin_s = begin_s + start_s
         self.codec = "" if self._stream is None else self._stream.codec_context.name
         """Name of the codec; empty where there is no sound."""
         self.carried = self._stream is not None and _fits_mp4(self._stream)
@@ -79,6 +82,25 @@ class Sound:
         shift = round(self._origin_s / packet.time_base)
         packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
         return packet
+
+
+def copied_sound(path: Path) -> bytes:
+    """Return the sound of a video as a file of its own, on the clock of the pictures; nothing where none can be copied.
+
+    Packets are copied as they are. The kind of the file is NUT, which keeps moments before the first picture.
+    """
+    file = io.BytesIO()
+    try:
+        with Sound(path) as sound, av.open(file, "w", format="nut") as container:
+            if not sound.codec:
+                return b""
+            stream = sound.add_to(container)
+            for packet in sound.until(math.inf):
+                packet.stream = stream
+                container.mux(packet)
+    except (FFmpegError, ValueError):
+        return b""
+    return file.getvalue()
 
 
 def _times(packet: av.Packet) -> tuple[float, float]:

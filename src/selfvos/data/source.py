@@ -34,6 +34,7 @@ __all__ = [
     "natural",
     "open_image",
     "open_source",
+    "pictures_of",
     "read_image",
 ]
 
@@ -245,6 +246,11 @@ class FrameArrays:
             if rgb.shape[:2] != size:
                 raise DataError(f"frame {index} is {_by(rgb.shape)}, the first is {_by(size)}; make all one size")
             yield Frame(rgb=rgb, index=index, name=f"{index:05d}", seconds=index / self.fps)
+
+
+def pictures_of(source: Source) -> list[Path] | None:
+    """Return the pictures of a folder in order, whoever reads them; None for any other source."""
+    return getattr(source, "files", None)
 
 
 def _open_stack(path: Path, fps: float) -> Source:

@@ -93,6 +93,8 @@ def _frames(path: Path) -> list[FrameRecord]:
         lines = (path / STATES).read_text("utf-8").split("\n")
     except FileNotFoundError:
         return []
+    except ValueError as error:
+        raise DataError(f"{path / STATES} is damaged ({error}); track the video again") from error
     written = {file.stem for file in (path / MASKS).glob("*.png")} if (path / MASKS).is_dir() else set()
     frames = []
     for number, line in enumerate(lines, start=1):

@@ -1,6 +1,7 @@
 """What is kept of a tracked video besides its masks: one line for each frame, and the files' names."""
 
 import json
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -41,12 +42,15 @@ def from_line(line: str) -> FrameRecord:
     Raises:
         ValueError: The line is torn, or of another kind.
     """
-    data = json.loads(line)
     try:
+        data = json.loads(line)
         objects = tuple(_object(o) for o in data.pop("objects"))
-        return FrameRecord(**data, objects=objects)
-    except (TypeError, KeyError, AttributeError) as error:
+        frame = FrameRecord(**data, objects=objects)
+    except (TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ValueError(f"not a frame's line: {error}") from error
+    if not (_is_count(frame.index) and isinstance(frame.name, str) and isinstance(frame.seconds, int | float)):
+        raise ValueError("not a frame's line: its number, name or time is of another kind")
+    return frame
 
 
 def default_object(id: int, name: str | None = None, colour: tuple[int, int, int] | None = None) -> TrackedObject:
@@ -59,22 +63,56 @@ def read_about(folder: Path) -> dict[str, Any] | None:
     """Return what `track.json` says; None where there is none that this product wrote.
 
     Raises:
-        DataError: It was written in a newer layout.
+        DataError: It was written in a newer layout, or is damaged.
     """
     try:
         about = json.loads((folder / ABOUT).read_text("utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     if not isinstance(about, dict) or about.get("product") != "selfvos":
         return None
-    if about.get("format", 0) > FORMAT:
+    layout = about.get("format", 0)
+    if isinstance(layout, int) and layout > FORMAT:
         raise DataError(f"{folder} was written by selfvos {about.get('version')}, which is newer; update selfvos")
+    if not _is_whole(about):
+        raise DataError(f"{folder / ABOUT} is damaged; track the video again")
     return about
+
+
+def _is_whole(about: dict[str, Any]) -> bool:
+    """Tell whether all is there that readers of a track take from `track.json`."""
+    video, objects = about.get("video"), about.get("objects")
+    if not isinstance(video, dict) or not isinstance(objects, list):
+        return False
+    if not all(isinstance(about.get(name, {}), dict) for name in ("weights", "settings", "range", "tracked")):
+        return False
+    sides = (video.get("height", ""), video.get("width", ""))
+    sized = sides == (None, None) or all(_is_count(side) and side > 0 for side in sides)
+    rate = video.get("fps")
+    rated = isinstance(rate, int | float) and 0 < rate < math.inf
+    return sized and rated and isinstance(video.get("name"), str) and all(_is_object(one) for one in objects)
+
+
+def _is_object(data: Any) -> bool:
+    if not isinstance(data, dict) or not isinstance(data.get("name"), str) or not _is_count(data.get("id")):
+        return False
+    colour = data.get("colour")
+    return isinstance(colour, list) and len(colour) == 3 and all(_is_count(one) and one < 256 for one in colour)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def _object(data: dict[str, Any]) -> ObjectRecord:
     box = data.pop("box")
-    return ObjectRecord(**data, box=None if box is None else tuple(box))
+    found = ObjectRecord(**data, box=None if box is None else tuple(box))
+    numbers = (found.id, found.area, *(found.box or ()))
+    if not (
+        all(map(_is_count, numbers)) and isinstance(found.confidence, int | float) and len(found.box or "four") == 4
+    ):
+        raise ValueError("not an object's state")
+    return found
 
 
 def measured(mask: Integer[np.ndarray, "y x"]) -> dict[int, tuple[int, tuple[int, int, int, int]]]:

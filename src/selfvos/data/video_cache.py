@@ -17,12 +17,12 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
+from selfvos.data.apart import open_apart
 from selfvos.data.cache_limit import lease, touch
 from selfvos.data.kinds import list_pictures
 from selfvos.data.listing import summary
 from selfvos.data.pictures import read_image
 from selfvos.data.shards import extracted
-from selfvos.data.source import open_source
 from selfvos.data.training_videos import FoundVideo, find_training_videos
 from selfvos.errors import DataError, UsageError
 from selfvos.storage import atomic_path, in_turn
@@ -327,7 +327,7 @@ def _as_path(video: FoundVideo) -> Iterator[Path]:
 def _frames(video: FoundVideo, path: Path) -> Iterable[Frame]:
     if video.photo:
         return [Frame(read_image(path), 0, path.stem, 0.0)]
-    return open_source(path)
+    return open_apart(path)
 
 
 def _target(video: FoundVideo, cache: Path, short_side_px: int) -> Path:

@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from selfvos.data.source import PictureFolder, Source
+from selfvos.data.source import Source, pictures_of
 from selfvos.storage import sha256
 
 _WHOLE_BYTES = 64 * 2**20
@@ -16,8 +16,9 @@ def video_hash(source: Source) -> tuple[str, str] | None:
     Files up to 64 MiB are hashed whole. Of larger ones, size, first and last MiB are: reading hundreds of gigabytes
     would take longer than tracking them. Of a folder, the names and sizes of all its pictures are.
     """
-    if isinstance(source, PictureFolder):
-        listing = "".join(f"{file.name}\0{file.stat().st_size}\n" for file in source.files)
+    files = pictures_of(source)
+    if files is not None:
+        listing = "".join(f"{file.name}\0{file.stat().st_size}\n" for file in files)
         return hashlib.sha256(listing.encode(errors="surrogateescape")).hexdigest(), "names and sizes of the pictures"
     path = getattr(source, "path", None)
     if not isinstance(path, Path) or not path.is_file():

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
+from selfvos.data.apart import open_apart
 from selfvos.data.mask_png import palette
-from selfvos.data.source import Source, open_source
+from selfvos.data.source import Source
 from selfvos.data.track_record import measured
 from selfvos.errors import DataError, MaskMismatch, UsageError
 from selfvos.projects.edits import Change, EditLog, State, as_line
@@ -73,8 +74,9 @@ class Project:
         folder = Path(folder)
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise UsageError(f"{folder} holds something already; choose a new folder, or open it with Project.open")
-        source = open_source(video)
-        if source.size is None or source.count is None:
+        source = open_apart(video)
+        count = source.exact_count() if source.count is None else source.count
+        if source.size is None or count is None:
             raise UsageError(f"{video} does not say how large or how long it is; convert it to MP4 first")
         about = {
             "product": "selfvos",
@@ -83,7 +85,7 @@ class Project:
             "video": str(Path(video).resolve()),
             "size": list(source.size),
             "fps": source.fps,
-            "count": source.count,
+            "count": count,
         }
         folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / ABOUT, json.dumps(about, indent=1) + "\n")
@@ -118,13 +120,13 @@ class Project:
 
     @property
     def source(self) -> Source:
-        """The video.
+        """The video; a process of its own decodes it, for nobody knows where people have theirs from.
 
         Raises:
             UsageError: It is not where it was.
         """
         if self._source is None:
-            self._source = open_source(self.about["video"], fps=self.about["fps"])
+            self._source = open_apart(self.about["video"], fps=self.about["fps"])
         return self._source
 
     @property

@@ -53,11 +53,11 @@ class FrameShelf:
             return self._latest
         if not self._next <= index < self._next + _NEAR or self._next < 0:
             self._coming, self._next = self._project.source.frames(index), index
+        self._next = -1  # where reading ends in an error, it is begun anew next time
         for frame in self._coming:
-            self._next, self._latest = frame.index + 1, frame
             if frame.index == index:
+                self._next, self._latest = index + 1, frame
                 return frame
-        self._next = -1
         raise DataError(f"the video breaks off before frame {index}")
 
     def _keep(self, key: tuple[int, int], jpeg: bytes) -> None:
