@@ -132,7 +132,7 @@ def cut_short(arguments: list[str], backbone: str) -> list[str]:
             added = []  # the protocol sets the size
         case ["batch", *_]:
             return ["--set", small_frames, "--workers", "0"]
-        case ["track" | "evaluate", *_]:
+        case ["track" | "matches" | "evaluate", *_]:
             added = [small_frames]
         case _:
             added = []

@@ -7,6 +7,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from selfvos.api.affinity import PixelMatches as PixelMatches
+    from selfvos.api.affinity import find_matches as find_matches
     from selfvos.api.benchmark_runs import track_together as track_together
     from selfvos.api.catalogue import names as names
     from selfvos.api.catalogue import open_benchmark as open_benchmark
@@ -83,6 +85,7 @@ _HOMES = {
     "LearningPlan": "selfvos.api.project_learning",
     "MaskFile": "selfvos.api.given_masks",
     "MaskRow": "selfvos.api.run_lengths",
+    "PixelMatches": "selfvos.api.affinity",
     "Project": "selfvos.projects.project",
     "Shot": "selfvos.api.tracking",
     "Span": "selfvos.api.span",
@@ -109,6 +112,7 @@ _HOMES = {
     "export_place": "selfvos.api.exporting",
     "export_project": "selfvos.api.projects",
     "export_size": "selfvos.api.projects",
+    "find_matches": "selfvos.api.affinity",
     "flat_settings": "selfvos.api.scoring",
     "import_project": "selfvos.api.importing",
     "import_track": "selfvos.api.exporting",
@@ -155,6 +159,7 @@ __all__ = [
     "LiveShot",
     "MaskFile",
     "MaskRow",
+    "PixelMatches",
     "Project",
     "Shot",
     "Span",
@@ -181,6 +186,7 @@ __all__ = [
     "export_place",
     "export_project",
     "export_size",
+    "find_matches",
     "flat_settings",
     "import_project",
     "import_track",
