@@ -102,6 +102,7 @@ API = {
     "plan_filling",
     "plan_tracking",
     "protocol_config",
+    "push_weights",
     "read_track",
     "recipe",
     "save_frame",
@@ -118,6 +119,7 @@ API = {
     "use_threads",
     "validate_archive",
     "weights_digest",
+    "weights_file",
 }
 PROGRAM = f"""
     import contextlib, io, json, sys

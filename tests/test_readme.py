@@ -167,6 +167,7 @@ def inputs(tmp_path_factory) -> Path:
         "first/two.png",
     ):
         tiny.write_mask(root / name, tiny.truth(0))
+    (root / "run.yaml").write_text(fenced("docs/tasks/train.md", "yaml")[0])
     (root / "videos.jsonl").write_text(
         "".join(f'{{"video": "shots/{name}.mp4", "mask": "first/{name}.png"}}\n' for name in ("one", "two"))
     )

@@ -70,7 +70,9 @@ if TYPE_CHECKING:
     from selfvos.api.tracking import track_to as track_to
     from selfvos.api.weights import load as load
     from selfvos.api.weights import pick_device as pick_device
+    from selfvos.api.weights import push_weights as push_weights
     from selfvos.api.weights import weights_digest as weights_digest
+    from selfvos.api.weights import weights_file as weights_file
     from selfvos.data.sample import demo_clip as demo_clip
     from selfvos.data.sample import demo_mask as demo_mask
     from selfvos.data.source import open_source as open_source
@@ -135,6 +137,7 @@ _HOMES = {
     "plan_filling": "selfvos.api.projects",
     "plan_tracking": "selfvos.api.projects",
     "protocol_config": "selfvos.api.scoring",
+    "push_weights": "selfvos.api.weights",
     "read_track": "selfvos.api.exporting",
     "recipe": "selfvos.api.catalogue",
     "save_frame": "selfvos.api.frames",
@@ -151,6 +154,7 @@ _HOMES = {
     "use_threads": "selfvos.api.threads",
     "validate_archive": "selfvos.api.datasets",
     "weights_digest": "selfvos.api.weights",
+    "weights_file": "selfvos.api.weights",
 }
 
 __all__ = [
@@ -209,6 +213,7 @@ __all__ = [
     "plan_filling",
     "plan_tracking",
     "protocol_config",
+    "push_weights",
     "read_track",
     "recipe",
     "save_frame",
@@ -225,6 +230,7 @@ __all__ = [
     "use_threads",
     "validate_archive",
     "weights_digest",
+    "weights_file",
 ]
 
 

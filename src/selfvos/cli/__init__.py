@@ -107,6 +107,7 @@ _COMMANDS = (
         learn.replay,
         learn.cluster,
         learn.convert,
+        learn.push,
     ),
     slurm.slurm,
     *(measure.evaluate, measure.score, experiment.compare, experiment.ablate, inspect.info, inspect.doctor),
