@@ -52,6 +52,7 @@ API = {
     "LiveShot",
     "MaskFile",
     "MaskRow",
+    "PixelMatches",
     "Project",
     "Shot",
     "Span",
@@ -78,6 +79,7 @@ API = {
     "export_place",
     "export_project",
     "export_size",
+    "find_matches",
     "flat_settings",
     "import_project",
     "import_track",
@@ -101,6 +103,7 @@ API = {
     "plan_filling",
     "plan_tracking",
     "protocol_config",
+    "push_weights",
     "read_track",
     "recipe",
     "save_frame",
@@ -117,6 +120,7 @@ API = {
     "use_threads",
     "validate_archive",
     "weights_digest",
+    "weights_file",
 }
 PROGRAM = f"""
     import contextlib, io, json, sys

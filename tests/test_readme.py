@@ -132,7 +132,7 @@ def cut_short(arguments: list[str], backbone: str) -> list[str]:
             added = []  # the protocol sets the size
         case ["batch", *_]:
             return ["--set", small_frames, "--workers", "0"]
-        case ["track" | "evaluate", *_]:
+        case ["track" | "matches" | "evaluate", *_]:
             added = [small_frames]
         case _:
             added = []
@@ -167,6 +167,7 @@ def inputs(tmp_path_factory) -> Path:
         "first/two.png",
     ):
         tiny.write_mask(root / name, tiny.truth(0))
+    (root / "run.yaml").write_text(fenced("docs/tasks/train.md", "yaml")[0])
     (root / "videos.jsonl").write_text(
         "".join(f'{{"video": "shots/{name}.mp4", "mask": "first/{name}.png"}}\n' for name in ("one", "two"))
     )

@@ -226,3 +226,31 @@ def test_a_track_is_exported_as_well(video, run, out, tmp_path):
     assert sorted(path.name for path in out.iterdir()) == sorted(
         ["done", "given", "masks", "overlay.mp4", "states.jsonl", "track.json"]
     )
+
+
+def test_matches_are_drawn_and_told(monkeypatch, capsys, tmp_path):
+    for t in range(COUNT):
+        (tmp_path / "clip").mkdir(exist_ok=True)
+        Image.fromarray(picture(t)).save(tmp_path / "clip" / f"{t}.png")
+    write_mask(tmp_path / "first.png", truth(0, 7))
+
+    def run(*more):
+        fast = ["-w", "lab-patches", "--set", "frame.short_side_px=48", "--out", tmp_path / "matches.png"]
+        arguments = ["matches", tmp_path / "clip", "--mask", tmp_path / "first.png", *fast, *more]
+        monkeypatch.setattr(sys, "argv", ["selfvos", *map(str, arguments)])
+        with pytest.raises(SystemExit) as exit_:
+            cli.main()
+        return exit_.value.code, *capsys.readouterr()
+
+    status, text, err = run("--frame", 3, "--at", "24,20", "--json")
+    assert status == 0, err
+    told = json.loads(text)
+    assert told["object"] == 7
+    assert sum(one["weight"] for one in told["memory"]) == pytest.approx(1, abs=1e-3)
+    assert Image.open(told["picture"]).width > 64
+    status, text, _ = run("--frame", 3, "--at", "24,20")
+    assert (status, text.count("\n")) == (0, 2)
+    assert text.startswith("object 7: ")
+    for wrong in (("--frame", 3, "--at", "24"), ("--frame", 99, "--at", "1,1"), ("--frame", 0, "--at", "1,1")):
+        status, _, err = run(*wrong)
+        assert (status, err.count("\n")) == (2, 1), err

@@ -7,6 +7,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from selfvos.api.affinity import PixelMatches as PixelMatches
+    from selfvos.api.affinity import find_matches as find_matches
     from selfvos.api.benchmark_runs import track_together as track_together
     from selfvos.api.catalogue import names as names
     from selfvos.api.catalogue import open_benchmark as open_benchmark
@@ -68,8 +70,10 @@ if TYPE_CHECKING:
     from selfvos.api.tracking import track_to as track_to
     from selfvos.api.weights import load as load
     from selfvos.api.weights import pick_device as pick_device
+    from selfvos.api.weights import push_weights as push_weights
     from selfvos.api.weights import weights_digest as weights_digest
     from selfvos.data.apart import open_apart as open_apart
+    from selfvos.api.weights import weights_file as weights_file
     from selfvos.data.sample import demo_clip as demo_clip
     from selfvos.data.sample import demo_mask as demo_mask
     from selfvos.data.source import open_source as open_source
@@ -84,6 +88,7 @@ _HOMES = {
     "LearningPlan": "selfvos.api.project_learning",
     "MaskFile": "selfvos.api.given_masks",
     "MaskRow": "selfvos.api.run_lengths",
+    "PixelMatches": "selfvos.api.affinity",
     "Project": "selfvos.projects.project",
     "Shot": "selfvos.api.tracking",
     "Span": "selfvos.api.span",
@@ -110,6 +115,7 @@ _HOMES = {
     "export_place": "selfvos.api.exporting",
     "export_project": "selfvos.api.projects",
     "export_size": "selfvos.api.projects",
+    "find_matches": "selfvos.api.affinity",
     "flat_settings": "selfvos.api.scoring",
     "import_project": "selfvos.api.importing",
     "import_track": "selfvos.api.exporting",
@@ -133,6 +139,7 @@ _HOMES = {
     "plan_filling": "selfvos.api.projects",
     "plan_tracking": "selfvos.api.projects",
     "protocol_config": "selfvos.api.scoring",
+    "push_weights": "selfvos.api.weights",
     "read_track": "selfvos.api.exporting",
     "recipe": "selfvos.api.catalogue",
     "save_frame": "selfvos.api.frames",
@@ -149,6 +156,7 @@ _HOMES = {
     "use_threads": "selfvos.api.threads",
     "validate_archive": "selfvos.api.datasets",
     "weights_digest": "selfvos.api.weights",
+    "weights_file": "selfvos.api.weights",
 }
 
 __all__ = [
@@ -157,6 +165,7 @@ __all__ = [
     "LiveShot",
     "MaskFile",
     "MaskRow",
+    "PixelMatches",
     "Project",
     "Shot",
     "Span",
@@ -183,6 +192,7 @@ __all__ = [
     "export_place",
     "export_project",
     "export_size",
+    "find_matches",
     "flat_settings",
     "import_project",
     "import_track",
@@ -206,6 +216,7 @@ __all__ = [
     "plan_filling",
     "plan_tracking",
     "protocol_config",
+    "push_weights",
     "read_track",
     "recipe",
     "save_frame",
@@ -222,6 +233,7 @@ __all__ = [
     "use_threads",
     "validate_archive",
     "weights_digest",
+    "weights_file",
 ]
 
 

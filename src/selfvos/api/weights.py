@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from selfvos.api.hub import SCHEME, fetch, push
 from selfvos.errors import UsageError
 from selfvos.models.segmenter import Segmenter, SegmenterConfig
 from selfvos.models.weights import WeightsNotes, digest, load_weights
@@ -23,12 +24,14 @@ def load(weights: str | Path = "default", *, device: str = "auto") -> Segmenter:
     """Load a network, ready to track.
 
     Args:
-        weights: A built-in name (`BUILT_IN`), a ``.safetensors`` file that selfvos wrote, or the folder of a run
-            (its final weights, or those of its latest checkpoint).
+        weights: A built-in name (`BUILT_IN`), a ``.safetensors`` file that selfvos wrote, the folder of a run
+            (its final weights, or those of its latest checkpoint), or ``hf://org/name`` on the Hugging Face Hub.
         device: ``auto``, ``cpu``, ``cuda``, ``mps``.
 
     Raises:
-        UsageError: No such name, file or device.
+        UsageError: No such name, file or device; or nothing at that address.
+        MissingExtra: The address is on a hub whose package is not installed.
+        ResourceError: The hub cannot be reached.
         WeightsMismatch: Damaged weights, or of another architecture.
     """
     model = _network(weights).to(pick_device(device)).eval()
@@ -57,19 +60,52 @@ def pick_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def _network(weights: str | Path) -> Segmenter:
+def weights_file(weights: str | Path) -> Path:
+    """Return the file of weights that have one: ``default``, a file, a run, or what an address of a hub means.
+
+    Raises:
+        UsageError: No such weights, or ones that are made when they are loaded.
+        MissingExtra, ResourceError: As `load`.
+    """
     if weights == "default":
-        return load_weights(Path(str(_ASSETS / "default.safetensors")))[0]
+        return Path(str(_ASSETS / "default.safetensors"))
+    if str(weights).startswith(SCHEME):
+        return fetch(str(weights))
+    path = Path(weights)
+    if path.is_dir():
+        return _run_weights(path)
+    if weights in BUILT_IN:
+        raise UsageError(f"{weights} is not kept in a file; name a .safetensors file or a run's folder")
+    if not path.exists() and path.suffix != ".safetensors":
+        raise UsageError(f"no weights called {weights!r}; give a file, a run's folder, or one of {', '.join(BUILT_IN)}")
+    return path
+
+
+def push_weights(weights: str | Path, address: str, *, private: bool = False, license: str | None = None) -> str:
+    """Send weights, with a model card made from their notes, to the Hugging Face Hub; see `selfvos.api.hub.push`.
+
+    Args:
+        weights: As `load`.
+        address: ``hf://org/name``, or ``hf://org/name@branch``.
+        private: Make a new repository one that only its owner sees.
+        license: Under which licence they are, as the hub spells it (``apache-2.0``).
+
+    Returns:
+        The address of the page.
+
+    Raises:
+        UsageError: No such weights or address, or the hub does not take them from this token.
+        MissingExtra, ResourceError: As `load`.
+    """
+    return push(weights_file(weights), address, private=private, license=license)
+
+
+def _network(weights: str | Path) -> Segmenter:
     if weights == "random-resnet18":
         return _random_resnet18()
     if weights == "lab-patches":
         return Segmenter(SegmenterConfig(backbone="lab-patches", mask_path="none"))
-    path = Path(weights)
-    if path.is_dir():
-        path = _run_weights(path)
-    elif not path.exists() and path.suffix != ".safetensors":
-        raise UsageError(f"no weights called {weights!r}; give a file, a run's folder, or one of {', '.join(BUILT_IN)}")
-    return load_weights(path)[0]
+    return load_weights(weights_file(weights))[0]
 
 
 def _random_resnet18() -> Segmenter:

@@ -11,7 +11,20 @@ from typing import Annotated
 import typer
 
 from selfvos import __version__
-from selfvos.cli import catalogue, datasets, experiment, export, fleet, follow, inspect, learn, measure, slurm, web
+from selfvos.cli import (
+    catalogue,
+    datasets,
+    experiment,
+    export,
+    fleet,
+    follow,
+    inspect,
+    learn,
+    matches,
+    measure,
+    slurm,
+    web,
+)
 from selfvos.cli.console import err, out, print_what_the_console_can
 from selfvos.errors import SelfvosError
 
@@ -94,9 +107,11 @@ _COMMANDS = (
         learn.replay,
         learn.cluster,
         learn.convert,
+        learn.push,
     ),
     slurm.slurm,
     *(measure.evaluate, measure.score, experiment.compare, experiment.ablate, inspect.info, inspect.doctor),
+    matches.matches,
     *(fleet.batch, fleet.verify),
 )
 for _command in _COMMANDS:

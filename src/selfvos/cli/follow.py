@@ -109,7 +109,7 @@ def track(
     from selfvos import api
 
     span = _span(start, end, backward=backward, both=both)
-    masks = _masks(mask or [], span)
+    masks = given_masks(mask or [], span)
     if any(api.is_live(video) for video in videos):
         refuse({"--mask-dir": mask_dir, "--discover": discover, "--from": start, "--backward": backward})
         refuse({"--both": both, "--export": formats})
@@ -167,7 +167,8 @@ def _places(track: Path, formats: list[str]) -> dict[str, Path]:
     return {name: api.export_place(name, track.with_name(f"{track.name}-exports")) for name in formats}
 
 
-def _masks(given: list[str], span: "Span") -> "dict[int, str | MaskFile]":
+def given_masks(given: list[str], span: "Span") -> "dict[int, str | MaskFile]":
+    """Return masks as they are given on the command line, by frame."""
     from selfvos.api import MaskFile
 
     masks: dict[int, str | MaskFile] = {}

@@ -124,6 +124,35 @@ def convert(
     out.print(f"weights: {path}{missing}", highlight=False, soft_wrap=True)
 
 
+def push(
+    weights: Annotated[str, typer.Argument(help="Name, file or run.", autocompletion=completing("weights"))],
+    address: Annotated[str, typer.Argument(help="hf://org/name on the Hugging Face Hub.")],
+    private: Annotated[bool, typer.Option("--private", help="Only its owner sees a new repository.")] = False,
+    license: Annotated[str | None, typer.Option(help="Licence of the weights, for the card: apache-2.0.")] = None,
+    folder: Annotated[
+        Path | None, typer.Option("--out", help="Send nothing; write weights and card here, to look at.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Send weights and a model card made from their notes to the Hugging Face Hub.
+
+    Example: `selfvos push runs/first hf://me/first --license apache-2.0`; others then name them as
+    `--weights hf://me/first`
+    """
+    from selfvos import api
+    from selfvos.api.hub import parse_address, write_for_hub
+
+    where = parse_address(address)
+    if folder is not None:
+        place = str(write_for_hub(api.weights_file(weights), folder, name=where.repo, license=license))
+    else:
+        place = api.push_weights(weights, address, private=private, license=license)
+    if as_json:
+        print(json.dumps({"place": place}))
+    else:
+        out.print(f"{'written to' if folder else 'sent to'} {place}", highlight=False, markup=False, soft_wrap=True)
+
+
 def cluster(
     videos: Videos,
     folder: Annotated[Path, typer.Option("--out", help="Where pictures and videos of the clusters go.")],

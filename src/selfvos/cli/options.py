@@ -10,7 +10,10 @@ from selfvos.cli.completion import completing
 Weights = Annotated[
     str,
     typer.Option(
-        "--weights", "-w", help="Name, .safetensors file, or folder of a run.", autocompletion=completing("weights")
+        "--weights",
+        "-w",
+        help="Name, .safetensors file, folder of a run, or hf://org/name.",
+        autocompletion=completing("weights"),
     ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.", autocompletion=completing("devices"))]
