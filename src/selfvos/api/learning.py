@@ -14,8 +14,6 @@ from selfvos.api.weights import pick_device
 from selfvos.data.cache_limit import evict
 from selfvos.data.video_cache import PACK, VideoCache, build_video_cache, default_cache
 from selfvos.errors import Stopped, UsageError
-from selfvos.models.mask_paths.slim import SlimMaskPath
-from selfvos.models.mask_paths.wide import WideMaskPath
 from selfvos.models.segmenter import Segmenter
 from selfvos.models.weights import load_weights, save_weights
 from selfvos.models.weights_notes import Quality
@@ -173,10 +171,7 @@ def open_video_cache(
 
 
 def _with_mask_path(model: Segmenter, config: TrainConfig) -> Segmenter:
-    """Return the network that a recipe names, where it differs from this one in its mask path alone; or this one.
-
-    A wide pair takes over what a slim one has learned.
-    """
+    """Return the network that a recipe names, where it differs from this one in its mask path alone; or this one."""
     wanted = replace(model.config, mask_path=config.model.mask_path)
     if wanted == model.config or wanted != config.model:
         return model
@@ -184,8 +179,6 @@ def _with_mask_path(model: Segmenter, config: TrainConfig) -> Segmenter:
     torch.manual_seed(config.seed)
     fresh = Segmenter(wanted)
     fresh.encoder.load_state_dict(model.encoder.state_dict())
-    if isinstance(fresh.mask_path, WideMaskPath) and type(model.mask_path) is SlimMaskPath:
-        fresh.mask_path.go_on_from(model.mask_path)
     return fresh.to(model.device)
 
 

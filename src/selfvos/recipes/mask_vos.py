@@ -49,6 +49,7 @@ def mask_vos_resnet18_tiny() -> TrainConfig:
 
     ResNet-18 to layer3 with the slim mask path, on small crops. The released code's objective warms up, since it
     learns most per step; the paper's losses join with L_seg. Each round of pseudo masks takes a sample of the videos.
+    V and D have no weight decay: the gradient of L_seg is small, and Adam would follow the decay alone.
     """
     optimizer = OptimizerConfig(lr=1e-3, schedule="cosine", warm_steps=20, betas=(0.9, 0.999))
     return TrainConfig(
@@ -66,7 +67,7 @@ def mask_vos_resnet18_tiny() -> TrainConfig:
             steps_per_epoch=20,
             batch_clips=6,
             objectives=(_SEG, _SHORT, _LONG),
-            optimizer=replace(optimizer, lr=1e-4, mask_lr=1e-3),
+            optimizer=replace(optimizer, lr=1e-4, mask_lr=1e-3, weight_decay=0.0),
         ),
         pseudo_masks=PseudoMaskConfig(
             refresh_epochs=2, feature="layer3", short_side_px=224, max_videos=48, max_frames=10
@@ -175,7 +176,7 @@ def mask_vos_resnet18_wide() -> TrainConfig:
             steps_per_epoch=100,
             batch_clips=2,
             objectives=(mend,),
-            optimizer=replace(small.joint.optimizer, mask_lr=7e-4, weight_decay=0.0, warm_steps=50),
+            optimizer=replace(small.joint.optimizer, mask_lr=5e-4, warm_steps=50),
         ),
         pseudo_masks=replace(
             masks,

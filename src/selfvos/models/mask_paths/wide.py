@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -71,11 +72,15 @@ class WideMaskPath(SlimMaskPath):
         self.around_d = Surroundings(width, _BLOCKS_D)
         self.evidence = nn.Conv2d(2, width, 1)
         start_at_zero(self.evidence)
-
-    def go_on_from(self, slim: SlimMaskPath) -> None:
-        """Take over what a slim pair has learned, all but its last layer: at first masks stay as they are."""
-        known = {name: value for name, value in slim.state_dict().items() if not name.startswith("head.")}
-        self.load_state_dict({**self.state_dict(), **known})
+        with torch.no_grad():
+            for layer, factor in (
+                (self.join, 4.0),
+                (self.mask_stem[2], 2.0),
+                (self.base, 0.5),
+                (self.skip8, 0.4),
+                (self.skip4, 0.4),
+            ):
+                layer.get_parameter("weight").mul_(factor)  # what masks say is heard beside what the frame shows
 
     def decode(
         self, context: MaskContext, readout: Float[Tensor, "b o v h w"], values: Float[Tensor, "b o v h w"]
