@@ -5,7 +5,9 @@ from torch.nn import functional as F
 
 from selfvos.models.inference import for_inference
 from selfvos.models.precision import autocast
+from selfvos.models.ready_layers import ReadyBasicBlock, ReadyConvolution, ReadyResBlock
 from selfvos.models.segmenter import Segmenter, SegmenterConfig
+from selfvos.ops import winograd
 
 CONFIGS = [
     SegmenterConfig(backbone="resnet18", last_stage=3, mask_path="slim"),
@@ -78,3 +80,15 @@ def test_bfloat16_keeps_the_direction_of_features():
         found = model.encode_frame(frames).stages["layer3"]
     assert found.dtype == torch.bfloat16
     assert F.cosine_similarity(found.float(), wanted, dim=1).mean() > 0.999
+
+
+@pytest.mark.skipif(not winograd.is_worth_it(), reason="this machine convolves as torch does")
+@torch.no_grad()
+def test_blocks_of_the_copy_write_once():
+    ready = for_inference(trained(CONFIGS[0]))
+    kinds = [type(module) for module in ready.modules()]
+    assert kinds.count(ReadyBasicBlock) == 6
+    assert kinds.count(ReadyResBlock) == 3
+    assert kinds.count(ReadyConvolution) == 11 + 6 + 1
+    with autocast("bfloat16", torch.device("cpu")):
+        assert ready.encode_frame(torch.rand(1, 3, 32, 32)).base.dtype == torch.bfloat16
