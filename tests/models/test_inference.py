@@ -5,7 +5,7 @@ from torch.nn import functional as F
 
 from selfvos.models.inference import for_inference
 from selfvos.models.precision import autocast
-from selfvos.models.ready_layers import ReadyBasicBlock, ReadyConvolution, ReadyResBlock
+from selfvos.models.ready_layers import ReadyBasicBlock, ReadyConstant, ReadyConvolution, ReadyResBlock
 from selfvos.models.segmenter import Segmenter, SegmenterConfig
 from selfvos.ops import winograd
 
@@ -92,3 +92,19 @@ def test_blocks_of_the_copy_write_once():
     assert kinds.count(ReadyConvolution) == 11 + 6 + 1
     with autocast("bfloat16", torch.device("cpu")):
         assert ready.encode_frame(torch.rand(1, 3, 32, 32)).base.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("rectify", [False, True])
+@torch.no_grad()
+def test_a_convolution_that_learned_nothing_is_its_bias(rectify):
+    layer = nn.Conv2d(5, 3, (4, 2), stride=(2, 1), padding=(1, 0), dilation=(1, 2))
+    assert not ReadyConstant.fits(layer)
+    nn.init.zeros_(layer.weight)
+    assert ReadyConstant.fits(layer)
+    x = torch.rand(2, 5, 9, 8)
+    wanted = layer(x)
+    added = torch.randn_like(wanted)
+    ready = ReadyConstant(layer)
+    assert ready(x).equal(wanted)
+    wanted = torch.relu(wanted + added) if rectify else wanted + added
+    torch.testing.assert_close(ready(x, added, rectify=rectify), wanted)

@@ -71,14 +71,15 @@ class SlimMaskPath(MaskPath):
         drawn = torch.relu(repeat_objects(context.frame, o) + self.mask_stem(fold_objects(masks)[:, None]))
         x = self.embed(self.fuse(torch.cat([drawn, repeat_objects(context.base, o)], dim=1)))
         half_cells = F.pixel_unshuffle(F.avg_pool2d(masks, self.stride // _SUB).flatten(0, 1)[:, None], _SUB)
-        return torch.cat([x, half_cells.to(x.dtype)], dim=1).unflatten(0, (b, o))
+        half_cells = half_cells.to(x.dtype, memory_format=_format(x))
+        return torch.cat([x, half_cells], dim=1).unflatten(0, (b, o))
 
     def decode(
         self, context: MaskContext, readout: Float[Tensor, "b o v h w"], values: Float[Tensor, "b o v h w"]
     ) -> Float[Tensor, "b o y x"]:
         """Correct the coarse mask inside `values` and bring it to the frame's size."""
         b, o, _, h, w = values.shape
-        x = self.join(fold_objects(torch.cat([readout, values], dim=2)))
+        x = self.join(torch.cat([fold_objects(readout), fold_objects(values)], dim=1))
         x = self.coarse(x + repeat_objects(context.skip8, o))
         x = F.pixel_shuffle(self.widen(torch.relu(x)), _SUB)
         x = self.head(torch.relu(self.fine(x + repeat_objects(context.skip4, o))))
@@ -86,3 +87,9 @@ class SlimMaskPath(MaskPath):
         logits = x + torch.logit(prior.float().clamp(1 - _SURE, _SURE))
         logits = F.interpolate(logits, size=(h * self.stride, w * self.stride), mode="bilinear", align_corners=False)
         return logits[:, 0].unflatten(0, (b, o))
+
+
+def _format(x: Tensor) -> torch.memory_format:
+    """Return how a tensor lies in memory: what is joined with it must not change that."""
+    last = x.is_contiguous(memory_format=torch.channels_last)
+    return torch.channels_last if last else torch.contiguous_format
