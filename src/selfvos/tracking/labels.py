@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int32
+from jaxtyping import Bool, Float, Int32
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -16,6 +16,8 @@ from selfvos.tracking.memory import Memory
 from selfvos.tracking.settings import LabelConfig, TrackConfig
 
 _FEW = 8
+_FOREIGN = 0.01
+"""Share that is not background from which a label tells of objects: the same that alignment goes by."""
 
 
 def empty_memory(config: TrackConfig) -> Memory:
@@ -31,6 +33,15 @@ def fold(labels: Float[Tensor, "1 o1 h2 w2"], scale: int) -> Float[Tensor, "m l"
 def unfold(folded: Float[Tensor, "m l"], grid: tuple[int, int], scale: int) -> Float[Tensor, "o1 h2 w2"]:
     """Return as maps what `fold` folded, where the grid has so many rows and columns of cells."""
     return F.pixel_shuffle(folded.T.unflatten(1, grid), scale)
+
+
+def telling_cells(labels: Float[Tensor, "1 o1 h2 w2"], scale: int) -> Bool[Tensor, "h w"]:
+    """Return the cells of which not all parts, and those of their neighbours, are background.
+
+    Neighbours count because labels may be carried from beside a cell; see `selfvos.ops.alignment`.
+    """
+    foreign = F.max_pool2d(1 - labels[:, :1], scale)
+    return F.max_pool2d(foreign, 3, stride=1, padding=1)[0, 0] > _FOREIGN
 
 
 def with_changes(
