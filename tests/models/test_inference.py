@@ -5,7 +5,9 @@ from torch.nn import functional as F
 
 from selfvos.models.inference import for_inference
 from selfvos.models.precision import autocast
+from selfvos.models.ready_layers import ReadyBasicBlock, ReadyConstant, ReadyConvolution, ReadyResBlock
 from selfvos.models.segmenter import Segmenter, SegmenterConfig
+from selfvos.ops import winograd
 
 CONFIGS = [
     SegmenterConfig(backbone="resnet18", last_stage=3, mask_path="slim"),
@@ -79,3 +81,31 @@ def test_bfloat16_keeps_the_direction_of_features():
         found = model.encode_frame(frames).stages["layer3"]
     assert found.dtype == torch.bfloat16
     assert F.cosine_similarity(found.float(), wanted, dim=1).mean() > 0.999
+
+
+@pytest.mark.skipif(not winograd.is_worth_it(), reason="this machine convolves as torch does")
+@torch.no_grad()
+def test_blocks_of_the_copy_write_once():
+    ready = for_inference(trained(CONFIGS[0]))
+    kinds = [type(module) for module in ready.modules()]
+    assert kinds.count(ReadyBasicBlock) == 6
+    assert kinds.count(ReadyResBlock) == 3
+    assert kinds.count(ReadyConvolution) == 11 + 6 + 1
+    with autocast("bfloat16", torch.device("cpu")):
+        assert ready.encode_frame(torch.rand(1, 3, 32, 32)).base.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("rectify", [False, True])
+@torch.no_grad()
+def test_a_convolution_that_learned_nothing_is_its_bias(rectify):
+    layer = nn.Conv2d(5, 3, (4, 2), stride=(2, 1), padding=(1, 0), dilation=(1, 2))
+    assert not ReadyConstant.fits(layer)
+    nn.init.zeros_(layer.weight)
+    assert ReadyConstant.fits(layer)
+    x = torch.rand(2, 5, 9, 8)
+    wanted = layer(x)
+    added = torch.randn_like(wanted)
+    ready = ReadyConstant(layer)
+    assert ready(x).equal(wanted)
+    wanted = torch.relu(wanted + added) if rectify else wanted + added
+    torch.testing.assert_close(ready(x, added, rectify=rectify), wanted)

@@ -1,5 +1,7 @@
+import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
 from selfvos.ops.contact import drop_apart, without
 
@@ -37,6 +39,18 @@ def test_objects_are_taken_one_by_one():
     before = torch.cat([_map(BODY), _map(FAR)])
     apart = drop_apart(now, before, 2.0)
     assert torch.equal(apart, torch.cat([_map(FAR) > 0, _map(BODY) > 0]))
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("reach", [0.0, 2.5, 100.0])
+def test_parts_are_those_that_scipy_finds(seed, reach):
+    cells = torch.rand(2, 17, 23, generator=torch.Generator().manual_seed(seed))
+    now, before = (cells > 0.6).float(), (cells.flip(2) > 0.995).float()
+    for found, parts, present in zip(drop_apart(now, before, reach), now.numpy() > 0, before.numpy() > 0, strict=True):
+        numbered, _ = ndimage.label(parts, structure=np.ones((3, 3)))
+        near = parts & (ndimage.distance_transform_cdt(~present, "chessboard") <= reach)
+        wanted = parts & ~np.isin(numbered, np.unique(numbered[near])) & present.any()
+        assert (found.numpy() == wanted).all()
 
 
 @pytest.mark.parametrize("scale", [1, 4])

@@ -2,7 +2,7 @@ import torch
 
 from selfvos.ops import masks as mask_ops
 from selfvos.ops.labels import fold, stretch, unfold
-from selfvos.tracking.labels import with_changes
+from selfvos.tracking.labels import telling_cells, with_changes
 
 
 def faded() -> torch.Tensor:
@@ -57,3 +57,14 @@ def test_channels_sum_to_one_and_sure_labels_stay_as_they_are():
     sure = torch.zeros(2, 4, 4)
     sure[1, :2], sure[0, 2:] = 1, 1
     assert torch.equal(stretch(sure, 0.5), sure)
+
+
+def test_cells_tell_of_objects_where_they_or_a_neighbour_hold_some():
+    labels = torch.zeros(1, 2, 10, 14)
+    labels[:, 0] = 1
+    labels[0, :, 5, 7] = torch.tensor([0.9, 0.1])
+    wanted = torch.zeros(5, 7, dtype=torch.bool)
+    wanted[1:4, 2:5] = True
+    assert telling_cells(labels, 2).equal(wanted)
+    labels[0, :, 5, 7] = torch.tensor([0.995, 0.005])
+    assert not telling_cells(labels, 2).any(), "a trace is not an object"

@@ -72,8 +72,8 @@ if TYPE_CHECKING:
     from selfvos.api.weights import pick_device as pick_device
     from selfvos.api.weights import push_weights as push_weights
     from selfvos.api.weights import weights_digest as weights_digest
-    from selfvos.data.apart import open_apart as open_apart
     from selfvos.api.weights import weights_file as weights_file
+    from selfvos.data.apart import open_apart as open_apart
     from selfvos.data.sample import demo_clip as demo_clip
     from selfvos.data.sample import demo_mask as demo_mask
     from selfvos.data.source import open_source as open_source

@@ -9,7 +9,6 @@ from typing import TypeAlias
 import numpy as np
 from jaxtyping import Bool, Integer, UInt8, UInt16
 from PIL import Image
-from scipy.ndimage import maximum_filter, minimum_filter
 
 from selfvos.data.files import named
 from selfvos.errors import MaskMismatch
@@ -206,6 +205,9 @@ def _refuse_soft(grey: Integer[np.ndarray, "y x"], path: Path | str) -> None:
     """
     if grey.max(initial=0) < _DARK:
         return
+    # Needed for few masks, and slow to load.
+    from scipy.ndimage import maximum_filter, minimum_filter
+
     darkest, lightest = minimum_filter(grey, size=3), maximum_filter(grey, size=3)
     passages = (darkest < grey) & (grey < lightest) & ~_in_square(grey)
     soft = np.count_nonzero(passages) > 0.1 * np.count_nonzero(darkest < lightest)

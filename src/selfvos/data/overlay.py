@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Int, Integer, UInt8, UInt16, UInt32
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from selfvos.errors import UsageError
 from selfvos.storage import atomic_path
@@ -160,6 +160,9 @@ def _rim(ids: Integer[np.ndarray, "y x"]) -> Bool[np.ndarray, "y x"]:
 
 
 def _caption(text: str, width: int) -> Image.Image:
+    # Few pictures have one, and it is slow to load.
+    from PIL import ImageDraw, ImageFont
+
     strip = Image.new("RGB", (width, _CAPTION_PX), "white")
     ImageDraw.Draw(strip).text((1, 1), text, fill="black", font=ImageFont.load_default(size=11))
     return strip

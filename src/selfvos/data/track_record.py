@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Integer
-from scipy.ndimage import find_objects
 
 from selfvos.data.mask_png import palette
 from selfvos.errors import DataError
@@ -117,9 +116,12 @@ def _object(data: dict[str, Any]) -> ObjectRecord:
 
 def measured(mask: Integer[np.ndarray, "y x"]) -> dict[int, tuple[int, tuple[int, int, int, int]]]:
     """Return area and box of every id of a mask."""
-    areas = np.bincount(mask.ravel())
-    places = enumerate(find_objects(mask), start=1)
-    return {
-        id: (int(areas[id]), (columns.start, rows.start, columns.stop, rows.stop))
-        for id, (rows, columns) in ((id, place) for id, place in places if place is not None)
-    }
+    rows, columns = np.nonzero(mask)
+    ids = mask[rows, columns]
+    areas = np.bincount(ids, minlength=1)
+    first, last = np.full((2, len(areas)), max(mask.shape)), np.full((2, len(areas)), -1)
+    for axis, places in enumerate((columns, rows)):
+        np.minimum.at(first[axis], ids, places)
+        np.maximum.at(last[axis], ids, places)
+    left, top, right, bottom = (edge.tolist() for edge in (*first, *(last + 1)))
+    return {id: (int(areas[id]), (left[id], top[id], right[id], bottom[id])) for id in np.flatnonzero(areas).tolist()}

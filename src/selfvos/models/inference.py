@@ -6,7 +6,9 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from selfvos.models.ready_layers import make_ready
 from selfvos.models.segmenter import Segmenter
+from selfvos.ops import winograd
 
 
 def for_inference(model: Segmenter) -> Segmenter:
@@ -20,6 +22,8 @@ def for_inference(model: Segmenter) -> Segmenter:
     """
     ready = copy.deepcopy(model).requires_grad_(False).eval()
     _fold(ready)
+    if ready.device.type == "cpu" and winograd.is_worth_it():
+        make_ready(ready)
     return ready.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 

@@ -52,7 +52,8 @@ def fold_objects(x: Tensor) -> Tensor:
 
 def repeat_objects(x: Float[Tensor, "b c h w"], objects: int) -> Float[Tensor, "bo c h w"]:
     """Give every object its own view of a frame's feature."""
-    return x.repeat_interleave(objects, dim=0)
+    # A single frame is not copied.
+    return x.expand(objects, -1, -1, -1) if len(x) == 1 else x.repeat_interleave(objects, dim=0)
 
 
 def unfold_objects(

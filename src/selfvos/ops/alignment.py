@@ -73,7 +73,9 @@ def aligned_readout(
     arrays = (
         x.contiguous().numpy() for x in (picture, pictures, labels.float(), matches.index, matches.weight.float())
     )
-    found = kernel.aligned_readout(*arrays, scale=scale, reach=config.reach, inertia=config.inertia * _WHITE)
+    found = kernel.aligned_readout(
+        *arrays, scale=scale, reach=config.reach, inertia=config.inertia * _WHITE, workers=torch.get_num_threads()
+    )
     return torch.from_numpy(found)
 
 

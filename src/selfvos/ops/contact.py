@@ -1,18 +1,13 @@
 """Objects do not appear apart from themselves."""
 
-from typing import Any
-
-import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional as F
 
 _PRESENT = 0.5
 _PART = 0.25
 """Probability from which a cell belongs to a part of an object: parts are wider than what is shown of them."""
-_TOUCHING = np.ones((3, 3), bool)
 
 
 def drop_apart(
@@ -34,12 +29,11 @@ def drop_apart(
     Source:
         This package's own.
     """
-    apart = torch.zeros(now.shape, dtype=torch.bool)
-    present = (before > _PRESENT).cpu().numpy()
-    parts = (now > _PART).cpu().numpy()
-    for o in np.flatnonzero(present.any(axis=(1, 2)) & parts.any(axis=(1, 2))):
-        apart[o] = torch.from_numpy(_apart(parts[o], present[o], reach_cells))
-    return apart.to(now.device)
+    present, parts = before > _PRESENT, now > _PART
+    joined = parts & _around(present, int(min(reach_cells, max(now.shape))))
+    while not (grown := parts & _around(joined, 1)).equal(joined):
+        joined = grown
+    return parts & ~joined & present.any(dim=2, keepdim=True).any(dim=1, keepdim=True)
 
 
 def without(labels: Float[Tensor, "o1 h2 w2"], apart: Bool[Tensor, "o h w"]) -> Float[Tensor, "o1 h2 w2"]:
@@ -49,10 +43,7 @@ def without(labels: Float[Tensor, "o1 h2 w2"], apart: Bool[Tensor, "o h w"]) -> 
     return torch.cat([labels[:1] + gone.sum(dim=0, keepdim=True), labels[1:] - gone])
 
 
-def _apart(
-    parts: Bool[np.ndarray, "h w"], present: Bool[np.ndarray, "h w"], reach_cells: float
-) -> Bool[np.ndarray, "h w"]:
-    numbered: Any = ndimage.label(parts, structure=_TOUCHING)
-    distance: Any = ndimage.distance_transform_cdt(~present, "chessboard")
-    near = parts & (distance <= reach_cells)
-    return parts & ~np.isin(numbered[0], np.unique(numbered[0][near]))
+def _around(cells: Bool[Tensor, "o h w"], reach: int) -> Bool[Tensor, "o h w"]:
+    """Return the cells that are so close to some, along rows and columns."""
+    rows = F.max_pool2d(cells.float(), (2 * reach + 1, 1), stride=1, padding=(reach, 0))
+    return F.max_pool2d(rows, (1, 2 * reach + 1), stride=1, padding=(0, reach)) > 0

@@ -59,7 +59,8 @@ def guided_filter(
         from selfvos.ops.kernels import guided_filter as kernel
 
         arrays, radius = [x.detach().contiguous().numpy() for x in (frames, masks)], max(1, radius_px // _COARSE)
-        found = [kernel.guided_filter(frame, some, radius, epsilon) for frame, some in zip(*arrays, strict=True)]
+        rest = radius, epsilon, torch.get_num_threads()
+        found = [kernel.guided_filter(frame, some, *rest) for frame, some in zip(*arrays, strict=True)]
         return torch.from_numpy(np.stack(found))
     return guided_filter_plain(frames, masks, radius_px=radius_px, epsilon=epsilon)
 

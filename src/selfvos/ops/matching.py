@@ -86,6 +86,9 @@ class KnownFrames:
     cache: MatchCache
     ids: tuple[Hashable, ...]
     """One for each memory frame; whoever has the id of a frame that came before has its features."""
+    telling: Bool[Tensor, "n h w"] | None = None
+    """Memory cells that matter. Where none of them is among the best of a query cell, it may get others than the best:
+    none that matter, and each of them better than all that do. None: all matter."""
 
 
 _Search = Callable[[slice], tuple[Float[Tensor, "m k"], Int64[Tensor, "m k"]]]
@@ -112,7 +115,8 @@ def match(
             similar ones are best placed last, which saves time.
         permanent: Memory frames that `config.exempt_permanent` speaks of.
         config: Window, number of matches, temperature.
-        known: Saves time where most memory frames have been matched before; the result does not depend on it.
+        known: Saves time where most memory frames have been matched before, and where not all of their cells matter;
+            the result does not depend on the former.
 
     Returns:
         The matches of the m = h * w query cells in row-major order, without gradient.
@@ -158,7 +162,8 @@ def _match_on_cpu(
         last = reach[frames], config.top_k, torch.get_num_threads()
         found = None
         if by_bytes:
-            found = by_bytes.window_topk(query_array, _remembered(by_bytes, memory_array, frames, known), *last)
+            remembered = _remembered(by_bytes, memory_array, frames, known)
+            found = by_bytes.window_topk(query_array, remembered, *last, _telling(frames, known, config))
         if found is None:
             found = kernel.window_topk(query_array, memory_array[frames], *last, axes)
         return torch.from_numpy(found[0]), torch.from_numpy(found[1])
@@ -174,6 +179,13 @@ def _remembered(
     if known.cache.rounded is None:
         known.cache.rounded = kernel.RoundedFrames()
     return kernel.Remembered(memory[frames], known.cache.rounded, known.ids[frames])
+
+
+def _telling(frames: slice, known: KnownFrames | None, config: MatchConfig) -> Bool[np.ndarray, "n h w"] | None:
+    """Return which cells of some memory frames matter."""
+    if known is None or known.telling is None or config.normalise != "kept":
+        return None
+    return known.telling[frames].numpy()
 
 
 def _match_on_gpu(

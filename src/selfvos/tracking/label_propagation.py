@@ -17,7 +17,7 @@ from selfvos.ops.labels import fold, stretch, unfold
 from selfvos.tracking.encoding import EncodedFrame, FrameEncoding
 from selfvos.tracking.feature import Learned, MatchedFeature
 from selfvos.tracking.framing import Framing
-from selfvos.tracking.labels import empty_memory, harden, settle, with_changes
+from selfvos.tracking.labels import empty_memory, harden, settle, telling_cells, with_changes
 from selfvos.tracking.memory import Entry, Remembered
 from selfvos.tracking.propagation import Once, Propagation, WatchMatches, propagation, unwatched_matches
 from selfvos.tracking.propagator import MEMORY, SYSTEMS, GivenMasks, Propagator, SoftMasks
@@ -70,6 +70,7 @@ class LabelPropagation:
         self.precision = encoding.precision
         self.feature = MatchedFeature(self.network, config)
         self.label_stride = self.feature.stride // config.labels.scale
+        self._shares = encoding.cache is not None
         self.memory = empty_memory(config)
         self.watch_matches: WatchMatches = unwatched_matches
         """Called for every tracked frame with the places of remembered frames in the walk, and its matches in them."""
@@ -188,7 +189,11 @@ class LabelPropagation:
         return replace(given, pixels=None)
 
     def _entry(self, view: View, masks: SoftMasks, labels: Float[Tensor, "1 o1 h w"]) -> Entry:  # noqa: ARG002
-        return Entry(view.key, fold(labels, self.config.labels.scale), None, view.number, view.picture)
+        scale, telling = self.config.labels.scale, None
+        # Whoever shares matches, or looks at them, has other labels, or wants them all.
+        if not self._shares and self.watch_matches is unwatched_matches:
+            telling = telling_cells(labels, scale)
+        return Entry(view.key, fold(labels, scale), None, view.number, view.picture, telling)
 
     def _labels(self, given: GivenMasks) -> SoftMasks:
         cells = mask_ops.to_cells(given.pixels, self.label_stride) if given.cells is None else given.cells
@@ -250,8 +255,8 @@ class MaskPropagation(LabelPropagation):
         self.watch_rounds(0, start)
 
         def values(objects: range) -> Tensor:
-            read = torch.stack([found.carry(self.memory.values(o)).T for o in objects]).float()
-            return read.unflatten(2, grid)[None]
+            read = torch.stack([found.carry(self.memory.values(o)) for o in objects]).float()
+            return read.transpose(1, 2).unflatten(2, grid)[None]  # channels stay last in memory
 
         rounds = self.config.refine.rounds
         pixels = refine(self.network, context, values, start, rounds, watch=self.watch_rounds)

@@ -5,8 +5,9 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int32
+from jaxtyping import Bool, Float, Int32
 from torch import Tensor
+from torch.nn import functional as F
 
 from selfvos.ops import masks as mask_ops
 from selfvos.ops.label_map import at_places, native_maps
@@ -15,11 +16,22 @@ from selfvos.tracking.memory import Memory
 from selfvos.tracking.settings import LabelConfig, TrackConfig
 
 _FEW = 8
+_FOREIGN = 0.01
+"""Share that is not background from which a label tells of objects: the same that alignment goes by."""
 
 
 def empty_memory(config: TrackConfig) -> Memory:
     """Return a memory for a new video."""
     return Memory(config.memory.recent, permanent=config.memory.permanent, offsets=config.memory.offsets)
+
+
+def telling_cells(labels: Float[Tensor, "1 o1 h2 w2"], scale: int) -> Bool[Tensor, "h w"]:
+    """Return the cells of which not all parts, and those of their neighbours, are background.
+
+    Neighbours count because labels may be carried from beside a cell; see `selfvos.ops.alignment`.
+    """
+    foreign = F.max_pool2d(1 - labels[:, :1], scale)
+    return F.max_pool2d(foreign, 3, stride=1, padding=1)[0, 0] > _FOREIGN
 
 
 def with_changes(

@@ -27,6 +27,8 @@ class Entry:
     """Number of the frame among all that share a cache."""
     picture: UInt8[Tensor, "y x 3"] | None = None
     """The frame, one pixel for each label; None where labels are not aligned by it."""
+    telling: Bool[Tensor, "h w"] | None = None
+    """Cells that say more of their surroundings than that they are background; None where all are to be matched."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ class Memory:
         self._labels = torch.empty(0)
         self._values: Tensor | None = None
         self._pictures: Tensor | None = None
+        self._telling: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self._slots)
@@ -123,7 +126,8 @@ class Memory:
     def known(self) -> KnownFrames:
         """Which of the frames that are lent were lent before."""
         lent = self._slots if self._offsets is None else [self._slots[place] for place in self._chosen(self._offsets)]
-        return KnownFrames(self._cache, tuple(slot.serial for slot in lent))
+        telling = None if self._telling is None else self._telling[self._places()]
+        return KnownFrames(self._cache, tuple(slot.serial for slot in lent), telling)
 
     @property
     def permanent(self) -> Bool[Tensor, " n"]:
@@ -231,6 +235,7 @@ class Memory:
         self._keys = entry.key.new_empty(slots, *entry.key.shape)
         self._labels = entry.labels.new_empty(slots, *entry.labels.shape)
         self._pictures = None if entry.picture is None else entry.picture.new_empty(slots, *entry.picture.shape)
+        self._telling = None if entry.telling is None else entry.telling.new_empty(slots, *entry.telling.shape)
         self._values = None
         if entry.values is not None:
             o, m, v = entry.values.shape
@@ -247,6 +252,8 @@ class Memory:
             self._values = widen(self._values, 1)
         if self._pictures is not None:
             self._pictures = widen(self._pictures, 0)
+        if self._telling is not None:
+            self._telling = widen(self._telling, 0)
 
     def _store(self, place: int, entry: Entry) -> None:
         self._keys[place] = entry.key
@@ -255,8 +262,12 @@ class Memory:
             self._values[:, place] = entry.values
         if self._pictures is not None and entry.picture is not None:
             self._pictures[place] = entry.picture
+        if self._telling is not None and entry.telling is not None:
+            self._telling[place] = entry.telling
 
     def _copy(self, place: int) -> Entry:
         values = None if self._values is None else self._values[:, place].clone()
         picture = None if self._pictures is None else self._pictures[place].clone()
-        return Entry(self._keys[place].clone(), self._labels[place].clone(), values, self._slots[place].frame, picture)
+        telling = None if self._telling is None else self._telling[place].clone()
+        labels, frame = self._labels[place].clone(), self._slots[place].frame
+        return Entry(self._keys[place].clone(), labels, values, frame, picture, telling)

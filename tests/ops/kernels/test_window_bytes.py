@@ -3,7 +3,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from selfvos.ops.kernels import byte_vectors, rounding, window_bytes, window_topk
+from selfvos.ops.kernels import byte_vectors, rounding, sifting, window_bytes, window_topk
 
 pytestmark = pytest.mark.skipif(not byte_vectors.AVAILABLE, reason="this processor does not multiply bytes")
 
@@ -43,10 +43,10 @@ def test_few_pairs_are_candidates_where_few_can_count():
     scene = draw(rng, 20, 40, 96)
     memory = np.stack([scene + 0.3 * draw(rng, 20, 40, 96) for _ in range(3)])
     rounded = rounding.RoundedFrames().round(scene, memory, range(3), 1)
-    candidates = window_bytes._no_candidates(800, 4)
+    candidates = sifting.no_candidates(800, 4)
     lists = np.full((800, 4), -np.inf, np.float32), np.full((800, 4), 2**62, np.int64)
     given_to = tuple(rounded), tuple(candidates)
-    window_bytes._search_band(scene, memory, *given_to, np.full((3, 20), 39), (0, 20), lists)
+    window_bytes.search_band(scene, memory, *given_to, np.full((3, 20), 39), (0, 20), lists)
     products = scene.reshape(800, 96) @ memory.reshape(2400, 96).T
     floor = (candidates.floor[:800] - rounded.start) * rounded.unit
     passing = (products >= floor[:, None]).sum(axis=1)

@@ -94,7 +94,8 @@ class ResNet(Backbone):
 
     def forward(self, frames: Float[Tensor, "b c y x"]) -> dict[str, Tensor]:
         """Return the output of every stage; three channels, unless the stem was exchanged for a wider one."""
-        x = self.maxpool(torch.relu(self.bn1(self.conv1(frames))))
+        # Rectified after pooling: the same, of a quarter of the numbers.
+        x = torch.relu(self.maxpool(self.bn1(self.conv1(frames))))
         stages = {}
         for name in self.channels:
             x = self.get_submodule(name)(x)

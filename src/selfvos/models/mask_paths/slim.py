@@ -75,7 +75,8 @@ class SlimMaskPath(MaskPath):
         x = self.fuse(torch.cat([drawn, repeat_objects(context.base, o)], dim=1))
         x = self.embed(self.around_v(x))
         half_cells = F.pixel_unshuffle(F.avg_pool2d(masks, self.stride // _SUB).flatten(0, 1)[:, None], _SUB)
-        return torch.cat([x, half_cells.to(x.dtype)], dim=1).unflatten(0, (b, o))
+        half_cells = half_cells.to(x.dtype, memory_format=_format(x))
+        return torch.cat([x, half_cells], dim=1).unflatten(0, (b, o))
 
     def decode(
         self, context: MaskContext, readout: Float[Tensor, "b o v h w"], values: Float[Tensor, "b o v h w"]
@@ -90,7 +91,7 @@ class SlimMaskPath(MaskPath):
     ) -> Float[Tensor, "bo 1 h2 w2"]:
         """Return what is to be added to the log-odds of every object's coarse mask, on half-cells."""
         o = values.shape[1]
-        x = self.join(fold_objects(torch.cat([readout, values], dim=2)))
+        x = self.join(torch.cat([fold_objects(readout), fold_objects(values)], dim=1))
         x = self.coarse(self.around_d(x + repeat_objects(context.skip8, o)))
         x = F.pixel_shuffle(self.widen(torch.relu(x)), _SUB)
         return self.head(torch.relu(self.fine(x + repeat_objects(context.skip4, o))))
@@ -102,3 +103,9 @@ class SlimMaskPath(MaskPath):
         size = values.shape[-2] * self.stride, values.shape[-1] * self.stride
         maps = F.interpolate(maps, size=size, mode="bilinear", align_corners=False)
         return maps[:, 0].unflatten(0, values.shape[:2])
+
+
+def _format(x: Tensor) -> torch.memory_format:
+    """Return how a tensor lies in memory: what is joined with it must not change that."""
+    last = x.is_contiguous(memory_format=torch.channels_last)
+    return torch.channels_last if last else torch.contiguous_format

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float32, Int64, UInt8
 
 from selfvos.ops.kernels.label_map import _compiled
+from selfvos.ops.kernels.window_topk import _in_parallel
 
 
 def aligned_readout(
@@ -18,11 +19,18 @@ def aligned_readout(
     scale: int,
     reach: int,
     inertia: float,
+    workers: int = 1,
 ) -> Float32[np.ndarray, "m l"]:
     """See `selfvos.ops.alignment.aligned_readout`."""
     even = _even_cells(labels, scale * scale)
     carried = np.zeros((len(index), labels.shape[1]), np.float32)
-    _carry(picture, pictures, labels, even, index, weight, scale, reach, np.float32(inertia), carried)
+    step = -(-len(index) // workers)
+
+    def carry(first: int) -> None:
+        cells = first, min(first + step, len(index))
+        _carry(picture, pictures, labels, even, index, weight, scale, reach, np.float32(inertia), cells, carried)
+
+    _in_parallel(carry, range(0, len(index), step), workers)
     return carried
 
 
@@ -80,11 +88,11 @@ def _difference(picture, pictures, frame, y, x, my, mx, scale):
 
 @_compiled
 @no_type_check
-def _carry(picture, pictures, labels, even, index, weight, scale, reach, inertia, carried):
+def _carry(picture, pictures, labels, even, index, weight, scale, reach, inertia, cells, carried):
     height, width = pictures.shape[1:3]
     h, w, parts = height // scale, width // scale, scale * scale
     channels = labels.shape[1] // parts
-    for query in range(len(index)):
+    for query in range(cells[0], cells[1]):
         y, x = query // w * scale, query % w * scale
         for place in range(index.shape[1]):
             share, cell = weight[query, place], index[query, place]

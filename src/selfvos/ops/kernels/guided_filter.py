@@ -6,12 +6,17 @@ import numpy as np
 from jaxtyping import Float32
 
 from selfvos.ops.kernels.label_map import _compiled
+from selfvos.ops.kernels.window_topk import _in_parallel
 
 _COARSE = 2
 
 
 def guided_filter(
-    frame: Float32[np.ndarray, "3 y x"], masks: Float32[np.ndarray, "o y x"], radius: int, epsilon: float
+    frame: Float32[np.ndarray, "3 y x"],
+    masks: Float32[np.ndarray, "o y x"],
+    radius: int,
+    epsilon: float,
+    workers: int = 1,
 ) -> Float32[np.ndarray, "o y x"]:
     """Redraw masks as linear functions of colour; see `selfvos.ops.guided_filter`.
 
@@ -20,13 +25,17 @@ def guided_filter(
         masks: Any number, at the same size, C-contiguous.
         radius: Windows reach so far to each side, in pixels of half the size, at least 1.
         epsilon: Variance of colour below which a window counts as even, > 0.
+        workers: Threads to use, at least 1.
     """
     small = _halve(frame)
     mean, inverse = _explain_colours(small, radius, np.float64(epsilon))
     found = np.empty_like(masks)
-    for mask, out in zip(masks, found, strict=True):
-        planes = _explain(small, _halve(mask[None])[0], mean, inverse, radius)
-        _apply(frame, planes, out)
+
+    def redraw(place: int) -> None:
+        planes = _explain(small, _halve(masks[place : place + 1])[0], mean, inverse, radius)
+        _apply(frame, planes, found[place])
+
+    _in_parallel(redraw, range(len(masks)), workers)
     return found
 
 

@@ -38,6 +38,21 @@ def byte_kernel() -> ModuleType | None:
     return window_bytes
 
 
+@lru_cache(maxsize=1)
+def convolution_kernel() -> ModuleType | None:
+    """Return the kernel that transforms maps before and after they are convolved on the CPU, if numba is there."""
+    from selfvos.ops.kernels import winograd
+
+    maps, parts = np.zeros((1, 1, winograd.LANES), np.float32), np.zeros((36, 1, winograd.LANES), np.float32)
+    try:
+        winograd.see_maps(maps, range(1), parts, 1)
+        winograd.make_maps(parts, maps[0, 0], range(1), maps, 1)
+    except Exception as error:  # whatever a compiler of another version has to say
+        logger.info("networks run without a kernel of this package, some two times slower: %s", error)
+        return None
+    return winograd
+
+
 @lru_cache
 def gpu_kernels(device: torch.device, dtype: torch.dtype) -> ModuleType | None:
     """Return the Triton kernels if they can run there: compute capability 8.0, at most 32 bits, Triton installed."""

@@ -1,0 +1,197 @@
+"""Candidates for the lists of query cells, found by products of bytes: parts of the kernel `window_bytes`."""
+
+from typing import NamedTuple, no_type_check
+
+import numpy as np
+from jaxtyping import Int32
+
+from selfvos.ops.kernels.byte_vectors import (
+    GROUP,
+    LANES,
+    MOST_VECTORS,
+    QUERIES,
+    products_of_16,
+    products_of_32,
+    products_of_48,
+)
+from selfvos.ops.kernels.vectors import CELLS, lowest_bit, pair_products
+from selfvos.ops.kernels.window_topk import _compiled, _four, _insert
+
+TILE = LANES * MOST_VECTORS
+SETTLED = 2**31 - 1
+"""Floor of a query cell whose list is settled."""
+_SPARE = 24  # candidates that may come before those of a cell are looked through
+_PASSED, _FLUSHED = 1, 8  # what a candidate costs, and one that is multiplied in float32, in pairs that never are
+MOST_CREDIT = 2**15  # pairs: what earlier rows saved is not all put at stake
+_LONGEST_REST = 64  # rows of memory cells
+_FAR = 5e8  # beyond what any two sums of products differ by
+
+
+class Candidates(NamedTuple):
+    """For each query cell those memory cells that may belong into its list."""
+
+    product: Int32[np.ndarray, "m p"]
+    cell: Int32[np.ndarray, "m p"]
+    found: Int32[np.ndarray, " m"]
+    limit: Int32[np.ndarray, " m"]
+    """When there are so many, they are looked through."""
+    floor: Int32[np.ndarray, " m"]
+    """What a product has to reach; some more follow that mean nothing."""
+
+
+def no_candidates(cells: int, k: int) -> Candidates:
+    """Return room for the candidates of so many query cells, whose lists have k places."""
+    # Pages of an empty array are taken from the machine only when they are written.
+    product, cell = (np.empty((cells, 2 * k + 2 * _SPARE + TILE), dtype=np.int32) for _ in range(2))
+    floor = np.full(cells + QUERIES, np.iinfo(np.int32).min, dtype=np.int32)
+    return Candidates(product, cell, np.zeros(cells, np.int32), np.full(cells, k + _SPARE, np.int32), floor)
+
+
+def start_again(candidates: Candidates, lists: tuple[np.ndarray, np.ndarray], cells: slice, k: int) -> None:
+    """Forget what was found for some query cells."""
+    lists[0][cells], lists[1][cells] = -np.inf, np.iinfo(np.int64).max
+    candidates.found[cells], candidates.limit[cells] = 0, k + _SPARE
+    candidates.floor[cells] = np.iinfo(np.int32).min
+
+
+@_compiled
+@no_type_check
+def raise_floor(rounded, candidates, scores, q):
+    """Let the list of a query cell say what products have to reach."""
+    _, _, _, error, start, unit = rounded
+    least = min(max(np.float64(scores[q, scores.shape[1] - 1]) / unit, -_FAR), _FAR)
+    floors = candidates[4]
+    floors[q] = max(floors[q], np.int32(np.floor(least)) + start[q] - error[q])
+
+
+@_compiled
+@no_type_check
+def look_through(rounded, candidates, k, q, best):
+    """Drop candidates of a query cell that k others are better than for certain, and raise its floor."""
+    products, cells, counts, limits, floors = candidates
+    product, cell, count = products[q], cells[q], counts[q]
+    if count >= k:
+        for i in range(k):
+            best[i] = np.iinfo(np.int32).min
+        for i in range(count):
+            place = k
+            while place > 0 and product[i] > best[place - 1]:
+                if place < k:
+                    best[place] = best[place - 1]
+                place -= 1
+            if place < k:
+                best[place] = product[i]
+        error = rounded[3]
+        floors[q] = max(np.int64(floors[q]), np.int64(best[k - 1]) - 2 * np.int64(error[q]))
+    kept = 0
+    for i in range(count):
+        if product[i] >= floors[q]:
+            product[kept], cell[kept] = product[i], cell[i]
+            kept += 1
+    counts[q] = kept
+    limits[q] = kept + _SPARE
+
+
+@_compiled
+@no_type_check
+def flush(query, memory, candidates, lists, q):
+    """Multiply all candidates of a query cell in float32, offer them to its list, and forget them."""
+    scores, cells, products = lists
+    _, numbers, counts, limits, _ = candidates
+    found, count = numbers[q], counts[q]
+    for i in range(0, count, CELLS):
+        a, b, c, d = _four(i, count - 1)
+        pair_products(query, memory, (q, q, q, q), (found[a], found[b], found[c], found[d]), products)
+        for j in range(min(CELLS, count - i)):
+            _insert(scores[q], cells[q], products[j], np.int64(found[i + j]))
+    counts[q] = 0
+    limits[q] = scores.shape[1] + _SPARE
+
+
+@_compiled
+@no_type_check
+def offer(query, memory, rounded, candidates, lists, q, room):
+    """Keep a query cell's candidates few: drop those that are beaten, flush where too many are left."""
+    k = lists[0].shape[1]
+    look_through(rounded, candidates, k, q, room)
+    counts = candidates[2]
+    count = counts[q]
+    if count < 2 * k + _SPARE:
+        return 0
+    flush(query, memory, candidates, lists, q)
+    raise_floor(rounded, candidates, lists[0], q)
+    return count
+
+
+@_compiled
+@no_type_check
+def _are_settled(floors, q, count):
+    """Say whether nothing can enter the lists of some query cells any more."""
+    for i in range(q, q + count):  # noqa: SIM110 - compiled code has no generators
+        if floors[i] != SETTLED:
+            return False
+    return True
+
+
+@_compiled
+@no_type_check
+def sift_rows(query, memory, rounded, candidates, ys, place, columns, reach, lists, passed, credit):
+    """Make cells of a memory row that may belong into a list candidates of the query cells of the rows y0..y1-1.
+
+    `place` is the memory frame and the row in it, of which these `columns` are looked at. `credit` holds what sifting
+    has saved, how many rows it rests, and how many it would rest next. Returns the first row that was not sifted,
+    because sifting rests.
+    """
+    # Taken out of their tuples once: every time costs a count of references.
+    left, right, slot, _, _, _ = rounded
+    found, numbers, counts, limits, floors = candidates
+    marks, room = passed
+    bits, products = marks
+    h, w, c = query.shape
+    frame, row = place
+    begin, origin = (slot[frame] * h + row) * w * (c // GROUP), (frame * h + row) * w
+    for y in range(ys[0], ys[1]):
+        if credit[1] > 0:
+            return y
+        r = reach[abs(row - y)]
+        if r < 0:
+            continue
+        saved = credit[0]
+        for x in range(0, w, QUERIES):
+            q, count = y * w + x, min(QUERIES, w - x)
+            span = (q, q + count - 1)
+            m, stop = max(columns[0], x - r), min(columns[1], x + count + r)
+            if _are_settled(floors, q, count):
+                continue
+            saved += count * max(0, stop - m)
+            while m < stop:
+                lane = (begin + m, w)
+                if stop - m > 2 * LANES:
+                    width = 3 * LANES
+                    some = products_of_48(left, right, span, lane, floors, marks)
+                elif stop - m > LANES:
+                    width = 2 * LANES
+                    some = products_of_32(left, right, span, lane, floors, marks)
+                else:
+                    width = LANES
+                    some = products_of_16(left, right, span, lane, floors, marks)
+                for i in range(count if some else 0):
+                    nearest, farthest = max(0, x + i - r - m), min(width, stop - m, x + i + r + 1 - m)
+                    own = bits[i] & ((1 << farthest) - (1 << nearest)) if farthest > nearest else 0
+                    number = counts[q + i]
+                    while own:
+                        bit = lowest_bit(own)
+                        own &= own - 1
+                        found[q + i, number], numbers[q + i, number] = products[i, bit], origin + m + bit
+                        number += 1
+                    saved -= _PASSED * (number - counts[q + i])
+                    counts[q + i] = number
+                    if number >= limits[q + i]:
+                        saved -= _FLUSHED * offer(query, memory, rounded, candidates, lists, q + i, room)
+                m += width
+        credit[0] = min(max(0, saved), credit[3])
+        if saved < 0:
+            credit[1], credit[2] = credit[2], min(2 * credit[2], _LONGEST_REST)
+        elif saved > credit[3]:
+            credit[2] = 1
+    return ys[1]
