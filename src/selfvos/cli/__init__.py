@@ -94,6 +94,7 @@ _COMMANDS = (
         learn.replay,
         learn.cluster,
         learn.convert,
+        learn.join,
     ),
     slurm.slurm,
     *(measure.evaluate, measure.score, experiment.compare, experiment.ablate, inspect.info, inspect.doctor),

@@ -1,4 +1,4 @@
-"""Commands that make weights or look at what they see: train, convert and cluster."""
+"""Commands that make weights or look at what they see: train, convert, join and cluster."""
 
 import json
 from dataclasses import asdict
@@ -120,6 +120,20 @@ def convert(
     untrained = notes.untrained
     missing = f"\nnot in the checkpoint, hence random: {', '.join(untrained)}" if untrained else ""
     out.print(f"weights: {path}{missing}", highlight=False, soft_wrap=True)
+
+
+def join(
+    first: Annotated[str, typer.Argument(help="Weights whose key, V, D and settings are kept.")],
+    second: Annotated[str, typer.Argument(help="Weights whose encoder is put beside them.")],
+    target: Annotated[Path, typer.Option("--out", help="The .safetensors file to write.")],
+) -> None:
+    """Put two encoders into one weights file: frames are matched by both.
+
+    Example: `selfvos join default runs/longer --out both.safetensors`
+    """
+    from selfvos import api
+
+    out.print(f"weights: {api.join(first, second, out=target)}", highlight=False, soft_wrap=True)
 
 
 def cluster(
