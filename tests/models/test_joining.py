@@ -9,7 +9,7 @@ from selfvos.models.weights_notes import Quality, WeightsNotes
 TRACK = {"feature": {"stage": "layer2+layer3"}, "match": {"top_k": 6}}
 
 
-def network(seed: int, *, supervision="none", track=TRACK, **settings) -> Segmenter:
+def network(seed: int, *, supervised=False, track=TRACK, **settings) -> Segmenter:
     torch.manual_seed(seed)
     model = Segmenter(SegmenterConfig(last_stage=3, **{"mask_path": "slim", **settings})).eval()
     model.notes = WeightsNotes(
@@ -33,7 +33,7 @@ def test_both_see_the_frame_as_each_does_alone():
 
 
 def test_notes_say_to_match_by_both_and_nothing_that_was_measured_of_one():
-    notes = join(network(1), network(2, supervision="true masks")).notes
+    notes = join(network(1), network(2, supervised=True)).notes
     assert notes.track == {"feature": {"stage": "layer2+layer3+twin_layer2+twin_layer3"}, "match": {"top_k": 6}}
     assert notes.quality == {}
     assert notes.supervision == "true masks"
