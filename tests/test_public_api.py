@@ -84,6 +84,7 @@ API = {
     "import_project",
     "import_track",
     "is_live",
+    "join",
     "learn_from",
     "live_source",
     "load",

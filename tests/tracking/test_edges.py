@@ -1,8 +1,11 @@
+import pytest
 import torch
 
+from selfvos.errors import UsageError
 from selfvos.ops.guided_filter import guided_filter
 from selfvos.tracking.edges import at_edges
 from selfvos.tracking.propagator import SoftMasks
+from selfvos.tracking.settings import ShowConfig
 
 
 def soft(side, *, stride=2):
@@ -42,3 +45,23 @@ def test_objects_that_are_large_beside_the_window_are_filtered_as_ever():
 def test_an_object_that_is_not_there_changes_nothing():
     masks = soft(0)
     assert torch.equal(at_edges(even(), masks, 12), guided_filter(even(), masks.in_pixels(), radius_px=12).clamp(0, 1))
+
+
+def test_with_less_epsilon_outlines_follow_edges_that_are_weaker():
+    """A square hardly brighter than its surroundings, whose mask is two pixels too small to each side."""
+    image = torch.full((1, 3, 120, 120), 0.5)
+    image[..., 20:100, 20:100] = 0.54
+    pixels = torch.zeros(1, 2, 120, 120)
+    pixels[0, 1, 22:98, 22:98] = 1
+    pixels[0, 0] = 1 - pixels[0, 1]
+    masks = SoftMasks(torch.nn.functional.avg_pool2d(pixels, 2), 2, pixels)
+    usual, less = (at_edges(image, masks, 12, epsilon).argmax(dim=1).bool() for epsilon in (1e-3, 1e-5))
+    right = image[:, 0] > 0.52
+    assert torch.equal(at_edges(image, masks, 12, 1e-3), at_edges(image, masks, 12))
+    assert (less != right).sum() < 0.05 * (usual != right).sum()
+
+
+@pytest.mark.parametrize("epsilon", [0.0, -1e-3, float("inf"), float("nan")])
+def test_an_epsilon_that_is_no_variance_is_refused(epsilon):
+    with pytest.raises(UsageError, match="edge_epsilon must be > 0 and finite"):
+        ShowConfig(edge_epsilon=epsilon)

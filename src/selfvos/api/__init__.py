@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from selfvos.api.frames import save_frame as save_frame
     from selfvos.api.given_masks import MaskFile as MaskFile
     from selfvos.api.importing import import_project as import_project
+    from selfvos.api.joining import join as join
     from selfvos.api.learning import adapt as adapt
     from selfvos.api.learning import adaptation as adaptation
     from selfvos.api.learning import open_video_cache as open_video_cache
@@ -121,6 +122,7 @@ _HOMES = {
     "import_track": "selfvos.api.exporting",
     "is_live": "selfvos.data.streams",
     "live_source": "selfvos.api.live_tracking",
+    "join": "selfvos.api.joining",
     "learn_from": "selfvos.api.project_learning",
     "load": "selfvos.api.weights",
     "make_tracker": "selfvos.tracking.system",
@@ -197,6 +199,7 @@ __all__ = [
     "import_project",
     "import_track",
     "is_live",
+    "join",
     "learn_from",
     "live_source",
     "load",

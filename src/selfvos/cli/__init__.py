@@ -108,6 +108,7 @@ _COMMANDS = (
         learn.cluster,
         learn.convert,
         learn.push,
+        learn.join,
     ),
     slurm.slurm,
     *(measure.evaluate, measure.score, experiment.compare, experiment.ablate, inspect.info, inspect.doctor),

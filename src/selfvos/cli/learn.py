@@ -1,4 +1,4 @@
-"""Commands that make weights or look at what they see: train, convert and cluster."""
+"""Commands that make weights or look at what they see: train, convert, join and cluster."""
 
 import json
 from dataclasses import asdict
@@ -151,6 +151,20 @@ def push(
         print(json.dumps({"place": place}))
     else:
         out.print(f"{'written to' if folder else 'sent to'} {place}", highlight=False, markup=False, soft_wrap=True)
+
+
+def join(
+    first: Annotated[str, typer.Argument(help="Weights whose key, V, D and settings are kept.")],
+    second: Annotated[str, typer.Argument(help="Weights whose encoder is put beside them.")],
+    target: Annotated[Path, typer.Option("--out", help="The .safetensors file to write.")],
+) -> None:
+    """Put two encoders into one weights file: frames are matched by both.
+
+    Example: `selfvos join default runs/longer --out both.safetensors`
+    """
+    from selfvos import api
+
+    out.print(f"weights: {api.join(first, second, out=target)}", highlight=False, soft_wrap=True)
 
 
 def cluster(

@@ -18,7 +18,9 @@ _LEAST_PX = 2
 """A smaller reach is not worth its time."""
 
 
-def at_edges(image: Float[Tensor, "1 3 y x"], soft: SoftMasks, edge_px: int) -> Float[Tensor, "1 o1 y x"]:
+def at_edges(
+    image: Float[Tensor, "1 3 y x"], soft: SoftMasks, edge_px: int, epsilon: float = 1e-3
+) -> Float[Tensor, "1 o1 y x"]:
     """Return masks in pixels whose outlines have moved to edges of the picture.
 
     Windows get smaller for objects that are small beside them; outlines of the smallest ones stay where they are.
@@ -27,6 +29,7 @@ def at_edges(image: Float[Tensor, "1 3 y x"], soft: SoftMasks, edge_px: int) -> 
         image: RGB in [0, 1], at the size of the padded frame.
         soft: Masks, background first.
         edge_px: How far outlines may move, >= 1.
+        epsilon: Variance of colour below which a window counts as even, > 0.
 
     Source:
         This package's own, with the guided filter of He et al. 2010.
@@ -34,12 +37,12 @@ def at_edges(image: Float[Tensor, "1 3 y x"], soft: SoftMasks, edge_px: int) -> 
     maps = torch.empty(1, soft.cells.shape[1], *image.shape[2:], device=image.device)
     for part in few(maps.shape[1]):
         some = soft.part(part).in_pixels()
-        maps[:, part] = guided_filter(image, some, radius_px=edge_px).clamp(0, 1)
+        maps[:, part] = guided_filter(image, some, radius_px=edge_px, epsilon=epsilon).clamp(0, 1)
     reaches = _reaches(soft, edge_px)
     for reach, channels in reaches.items():
         for channel in channels:
             plain = soft.part(slice(channel, channel + 1)).in_pixels()
-            mask = guided_filter(image, plain, radius_px=reach).clamp(0, 1) if reach else plain
+            mask = guided_filter(image, plain, radius_px=reach, epsilon=epsilon).clamp(0, 1) if reach else plain
             maps[:, channel : channel + 1] = mask
     if reaches:
         maps[:, :1] = (1 - maps[:, 1:].sum(dim=1, keepdim=True)).clamp(0, 1)

@@ -161,11 +161,16 @@ class ShowConfig:
     edge_px: int = 0
     """Outlines move to edges of the frame about so near, in tracked pixels; 0: they stay. What is remembered of soft
     labels stays as it is."""
+    edge_epsilon: float = 1e-3
+    """Variance of colours in [0, 1] below which a window counts as even, > 0: with less, outlines follow weaker edges,
+    and what is thin or shares its colours with its surroundings wears off less."""
     decide_at: Literal["native", "tracked"] = "native"
     """Size at which each pixel gets its object; from the tracked size, ids go to native pixels by the nearest one."""
 
     def __post_init__(self) -> None:
         _at_least("edge_px", self.edge_px, 0)
+        if not (self.edge_epsilon > 0 and math.isfinite(self.edge_epsilon)):
+            raise UsageError(f"edge_epsilon must be > 0 and finite, got {self.edge_epsilon}")
         _require("decide_at", self.decide_at, ("native", "tracked"))
 
 

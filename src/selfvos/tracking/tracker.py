@@ -255,9 +255,10 @@ class Tracker:
         """Decide every pixel; in a frame that was tracked, outlines may move to edges of the picture."""
         self._shown = None  # as large as a picture for each object: not one of two frames at a time
         maps, stride = soft.finest()
-        if tracked is not None and (edge_px := self.config.show.edge_px):
+        show = self.config.show
+        if tracked is not None and show.edge_px:
             # Not remembered: small mistakes along edges would add up from frame to frame.
-            maps, stride = at_edges(tracked.image, soft, edge_px), 1
+            maps, stride = at_edges(tracked.image, soft, show.edge_px, show.edge_epsilon), 1
         self._shown = Shown(maps, stride)
         found = table.decide(maps[0], stride)
         self.propagator.decided(found)

@@ -83,7 +83,7 @@ class ResNet(Backbone):
             name = f"layer{number}"
             self.add_module(name, nn.Sequential(first, *(block(inputs, width, 1) for _ in range(depth - 1))))
             self.channels[name], self.strides[name] = inputs, reached
-        self.last = f"layer{last_stage}"
+        self.last, self._own = f"layer{last_stage}", tuple(self.channels)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -97,7 +97,7 @@ class ResNet(Backbone):
         # Rectified after pooling: the same, of a quarter of the numbers.
         x = torch.relu(self.maxpool(self.bn1(self.conv1(frames))))
         stages = {}
-        for name in self.channels:
+        for name in self._own:
             x = self.get_submodule(name)(x)
             stages[name] = x
         return stages

@@ -1,0 +1,49 @@
+import pytest
+import torch
+
+from selfvos.errors import UsageError
+from selfvos.models.joining import join
+from selfvos.models.segmenter import Segmenter, SegmenterConfig
+from selfvos.models.weights_notes import Quality, WeightsNotes
+
+TRACK = {"feature": {"stage": "layer2+layer3"}, "match": {"top_k": 6}}
+
+
+def network(seed: int, *, supervised=False, track=TRACK, **settings) -> Segmenter:
+    torch.manual_seed(seed)
+    model = Segmenter(SegmenterConfig(last_stage=3, **{"mask_path": "slim", **settings})).eval()
+    model.notes = WeightsNotes(
+        track=track, quality={"fast": Quality()}, supervision=supervision, pieces=(f"run {seed}",)
+    )
+    return model
+
+
+@torch.no_grad()
+def test_both_see_the_frame_as_each_does_alone():
+    first, second = network(1), network(2, mask_path="none")
+    both, frames = join(first, second), torch.rand(1, 3, 32, 40)
+    found, one, other = (model.encode_frame(frames) for model in (both, first, second))
+    for name in ("layer1", "layer2", "layer3"):
+        torch.testing.assert_close(found.stages[name], one.stages[name], rtol=0, atol=0)
+        torch.testing.assert_close(found.stages[f"twin_{name}"], other.stages[name], rtol=0, atol=0)
+    torch.testing.assert_close(found.key, one.key, rtol=0, atol=0)
+    masks = torch.rand(1, 2, 32, 40)
+    drawn = [m.encode_masks(m.prepare_masks(frames, f), masks) for m, f in ((both, found), (first, one))]
+    torch.testing.assert_close(*drawn, rtol=0, atol=0)
+
+
+def test_notes_say_to_match_by_both_and_nothing_that_was_measured_of_one():
+    notes = join(network(1), network(2, supervised=True)).notes
+    assert notes.track == {"feature": {"stage": "layer2+layer3+twin_layer2+twin_layer3"}, "match": {"top_k": 6}}
+    assert notes.quality == {}
+    assert notes.supervision == "true masks"
+    assert notes.pieces == ("run 1", "beside it, to be matched as well:", "run 2")
+
+
+def test_encoders_that_do_not_go_together_are_refused():
+    with pytest.raises(UsageError, match="joined where they are alike"):
+        join(network(1), network(2, stride=4))
+    with pytest.raises(UsageError, match="cannot be joined"):
+        join(*(network(seed, backbone="resnet18-grey") for seed in (1, 2)))
+    with pytest.raises(UsageError, match="matched by its key"):
+        join(network(1, track={}), network(2))
