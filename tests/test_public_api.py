@@ -64,6 +64,7 @@ API = {
     "change_settings",
     "check_dataset",
     "check_export",
+    "check_videos",
     "cluster",
     "clustering",
     "convert",

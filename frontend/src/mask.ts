@@ -127,21 +127,26 @@ export function polygon(mask: Mask, points: [number, number][], paint: Paint): B
   };
 }
 
+export interface Region {
+  id: number;
+  pixels: number[];
+  box: Box;
+}
+
 // The connected region of equal ids around a pixel.
-export function flood(mask: Mask, x: number, y: number, paint: Paint): Box | null {
+export function region(mask: Mask, x: number, y: number): Region | null {
   const { width, height, ids } = mask;
   const start = Math.floor(y) * width + Math.floor(x);
-  const old = ids[start];
-  if (old === undefined || ("id" in paint && paint.id === old)) return null;
-  const stack = [start];
+  const id = ids[start];
+  if (id === undefined) return null;
+  const pixels = [start];
   const seen = new Uint8Array(ids.length);
   seen[start] = 1;
   let box: Box | null = null;
-  while (stack.length) {
-    const at = stack.pop() as number;
+  for (let place = 0; place < pixels.length; place += 1) {
+    const at = pixels[place] as number;
     const column = at % width;
     const row = (at - column) / width;
-    put(mask, at, paint);
     box = joined(box, { left: column, top: row, right: column + 1, bottom: row + 1 });
     for (const [next, inside] of [
       [at - 1, column > 0],
@@ -149,11 +154,22 @@ export function flood(mask: Mask, x: number, y: number, paint: Paint): Box | nul
       [at - width, row > 0],
       [at + width, row < height - 1],
     ] as [number, boolean][]) {
-      if (inside && !seen[next] && ids[next] === old) {
+      if (inside && !seen[next] && ids[next] === id) {
         seen[next] = 1;
-        stack.push(next);
+        pixels.push(next);
       }
     }
   }
+  return { id, pixels, box: box as Box };
+}
+
+// Whether nothing encloses a region: it is background that reaches all sides of the picture.
+export function isOpen({ id, box }: Region, mask: Mask): boolean {
+  return id === 0 && box.left === 0 && box.top === 0 && box.right === mask.width && box.bottom === mask.height;
+}
+
+export function pour(mask: Mask, { id, pixels, box }: Region, paint: Paint): Box | null {
+  if ("id" in paint && paint.id === id) return null;
+  for (const at of pixels) put(mask, at, paint);
   return box;
 }

@@ -1,6 +1,7 @@
 // Brush, eraser, polygon, fill, smart outline and hand: what a pointer on the picture does.
 
-import { type Box, disc, flood, joined, line, type Paint, polygon, whole } from "./mask";
+import { toast } from "./dom";
+import { type Box, disc, isOpen, joined, line, type Paint, polygon, pour, region, whole } from "./mask";
 import type { Picture } from "./picture";
 
 export type Tool = "brush" | "eraser" | "polygon" | "fill" | "outline" | "pan";
@@ -9,7 +10,7 @@ export const TOOLS: [Tool, string, string][] = [
   ["eraser", "Eraser: the chosen object; with Shift all", "E"],
   ["polygon", "Polygon: click corners, Enter closes", "P"],
   ["outline", "Smart outline: draw around an object roughly, it snaps to edges", "O"],
-  ["fill", "Fill a region", "F"],
+  ["fill", "Fill an enclosed region; with Shift any", "F"],
   ["pan", "Move the picture", "H"],
 ];
 
@@ -143,7 +144,7 @@ export class Pen {
     }
     this.panning = this.tool === "pan" || event.button === 1 || event.button === 2;
     if (this.picking && !this.panning) this.picked(picture.at(event));
-    else if (!this.panning && this.host.may()) this.begin(picture.at(event), this.paint(event.shiftKey));
+    else if (!this.panning && this.host.may()) this.begin(picture.at(event), this.paint(event.shiftKey), event.shiftKey);
   }
 
   private picked([x, y]: [number, number]): void {
@@ -151,14 +152,17 @@ export class Pen {
     this.picking = null;
   }
 
-  private begin(at: [number, number], paint: Paint): void {
+  private begin(at: [number, number], paint: Paint, any = false): void {
     const { picture } = this.host;
     if (this.tool === "brush" || this.tool === "eraser") {
       this.last = at;
       this.mark(disc(picture.mask, at[0], at[1], this.radius, paint));
     } else if (this.tool === "fill") {
       const inside = at[0] >= 0 && at[1] >= 0 && at[0] < picture.width && at[1] < picture.height;
-      this.finish(inside ? flood(picture.mask, at[0], at[1], paint) : null);
+      const found = inside ? region(picture.mask, at[0], at[1]) : null;
+      // An outline with a gap of a pixel would lose the whole picture to the object.
+      if (found && !any && isOpen(found, picture.mask)) toast("the outline has a gap: close it, or press Shift to fill all");
+      else this.finish(found && pour(picture.mask, found, paint));
     } else if (this.tool === "polygon") {
       const first = this.points[0];
       if (first && this.points.length > 2 && Math.hypot(at[0] - first[0], at[1] - first[1]) * picture.zoom < 10) this.close();

@@ -14,6 +14,8 @@ from selfvos.errors import UsageError
 from selfvos.registry import nearest
 
 Config = TypeVar("Config")
+LATER = "later"
+"""Marks, in the metadata of a field, that files with all settings may lack it: they were written before it came."""
 
 # Both follow from the class alone, and take longer than a short video does to track.
 _adapter = functools.cache(TypeAdapter)
@@ -118,7 +120,8 @@ def update(config: Config, changes: Mapping[str, Any]) -> Config:
     """
     kind = cast(type[Config], type(config))
     changes = _without_dots(changes)
-    if changes.keys() == (_fields(kind) or {}).keys():
+    first = {one.name for one in dataclasses.fields(cast(Any, kind)) if LATER not in one.metadata}
+    if first <= changes.keys():
         return from_dict(kind, changes)
     for path in [name for name in changes if _with_group(kind, name) != name]:
         changes = merged(changes, _without_dots({_with_group(kind, path): changes[path]}))

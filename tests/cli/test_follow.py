@@ -1,5 +1,6 @@
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -254,3 +255,23 @@ def test_matches_are_drawn_and_told(monkeypatch, capsys, tmp_path):
     for wrong in (("--frame", 3, "--at", "24"), ("--frame", 99, "--at", "1,1"), ("--frame", 0, "--at", "1,1")):
         status, _, err = run(*wrong)
         assert (status, err.count("\n")) == (2, 1), err
+
+
+def test_a_list_names_videos_as_seen_from_its_folder(run, tmp_path):
+    for folder in ("shots", "first"):
+        (tmp_path / folder).mkdir()
+    for name in ("one", "two"):
+        with VideoWriter(tmp_path / "shots" / f"{name}.mp4", fps=12.0, crf=5) as writer:
+            for t in range(3):
+                writer.write(picture(t))
+        write_mask(tmp_path / "first" / f"{name}.png", truth(0))
+    listed = tmp_path / "shots" / "list.txt"
+    listed.write_text("\ufeff# two of them\none.mp4\n\n  two.mp4  \n", encoding="utf-8")
+    status, text, err = run(f"@{listed}", "--mask-dir", tmp_path / "first", "--out", tmp_path / "out", "--json")
+    assert status == 0, err
+    assert [Path(one["folder"]).name for one in json.loads(text)["videos"]] == ["one", "two"]
+    listed.write_text("# none\n")
+    for wrong, words in ((f"@{listed}", "names no video"), ("@none.txt", "write ./@none.txt")):
+        status, _, err = run(wrong, "--mask-dir", tmp_path / "first", "--out", tmp_path / "more")
+        assert (status, err.count("\n")) == (2, 1)
+        assert words in err

@@ -127,7 +127,7 @@ def test_the_board_writes_where_tensorboard_is_installed(config, clip, tmp_path)
     pytest.importorskip("tensorboard", reason="the logs extra is not installed")
     board = TensorBoardLog(tmp_path)
     board.scalars(1, {"loss": 2.0})
-    board.pictures(Segmenter(config.model), clip, 1)
+    board.picture(1, draw_clips(Segmenter(config.model), clip))
     board.close()
     (events,) = tmp_path.glob("events.*")
     assert events.stat().st_size > 1000

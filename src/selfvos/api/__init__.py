@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from selfvos.api.tracking import track as track
     from selfvos.api.tracking import track_config as track_config
     from selfvos.api.tracking import track_to as track_to
+    from selfvos.api.training_check import check_videos as check_videos
     from selfvos.api.weights import load as load
     from selfvos.api.weights import pick_device as pick_device
     from selfvos.api.weights import push_weights as push_weights
@@ -101,6 +102,7 @@ _HOMES = {
     "change_settings": "selfvos.api.settings_files",
     "check_dataset": "selfvos.api.datasets",
     "check_export": "selfvos.api.exporting",
+    "check_videos": "selfvos.api.training_check",
     "cluster": "selfvos.api.clusters",
     "clustering": "selfvos.api.clusters",
     "convert": "selfvos.api.conversion",
@@ -179,6 +181,7 @@ __all__ = [
     "change_settings",
     "check_dataset",
     "check_export",
+    "check_videos",
     "cluster",
     "clustering",
     "convert",

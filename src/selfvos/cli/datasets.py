@@ -5,8 +5,10 @@ from typing import Annotated
 
 import typer
 
+from selfvos.cli.completion import completing
 from selfvos.cli.console import Watcher, print_report
-from selfvos.cli.options import AsJson, Protocol, Root
+from selfvos.cli.options import AsJson, Changes, Configs, Protocol, Root, Sets
+from selfvos.errors import UsageError
 
 data = typer.Typer(
     no_args_is_help=True,
@@ -16,15 +18,40 @@ data = typer.Typer(
 
 
 @data.command("check")
-def data_check(benchmark: Protocol, root: Root, *, as_json: AsJson = False) -> None:
-    """Look at every file that a benchmark needs; each fault is one line and makes the exit status 3.
+def data_check(
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="BENCHMARK|FOLDER",
+            help="Name of a protocol, with --root; or a folder of videos to learn from.",
+            autocompletion=completing("benchmarks"),
+        ),
+    ],
+    root: Annotated[Path | None, typer.Option(help="Folder of the data set, for a benchmark.")] = None,
+    recipe: Annotated[
+        str, typer.Option(help="Whose clips a folder of videos is held against.", autocompletion=completing("recipes"))
+    ] = "mask_vos_resnet18",
+    configs: Configs = None,
+    sets: Sets = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Look at every file of a benchmark, or at every frame of videos to learn from; faults make the exit status 3.
 
-    Example: `selfvos data check davis-2017-val --root DAVIS`
+    Of videos it tells which are broken or too short, and which are tiny, still, break off, or are there twice.
+
+    Example: `selfvos data check davis-2017-val --root DAVIS`, or `selfvos data check videos/`
     """
     from selfvos import api
 
     with Watcher() as watcher:
-        found = api.check_dataset(benchmark, root=root, watch=watcher)
+        if root is not None:
+            found = api.check_dataset(what, root=root, watch=watcher)
+        else:
+            if what in api.names("benchmarks") and not Path(what).exists():
+                raise UsageError(f"where is {what}? give its folder by --root")
+            clips = Changes(configs, sets).of(api.recipe(recipe)).clips
+            found = api.check_videos(what, clips=clips, watch=watcher)
     print_report(found, as_json=as_json)
     if found.faults:
         raise typer.Exit(3)

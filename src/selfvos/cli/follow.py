@@ -58,7 +58,9 @@ def track(
     videos: Annotated[
         list[str],
         typer.Argument(
-            metavar="VIDEO", help="Video files or folders of pictures; or one camera (0) or stream (rtsp://...)."
+            metavar="VIDEO",
+            help="Video files, folders of pictures, @LIST.txt with one of them a line; or one camera (0) or stream "
+            "(rtsp://...).",
         ),
     ],
     folder: Annotated[Path, typer.Option("--out", help="Where the track goes: masks, states and overlay.mp4.")],
@@ -108,6 +110,7 @@ def track(
     """
     from selfvos import api
 
+    videos = [video for text in videos for video in _listed(text)]
     span = _span(start, end, backward=backward, both=both)
     masks = given_masks(mask or [], span)
     if any(api.is_live(video) for video in videos):
@@ -150,6 +153,25 @@ def track(
     _report([facts | {"threads": used} for facts in found], as_json=as_json)
     if failed:
         raise DataError(f"{len(failed)} of {len(walks)} videos not tracked to the end: {', '.join(failed[:5])}")
+
+
+def _listed(text: str) -> list[str]:
+    """Return the videos that an argument names: itself, or the lines of a list, as seen from the folder of the list."""
+    if not text.startswith("@"):
+        return [text]
+    path = Path(text[1:])
+    try:
+        lines = [line.strip() for line in path.read_text("utf-8-sig").splitlines()]
+    except FileNotFoundError:
+        raise UsageError(f"no list {path}; write ./{text} for a video that is called so") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{path} cannot be read as text ({error}); a list has the path of a video in each line"
+        ) from error
+    videos = [line for line in lines if line and not line.startswith("#")]
+    if not videos:
+        raise UsageError(f"{path} names no video; a list has the path of a video in each line")
+    return [str(path.parent / video) for video in videos]
 
 
 def _span(start: int | None, end: int | None, *, backward: bool, both: bool) -> "Span":

@@ -204,7 +204,7 @@ def cache_video(video: FoundVideo, *, cache: Path, short_side_px: int, watch: Wa
     with in_turn(target, partial(go_on, watch)):
         with suppress(OSError, ValueError, KeyError, TypeError):
             return _open(target, video.name)
-        with atomic_path(target) as temporary, _as_path(video) as path:
+        with atomic_path(target) as temporary, as_path(video) as path:
             _write(temporary, _frames(video, path), short_side_px, watch)
     return _open(target, video.name)
 
@@ -315,7 +315,7 @@ def _require_writable(cache: Path) -> None:
 
 
 @contextmanager
-def _as_path(video: FoundVideo) -> Iterator[Path]:
+def as_path(video: FoundVideo) -> Iterator[Path]:
     """Lend a video as a file or folder, also one that lies in a shard."""
     if video.member is None:
         yield video.path

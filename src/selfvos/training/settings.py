@@ -9,6 +9,7 @@ from selfvos.models.segmenter import SegmenterConfig
 from selfvos.ops.clustering import ClusterConfig
 from selfvos.ops.paste import PasteConfig
 from selfvos.ops.pseudo_objects import ObjectChoice
+from selfvos.settings import LATER
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,9 +118,11 @@ class TrainConfig:
     checkpoint_steps: int = 200
     """Steps between checkpoints."""
     picture_steps: int = 500
-    """Steps between pictures of affinities, clusters and predictions in TensorBoard."""
+    """Steps between pictures of affinities, clusters and predictions for those who look on."""
     track: dict[str, Any] = field(default_factory=dict)
     """Tracker settings recommended with the weights."""
+    wandb: str = field(default="", metadata={LATER: True})
+    """Project of Weights & Biases that numbers and pictures go to as well; empty: nothing leaves the machine."""
 
     def __post_init__(self) -> None:
         if self.ema_decay is not None and not 0 < self.ema_decay < 1:

@@ -38,10 +38,15 @@ class TensorBoardLog:
             for name, value in numbers.items():
                 self._writer.add_scalar(name, value, step)
 
-    def pictures(self, model: Segmenter, clip: Clip, step: int) -> None:
-        """Add a picture: frames, where the centre of the first is found in the second, pseudo masks, predictions."""
+    @property
+    def writes(self) -> bool:
+        """Whether it does anything."""
+        return self._writer is not None
+
+    def picture(self, step: int, rgb: UInt8[np.ndarray, "y x 3"]) -> None:
+        """Add a picture of what the network sees."""
         if self._writer:
-            self._writer.add_image("clips", draw_clips(model, clip), step, dataformats="HWC")
+            self._writer.add_image("clips", rgb, step, dataformats="HWC")
 
     def close(self) -> None:
         """Bring everything to the disk."""

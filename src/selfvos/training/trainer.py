@@ -91,7 +91,7 @@ class Trainer:
         """Do what is left of all phases and return the path of the weights."""
         if self.world.is_main:
             write_text(self.run.folder / "settings.json", json.dumps(to_dict(self.config), indent=1))
-            self._log = RunLog(self.run.folder, keep_until=self.position.total, picture_steps=self.config.picture_steps)
+            self._log = RunLog(self.run.folder, self.config, keep_until=self.position.total)
         for name in PHASES[PHASES.index(self.position.phase) :]:
             if name != self.position.phase:
                 self.position = Position(phase=name, total=self.position.total)

@@ -1,7 +1,7 @@
-"""Objects that were two things in the page and are one, and the other way round."""
+"""Objects that were two things in the page and are one, and the other way round; and what fill encloses."""
 
 import numpy as np
-from tests.web.journeys.desk import COUNT, axe, red
+from tests.web.journeys.desk import COUNT, HEIGHT, WIDTH, axe, red
 from tests.web.journeys.test_journeys import track
 
 
@@ -57,3 +57,32 @@ def test_an_object_that_is_alone_cannot_be_merged(server, look):
     seen.page.get_by_role("button", name="Remove").click()
     seen.page.get_by_text("None yet").wait_for()
     assert not server.mask(id, 0).any()
+
+
+def test_a_fill_through_a_gap_takes_nothing_but_says_so(server, look):
+    id = server.project()
+    ring = np.zeros((HEIGHT, WIDTH), np.uint16)
+    ring[10:40, 20:60] = 1
+    ring[12:38, 22:58] = 0
+    gap = ring.copy()
+    gap[24, 20:22] = 0
+    server.draw(id, 0, gap)
+    seen = look(f"{server.url}p/{id}")
+    seen.page.keyboard.press("f")
+    seen.page.mouse.click(*seen.place(40, 25))
+    seen.page.get_by_text("the outline has a gap").wait_for()
+    assert np.array_equal(server.mask(id, 0), gap)
+    seen.page.keyboard.down("Shift")
+    seen.page.mouse.click(*seen.place(40, 25))
+    seen.page.keyboard.up("Shift")
+    seen.saved()
+    assert (server.mask(id, 0) == 1).all()
+    server.draw(id, 0, ring)
+    seen.page.reload()
+    seen.ready()
+    seen.page.keyboard.press("f")
+    seen.page.mouse.click(*seen.place(40, 25))
+    seen.saved()
+    seen.page.wait_for_function("() => /draw on frame 0/.test(document.querySelector('[aria-label=Undo]').title)")
+    assert (server.mask(id, 0)[12:38, 22:58] == 1).all()
+    assert not server.mask(id, 0)[:10].any()
