@@ -121,6 +121,21 @@ def test_odd_videos_are_read_and_followed(tmp_path, sizes, count, options):
     assert np.array_equal(results[0].mask, mask)
 
 
+def test_frames_at_a_changing_rate_keep_their_moments(tmp_path):
+    moments = [0, 40, 80, 500, 520, 1900]
+    with av.open(str(tmp_path / "changing.mkv"), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"bf": "0"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for number, moment in enumerate(moments):
+            picture = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 40 * number, np.uint8), format="rgb24")
+            picture.pts, picture.time_base = moment, Fraction(1, 1000)
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode(None))
+    frames = list(api.open_apart(tmp_path / "changing.mkv"))
+    assert [frame.seconds for frame in frames] == pytest.approx([moment / 1000 for moment in moments], abs=2e-3)
+
+
 def test_a_thousand_objects_keep_their_ids():
     rng = np.random.default_rng(0)
     frame = rng.integers(0, 255, (64, 128, 3), dtype=np.uint8)
