@@ -8,7 +8,7 @@ DOCS := $(VENV)/.docs-installed
 RELEASE := $(VENV)/.release-installed
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
-.PHONY: demo test slow check names readers audit sbom docs film wheel page bench fleet clean help
+.PHONY: demo test slow check names readers audit sbom docs film wheel page bench fleet chaos clean help
 .DEFAULT_GOAL := help
 
 demo: $(DEV)  ## track a bird through a real clip; the result lies in selfvos-demo/
@@ -34,8 +34,7 @@ readers: $(DEV)  ## install the programs of others that the tests of the formats
 
 audit: $(DEV)  ## ask the public databases about vulnerable packages (needs a network)
 	$(INSTALL) ".[audit]"
-	$(BIN)/pip-audit --skip-editable
-	cd frontend && npm audit
+	$(BIN)/python .ci/audit.py
 
 sbom: $(DEV)  ## list all that is installed, as CycloneDX, in dist/sbom.json
 	$(INSTALL) ".[audit]"
@@ -69,6 +68,9 @@ frontend/node_modules: frontend/package-lock.json
 
 bench: $(DEV)  ## measure speed and memory against plain references (QUICK=1 for fewer repetitions)
 	$(BIN)/python -m benchmarks.run $(if $(QUICK),--quick) $(ARGS)
+
+chaos: $(DEV)  ## track 10,000 tiny videos while workers are killed, and look (an hour; ARGS="--videos 500" for fewer)
+	$(BIN)/python -m benchmarks.chaos build/chaos $(ARGS)
 
 fleet: $(DEV)  ## track 200 clips on two workers, kill one midway, and look (VIDEOS=folder of videos)
 	$(BIN)/python -m benchmarks.fleet "$(VIDEOS)" build/fleet --clips 200 --workers 2 --kill $(ARGS)

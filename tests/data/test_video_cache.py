@@ -48,7 +48,7 @@ def test_a_packed_video_is_not_decoded_again_until_it_changes(tmp_path, monkeypa
         raise AssertionError("decoded again")
 
     with monkeypatch.context() as patch:
-        patch.setattr("selfvos.data.video_cache.open_source", decode)
+        patch.setattr("selfvos.data.video_cache.open_apart", decode)
         assert cache_video(FoundVideo("v", folder), cache=tmp_path / "cache", short_side_px=320) == first
     Image.new("RGB", (60, 40)).save(folder / "9.png")
     assert len(cache_video(FoundVideo("v", folder), cache=tmp_path / "cache", short_side_px=320)) == 6

@@ -202,8 +202,9 @@ class ApartVideo:
         if kind == "MemoryError":
             return self._too_much()
         found = getattr(errors, kind, None)
-        known = isinstance(found, type) and issubclass(found, SelfvosError)
-        return found(message) if known else BrokenVideo(f"{self._name}: {message}")
+        if isinstance(found, type) and issubclass(found, SelfvosError):
+            return found(message)
+        return BrokenVideo(f"{self._name}: {message}")
 
     def _too_much(self) -> BrokenVideo:
         limits = self._limits

@@ -1,6 +1,7 @@
 """One tracked video on disk, written: masks, what is known of every object in every frame, overlay, and origin."""
 
 import json
+import os
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field
@@ -29,7 +30,7 @@ from selfvos.data.track_record import (
 from selfvos.data.track_room import check_room, check_space, clear
 from selfvos.data.video_hash import video_hash
 from selfvos.data.video_writer import check_fps
-from selfvos.errors import OutOfSpace, Stopped
+from selfvos.errors import OutOfSpace, Stopped, UsageError
 from selfvos.storage import write_text
 from selfvos.types import Tracked
 
@@ -114,8 +115,10 @@ class TrackFolder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        gone = self._is_gone()
         try:
             self._finish_overlay(error)
+            self._require_folder()
         except Exception as trouble:
             # The exception that is on its way already is the one to hear of.
             if error is None:
@@ -124,7 +127,8 @@ class TrackFolder:
         finally:
             self._stack.close()
             with suppress(*(() if error is None else (OutOfSpace,))):
-                self._write_about(_state(error))
+                if not gone:  # else there would be a folder again that holds no track
+                    self._write_about(_state(error))
         if error is None:
             write_text(self.path / DONE, "")
 
@@ -133,8 +137,10 @@ class TrackFolder:
 
         Raises:
             OutOfSpace: The disk is full; what was written before is whole.
+            UsageError: Somebody has removed the folder meanwhile.
             DataError: The frame has another size than the first.
         """
+        self._require_folder()
         self._learn(tracked)
         self._states.write(to_line(record(tracked)))
         self._states.flush()
@@ -143,6 +149,14 @@ class TrackFolder:
             self._overlay.write(tracked.frame, tracked.mask)
         self._indices.append(tracked.frame.index)
         self.written += 1
+
+    def _is_gone(self) -> bool:
+        return os.fstat(self._states.fileno()).st_nlink == 0
+
+    def _require_folder(self) -> None:
+        """Make sure that the frames so far are still there: else what follows would become a track without them."""
+        if self._is_gone():
+            raise UsageError(f"{self.path} was removed while it was written; track the video again")
 
     def _learn(self, tracked: Tracked) -> None:
         new = {state.id for state in tracked.objects} - self._ids

@@ -8,7 +8,17 @@ import numpy as np
 from jaxtyping import UInt8
 
 from selfvos.data.mask_png import read_mask
-from selfvos.data.track_record import DONE, GIVEN, MASKS, STATES, default_object, from_line, read_about
+from selfvos.data.track_record import (
+    ABOUT,
+    DONE,
+    GIVEN,
+    MASKS,
+    STATES,
+    default_object,
+    from_line,
+    is_whole,
+    read_about,
+)
 from selfvos.errors import DataError, UsageError
 from selfvos.types import FrameRecord, TrackedObject
 
@@ -18,7 +28,7 @@ def open_track(path: Path | str) -> "StoredTrack":
 
     Raises:
         UsageError: There is no such folder, or it holds no track.
-        DataError: It was written by a newer version, or a line of its states is damaged.
+        DataError: It was written by a newer version, or what it says of itself is damaged.
     """
     return StoredTrack(path)
 
@@ -32,6 +42,8 @@ class StoredTrack:
         about = read_about(self.path) if self.path.is_dir() else None
         if about is None:
             raise UsageError(f"no track in {self.path}; give the folder that 'selfvos track --out' made")
+        if not is_whole(about):
+            raise DataError(f"{self.path / ABOUT} is damaged; track the video again")
         self.about: dict[str, Any] = about
         """All of `track.json`."""
         self.done = (self.path / DONE).is_file()

@@ -62,7 +62,7 @@ def read_about(folder: Path) -> dict[str, Any] | None:
     """Return what `track.json` says; None where there is none that this product wrote.
 
     Raises:
-        DataError: It was written in a newer layout, or is damaged.
+        DataError: It was written in a newer layout.
     """
     try:
         about = json.loads((folder / ABOUT).read_text("utf-8"))
@@ -73,12 +73,10 @@ def read_about(folder: Path) -> dict[str, Any] | None:
     layout = about.get("format", 0)
     if isinstance(layout, int) and layout > FORMAT:
         raise DataError(f"{folder} was written by selfvos {about.get('version')}, which is newer; update selfvos")
-    if not _is_whole(about):
-        raise DataError(f"{folder / ABOUT} is damaged; track the video again")
     return about
 
 
-def _is_whole(about: dict[str, Any]) -> bool:
+def is_whole(about: dict[str, Any]) -> bool:
     """Tell whether all is there that readers of a track take from `track.json`."""
     video, objects = about.get("video"), about.get("objects")
     if not isinstance(video, dict) or not isinstance(objects, list):
