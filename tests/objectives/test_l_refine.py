@@ -6,7 +6,7 @@ import torch
 from selfvos.errors import UsageError
 from selfvos.models.segmenter import Segmenter, SegmenterConfig
 from selfvos.objectives.base import EncodedClip
-from selfvos.objectives.l_refine import LRefine, LRefineConfig, mending_loss, track_clips
+from selfvos.objectives.l_refine import LRefine, LRefineConfig, mending_loss, relative_loss, track_clips
 from selfvos.ops.alignment import AlignConfig
 from selfvos.ops.carrying import CarryConfig
 from selfvos.ops.matching import MatchConfig
@@ -42,7 +42,7 @@ def made(path):
     return Segmenter(SegmenterConfig(backbone="resnet18", last_stage=3, mask_path=path, key_channels=16)).train()
 
 
-def test_an_untrained_wide_pair_has_the_loss_of_plain_propagation():
+def test_an_untrained_wide_pair_leaves_of_the_loss_what_was_there():
     model = made("wide").eval()
     clip = EncodedClip(moving(), model)
     tracked = track_clips(clip, CONFIG, seeded())
@@ -51,8 +51,20 @@ def test_an_untrained_wide_pair_has_the_loss_of_plain_propagation():
     for t in (1, 2):
         shown = torch.nn.functional.interpolate(tracked.masks[:, t], scale_factor=2, mode="bilinear")
         likely = shown.clamp_min(1e-3).log().log_softmax(dim=1)
-        losses.append(-likely.gather(1, clip.clip.masks[:, t, None]).mean())
+        was = -likely.gather(1, clip.clip.masks[:, t, None]).mean(dim=(1, 2, 3))
+        losses.append((was / (was + 0.01)).mean())
     torch.testing.assert_close(mending_loss(model, tracked), torch.stack(losses).mean())
+
+
+def test_clips_count_alike_however_much_is_wrong_with_them():
+    labels, present = torch.ones(2, 4, 4, dtype=torch.long), torch.ones(2, 1, dtype=torch.bool)
+    right = torch.tensor([0.5, 0.999])[:, None, None, None].expand(2, 1, 4, 4)
+    before = torch.cat([1 - right, right], dim=1).log()
+    half = 0.5 * before
+    kept, mended = (relative_loss(after, before, labels, present) for after in (before, half))
+    torch.testing.assert_close(mended, kept / 2)
+    assert kept > 0.5 * 0.98
+    assert relative_loss(before, before, labels, present & False) == 0
 
 
 @pytest.mark.parametrize("path", ["slim", "wide"])

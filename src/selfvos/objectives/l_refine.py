@@ -3,12 +3,12 @@
 from dataclasses import dataclass, field
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from selfvos.errors import UsageError
 from selfvos.objectives.base import OBJECTIVES, EncodedClip, Objective
-from selfvos.objectives.l_seg import clip_labels, decoded, pixel_loss, present_objects, with_perturbations
+from selfvos.objectives.l_seg import clip_labels, decoded, present_objects, with_perturbations
 from selfvos.ops import masks as mask_ops
 from selfvos.ops.alignment import shrink
 from selfvos.ops.carrying import CarryConfig, carry_labels
@@ -18,6 +18,9 @@ from selfvos.ops.matching import Matches
 from selfvos.ops.propagation import readout
 from selfvos.ops.whitening import WhitenConfig, fit_whitening
 from selfvos.types import FrameFeatures, LossTerms, SegmenterLike
+
+_GOOD = 0.01
+"""Cross-entropy, in nats, below which a mask has little left to be mended."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +97,7 @@ def mending_loss(model: SegmenterLike, tracked: TrackedClips) -> Float[Tensor, "
     Frames are mended side by side, for none waits for another's mended mask.
 
     Returns:
-        Mean cross-entropy over the pixels of clips with objects, in nats; 0 where no clip has any.
+        Mean of `relative_loss`, about 1 as long as nothing is mended; 0 where no clip has objects.
     """
     objects = tracked.masks.shape[2] - 1
     present = present_objects(tracked.labels[:, 0], objects)
@@ -109,8 +112,31 @@ def mending_loss(model: SegmenterLike, tracked: TrackedClips) -> Float[Tensor, "
             matches = [found[t - 1] for found in tracked.matches]
             read, seen = _read(torch.stack(values[:t], dim=1), matches), _evidence(matches, values[t])
             logits = model.decode_masks(context.with_evidence(seen), read, values[t])
-            losses.append(pixel_loss(decoded(model, masks, logits, present), tracked.labels[:, t], present))
+            after, before = (decoded(model, masks, each, present) for each in (logits, torch.zeros_like(logits)))
+            losses.append(relative_loss(after, before, tracked.labels[:, t], present))
     return torch.stack(losses).mean()
+
+
+def relative_loss(
+    after: Float[Tensor, "b o1 y x"],
+    before: Float[Tensor, "b o1 y x"],
+    labels: Int64[Tensor, "b y x"],
+    present: Bool[Tensor, "b o"],
+) -> Float[Tensor, ""]:
+    """Return what cross-entropy is left of what it was, mean over clips.
+
+    A clip of which half the object was lost has fifty times the wrong pixels of one whose outline is a little off, and
+    would be all that is learned from; so each counts alike.
+
+    Args:
+        after: Log-probabilities, background first.
+        before: The same of the masks that were to be mended.
+        labels: What is right.
+        present: Objects that each clip has; clips without any are left out.
+    """
+    left, was = (-each.gather(1, labels[:, None])[:, 0].mean(dim=(1, 2)) for each in (after, before))
+    counts = present.any(dim=1).float()
+    return (left / (was.detach() + _GOOD) * counts).sum() / counts.sum().clamp_min(1)
 
 
 @OBJECTIVES.register("l_refine")

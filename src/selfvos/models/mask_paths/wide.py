@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -17,6 +16,7 @@ _POOL = 4
 _BLOCKS_V, _BLOCKS_D = 2, 3
 _USUAL_SCORE, _SPREAD = 0.8, 0.2
 _GAIN = 4.0
+_GROUPS = 4
 
 
 def start_at_zero(layer: nn.Conv2d) -> None:
@@ -69,18 +69,11 @@ class WideMaskPath(SlimMaskPath):
         super().__init__(backbone_name, backbone, base_channels)
         width = self.join.out_channels
         self.around_v = Surroundings(width, _BLOCKS_V)
-        self.around_d = Surroundings(width, _BLOCKS_D)
+        # Without normalisation, noisy early steps drive what is before D's last layer below zero for good.
+        self.around_d = nn.Sequential(nn.GroupNorm(_GROUPS, width), Surroundings(width, _BLOCKS_D))
+        self.fine = nn.Sequential(nn.GroupNorm(_GROUPS, self.head.in_channels), self.fine)
         self.evidence = nn.Conv2d(2, width, 1)
         start_at_zero(self.evidence)
-        with torch.no_grad():
-            for layer, factor in (
-                (self.join, 4.0),
-                (self.mask_stem[2], 2.0),
-                (self.base, 0.5),
-                (self.skip8, 0.4),
-                (self.skip4, 0.4),
-            ):
-                layer.get_parameter("weight").mul_(factor)  # what masks say is heard beside what the frame shows
 
     def decode(
         self, context: MaskContext, readout: Float[Tensor, "b o v h w"], values: Float[Tensor, "b o v h w"]
