@@ -109,3 +109,13 @@ def test_a_convolution_that_learned_nothing_is_its_bias(rectify):
     assert ready(x).equal(wanted)
     wanted = torch.relu(wanted + added) if rectify else wanted + added
     torch.testing.assert_close(ready(x, added, rectify=rectify), wanted)
+
+
+@torch.no_grad()
+def test_a_key_that_nobody_wants_is_not_made():
+    model = trained(CONFIGS[0])
+    frames = torch.rand(1, 3, 32, 32)
+    with_key, without = model.encode_frame(frames), model.encode_frame(frames, keyed=False)
+    assert with_key.key.shape[1] == 128
+    assert without.key.shape == (1, 0, 4, 4)
+    assert all(without.stages[name].equal(stage) for name, stage in with_key.stages.items())

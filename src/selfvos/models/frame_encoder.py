@@ -36,12 +36,12 @@ class FrameEncoder(nn.Module):
             else nn.Identity()
         )
 
-    def forward(self, frames: Float[Tensor, "b 3 y x"]) -> FrameFeatures:
-        """Encode RGB frames in [0, 1] whose sides are multiples of the stride."""
+    def forward(self, frames: Float[Tensor, "b 3 y x"], *, keyed: bool = True) -> FrameFeatures:
+        """Encode RGB frames in [0, 1] whose sides are multiples of the stride; without a key it has no channels."""
         stages = self.backbone(self.backbone.prepare(frames))
         base = self.reduce(stages[self.backbone.last])
         # Keys are compared by dot products of temperature 0.05: half precision would blur them.
-        key = F.normalize(self.key_head(base).float(), dim=1)
+        key = F.normalize(self.key_head(base).float(), dim=1) if keyed else base[:, :0].float()
         return FrameFeatures(key=key, base=base, stages=stages)
 
 

@@ -90,15 +90,19 @@ class Segmenter(nn.Module):
             self.encoder.eval()
         return self
 
-    def encode_frame(self, frames: Float[Tensor, "b 3 y x"]) -> FrameFeatures:
+    def encode_frame(self, frames: Float[Tensor, "b 3 y x"], *, keyed: bool = True) -> FrameFeatures:
         """Encode RGB frames in [0, 1].
+
+        Args:
+            frames: Sides are multiples of the stride.
+            keyed: Whether the key is wanted; otherwise it has no channels, and takes no time.
 
         Raises:
             ValueError: A side is not a multiple of the stride.
         """
         if frames.shape[-2] % self.stride or frames.shape[-1] % self.stride:
             raise ValueError(f"frame sides must be multiples of {self.stride}, got {tuple(frames.shape[-2:])}")
-        return self.encoder(frames)
+        return self.encoder(frames, keyed=keyed)
 
     def prepare_masks(self, frames: Float[Tensor, "b 3 y x"], features: FrameFeatures) -> MaskContext:
         """Compute once what all objects and rounds of these frames share."""

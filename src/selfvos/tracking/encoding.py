@@ -96,7 +96,9 @@ class EncodedFrame:
 class FrameEncoding:
     """A network made ready for watching, and the size and precision that it sees frames in."""
 
-    def __init__(self, model: Segmenter, config: FrameConfig, cache: FeatureCache | None = None) -> None:
+    def __init__(
+        self, model: Segmenter, config: FrameConfig, cache: FeatureCache | None = None, *, keyed: bool = True
+    ) -> None:
         """Make a network ready.
 
         Args:
@@ -104,6 +106,7 @@ class FrameEncoding:
             config: Size and precision.
             cache: Shared with whoever looks at the same frames. Without one nothing of a frame is kept: its features
                 take more memory than all else that a tracker holds of it.
+            keyed: Whether anything looks at the key of frames; with a cache, others may.
 
         Raises:
             UsageError: The cache serves another network.
@@ -114,6 +117,7 @@ class FrameEncoding:
         """The same, made ready."""
         self.config = config
         self.cache = cache
+        self._keyed = keyed or cache is not None
         self.precision = decide(config.precision, model.device)
         """``float32`` or ``bfloat16``: what the visual encoder computes in."""
 
@@ -135,6 +139,6 @@ class FrameEncoding:
     def features(self, image: Float[Tensor, "1 3 y x"]) -> FrameFeatures:
         """Return what the network says of a frame that is resized and padded."""
         with autocast(self.precision, image.device):
-            features = self.network.encode_frame(image)
+            features = self.network.encode_frame(image, keyed=self._keyed)
         stages = {name: stage.float() for name, stage in features.stages.items()}
         return FrameFeatures(key=features.key, base=features.base.float(), stages=stages)

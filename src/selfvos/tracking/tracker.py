@@ -64,7 +64,8 @@ class Tracker:
                 cannot work with these weights or settings.
         """
         self.config = config or recommended(model)
-        self._encoding = FrameEncoding(model, self.config.frame, cache)
+        keyed = "key" in self.config.feature.stage.split("+")
+        self._encoding = FrameEncoding(model, self.config.frame, cache, keyed=keyed)
         self._make = partial(SYSTEMS.get(system_name(model, self.config)), self._encoding, self.config)
         self.propagator = self._make()
         """The method that carries masks from frame to frame."""
