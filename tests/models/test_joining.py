@@ -13,7 +13,10 @@ def network(seed: int, *, supervised=False, track=TRACK, **settings) -> Segmente
     torch.manual_seed(seed)
     model = Segmenter(SegmenterConfig(last_stage=3, **{"mask_path": "slim", **settings})).eval()
     model.notes = WeightsNotes(
-        track=track, quality={"fast": Quality()}, supervision=supervision, pieces=(f"run {seed}",)
+        track=track,
+        quality={"fast": Quality()},
+        supervision="true masks" if supervised else "none",
+        pieces=(f"run {seed}",),
     )
     return model
 
