@@ -91,6 +91,7 @@ API = {
     "make_tracker",
     "mask_of_row",
     "mask_rows",
+    "matches_in_project",
     "names",
     "open_benchmark",
     "open_source",
