@@ -93,6 +93,7 @@ API = {
     "mask_of_row",
     "mask_rows",
     "open_apart",
+    "matches_in_project",
     "names",
     "open_benchmark",
     "open_source",

@@ -7,6 +7,7 @@ import { bind } from "./keys";
 import { lay } from "./layout";
 import { type Mask, polygon } from "./mask";
 import { ObjectList } from "./objects";
+import { showOrigin } from "./origin";
 import { Picture } from "./picture";
 import { Player } from "./player";
 import { Review } from "./review";
@@ -149,6 +150,14 @@ export class Editor {
   private split(): void {
     this.pen.pick((x, y) => void this.change(() => server.splitObject(this.project.id, { frame: this.frame, x, y })));
     this.note.textContent = "Click the piece that is to be an object of its own; Esc leaves all as it is.";
+  }
+
+  origin(): void {
+    this.pen.pick((x, y) => {
+      this.tell();
+      void showOrigin(this.project.id, { frame: this.frame, x, y, ...this.tracking.way }, this.work);
+    });
+    this.note.textContent = "Click a pixel of this frame to see what its label was taken from; Esc leaves.";
   }
 
   private makePen(): Pen {

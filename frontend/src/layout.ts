@@ -55,6 +55,7 @@ function panel(editor: Editor, open: Open): HTMLElement {
     editor.work.element,
     h("h2", {}, "Review"),
     editor.review.element,
+    h("button", { type: "button", class: "button", title: "Where does a pixel come from? (W)", onclick: () => editor.origin() }, icon("help"), "Why this label?"),
   );
 }
 

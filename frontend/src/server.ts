@@ -136,6 +136,14 @@ export interface Wanted {
   weights: string;
 }
 export const track = (id: string, wanted: Wanted) => ask<Job>(`/projects/${id}/track`, json("POST", wanted));
+export interface Pixel {
+  frame: number;
+  x: number;
+  y: number;
+  quality: string;
+  weights: string;
+}
+export const matches = (id: string, pixel: Pixel) => ask<Job>(`/projects/${id}/matches`, json("POST", pixel));
 export const fill = (id: string, wanted: Wanted) => ask<Job>(`/projects/${id}/fill`, json("POST", wanted));
 export const jobs = () => ask<Job[]>("/jobs");
 export const cancel = (job: string) => ask<Job>(`/jobs/${job}`, { method: "DELETE" });

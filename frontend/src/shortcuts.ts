@@ -37,6 +37,7 @@ export function shortcuts(editor: Editor): Key[] {
     { keys: "u", about: "Track until a frame", act: () => void tracking.untilAsked() },
     { keys: "g", about: "Fill between two drawings", act: () => void tracking.between() },
     { keys: "r", about: "Track backward", act: () => void tracking.until(0) },
+    { keys: "w", about: "Why this label: then click a pixel", act: () => editor.origin() },
     { keys: "+", about: "Zoom in", act: () => picture.zoomTo(picture.zoom * 1.25) },
     { keys: "-", about: "Zoom out", act: () => picture.zoomTo(picture.zoom / 1.25) },
     { keys: "0", about: "Show all of the picture", act: () => picture.fit() },

@@ -79,8 +79,13 @@ export class Tracking {
     else await this.place.ask(() => server.fill(id, this.wanted(start, end)));
   }
 
+  // How a person wants it tracked.
+  get way(): { quality: string; weights: string } {
+    return { quality: this.quality.value, weights: this.weights.value };
+  }
+
   private wanted(start: number, end: number): server.Wanted {
-    return { start, end, quality: this.quality.value, weights: this.weights.value };
+    return { start, end, ...this.way };
   }
 
   // The weights that were learned here, beside those that the server was started with.

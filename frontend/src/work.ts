@@ -4,6 +4,7 @@ import { button, clock, h, toast } from "./dom";
 import * as server from "./server";
 
 const ENDED = new Set(["done", "failed", "cancelled"]);
+const DOING: Record<string, string> = { track: "Tracking", matches: "Looking" };
 type Row = { box: HTMLElement; text: HTMLElement; bar: HTMLProgressElement };
 
 export class Work {
@@ -81,7 +82,7 @@ export class Work {
     row.text.textContent =
       job.state === "waiting"
         ? "Waiting for its turn"
-        : `${job.kind === "track" ? "Tracking" : "Writing"} ${job.done}${job.total ? ` of ${job.total}` : ""}` +
+        : `${DOING[job.kind] ?? "Writing"} ${job.done}${job.total ? ` of ${job.total}` : ""}` +
           (job.seconds_left ? ` · ${clock(job.seconds_left)} left` : "");
     row.bar.max = job.total || 1;
     row.bar.value = job.done;

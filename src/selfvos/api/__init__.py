@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from selfvos.api.overlays import draw_overlays as draw_overlays
     from selfvos.api.project_learning import LearningPlan as LearningPlan
     from selfvos.api.project_learning import learn_from as learn_from
+    from selfvos.api.project_tracking import matches_in_project as matches_in_project
     from selfvos.api.project_tracking import outline_in_project as outline_in_project
     from selfvos.api.project_tracking import track_project as track_project
     from selfvos.api.projects import can_be_video as can_be_video
@@ -130,6 +131,7 @@ _HOMES = {
     "make_tracker": "selfvos.tracking.system",
     "mask_of_row": "selfvos.api.run_lengths",
     "mask_rows": "selfvos.api.run_lengths",
+    "matches_in_project": "selfvos.api.project_tracking",
     "names": "selfvos.api.catalogue",
     "open_benchmark": "selfvos.api.catalogue",
     "open_apart": "selfvos.data.apart",
@@ -209,6 +211,7 @@ __all__ = [
     "make_tracker",
     "mask_of_row",
     "mask_rows",
+    "matches_in_project",
     "names",
     "open_apart",
     "open_benchmark",

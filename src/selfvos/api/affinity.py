@@ -24,7 +24,7 @@ from selfvos.models.segmenter import Segmenter
 from selfvos.ops.matching import Matches
 from selfvos.tracking.framing import Framing
 from selfvos.tracking.label_propagation import LabelPropagation
-from selfvos.tracking.propagation import padding_frames
+from selfvos.tracking.propagation import copies_in_front
 from selfvos.tracking.settings import MatchConfig, TrackConfig
 from selfvos.tracking.system import make_tracker, recommended
 from selfvos.types import Frame, Tracked, Watch, go_on, ignore
@@ -147,7 +147,7 @@ class _Seen:
         if self.armed:
             memory = self.propagator.memory
             self._walked, self._matches, self._keys = walked, matches, memory.keys.clone()
-            self._copies, self._oldest = padding_frames(memory, self._config), memory.oldest
+            self._copies, self._oldest = copies_in_front(memory, self._config), memory.oldest
 
     def forget(self, kept: dict[int, Tracked], walk: Leg, index: int) -> None:
         """Drop what no memory can hold any more."""

@@ -51,9 +51,9 @@ def propagation(
         once: Finds the matches; by default each time anew.
     """
     if isinstance(config.match, AttendConfig):
-        return _mixture(key, memory, config.match, padding_frames(memory, config))
+        return _mixture(key, memory, config.match, _copies(memory, config))
     grid = key.shape[0] * key.shape[1]
-    copies = 0 if _are_cheap(memory, config.match) else padding_frames(memory, config)
+    copies = copies_in_front(memory, config)
 
     def find() -> Matches:
         return _found(key, memory, config)
@@ -68,7 +68,7 @@ def propagation(
 
 def _found(key: Float[Tensor, "h w c"], memory: Memory, config: TrackConfig) -> Matches:
     assert isinstance(config.match, MatchConfig), "a mixture of windows has no matches"
-    keys, permanent, copies = memory.keys, memory.permanent, padding_frames(memory, config)
+    keys, permanent, copies = memory.keys, memory.permanent, _copies(memory, config)
     if copies and not _are_cheap(memory, config.match):
         keys = _padded(keys, memory, copies, 1)
         return match(key, keys, torch.cat([permanent.new_zeros(copies), permanent]), config.match)
@@ -83,7 +83,16 @@ def _mixture(key: Float[Tensor, "h w c"], memory: Memory, config: AttendConfig, 
     return Propagation(lambda values: attend(key, keys, _padded(values, memory, copies, grid), ages, config))
 
 
-def padding_frames(memory: Memory, config: TrackConfig) -> int:
+def copies_in_front(memory: Memory, config: TrackConfig) -> int:
+    """Return how many copies of the oldest frame the cell numbers of matches count before those of all frames.
+
+    None where copies need not be searched: their matches then have the numbers of the frame itself.
+    """
+    cheap = isinstance(config.match, MatchConfig) and _are_cheap(memory, config.match)
+    return 0 if cheap else _copies(memory, config)
+
+
+def _copies(memory: Memory, config: TrackConfig) -> int:
     """Return how many more of the oldest frame are matched, while there are few others."""
     return {"never": 0, "fill": memory.missing, "twice": min(memory.missing, 1)}[config.memory.pad_start]
 

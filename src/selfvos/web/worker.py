@@ -70,6 +70,7 @@ class _Bench:
             "outline": self._outline,
             "export": self._export,
             "size": self._size,
+            "matches": self._matches,
         }
         return kinds[job["kind"]](job)
 
@@ -90,6 +91,15 @@ class _Bench:
 
         found = api.outline_in_project(job["folder"], job["frame"], job["region"])
         return {"mask": encode_mask(found.astype("uint16") * job["object"])}
+
+    def _matches(self, job: dict[str, Any]) -> dict[str, Any]:
+        from selfvos import api
+
+        watch = _Told(job["id"], self._pipe, self._asked)
+        found = api.matches_in_project(
+            self._loaded(job["weights"]), job["folder"], job["place"], job["quality"], watch=watch
+        )
+        return {"file": str(found.save(job["out"])), **found.to_dict()}
 
     def _export(self, job: dict[str, Any]) -> dict[str, Any]:
         from selfvos import api

@@ -86,3 +86,28 @@ def test_a_fill_through_a_gap_takes_nothing_but_says_so(server, look):
     seen.page.wait_for_function("() => /draw on frame 0/.test(document.querySelector('[aria-label=Undo]').title)")
     assert (server.mask(id, 0)[12:38, 22:58] == 1).all()
     assert not server.mask(id, 0)[:10].any()
+
+
+def test_a_pixel_tells_where_it_comes_from(server, look):
+    id = server.project()
+    server.draw(id, 0, both(0))
+    seen = look(f"{server.url}p/{id}")
+    seen.page.keyboard.press("w")
+    seen.page.mouse.click(*seen.place(14, 16))
+    seen.page.get_by_text("no mask is known before frame 0").wait_for()
+    track(server, seen)
+    seen.at(COUNT - 1)
+    masks = server.masks(id)
+    seen.page.get_by_role("button", name="Why this label?").click()
+    assert "Click a pixel" in seen.page.locator(".note").inner_text()
+    x, y = 4 + 3 * (COUNT - 1) + 10, 16
+    seen.page.mouse.click(*seen.place(x, y))
+    picture = seen.page.get_by_role("img", name="and the frames that its label was taken from")
+    picture.wait_for()
+    seen.page.wait_for_function("() => document.querySelector('dialog img').naturalWidth > 200")
+    assert axe(seen.page) == []
+    result = server.ask("jobs")[-1]["result"]
+    assert (result["frame"], result["at"], result["object"]) == (COUNT - 1, [x, y], 1)
+    assert sum(one["weight"] for one in result["memory"]) > 0.99
+    assert "file" not in result
+    assert all(np.array_equal(now, was) for now, was in zip(server.masks(id), masks, strict=True))

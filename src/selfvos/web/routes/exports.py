@@ -53,9 +53,9 @@ def export(id: str, wanted: Wanted, request: Request, here: Here) -> dict[str, A
 
 @router.get("/exports/{number}")
 def fetch(number: str, request: Request) -> FileResponse:
-    """Return what an export job wrote."""
+    """Return what an export job wrote, or the picture of one that looked for matches."""
     job = request.app.state.jobs.get(number)
     path = Path(job.result.get("file", ""))
-    if job.kind != "export" or job.state != "done" or not path.is_file():
+    if job.kind not in ("export", "matches") or job.state != "done" or not path.is_file():
         raise UsageError("there is no such export")
     return FileResponse(path, filename=path.name)

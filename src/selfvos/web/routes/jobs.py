@@ -1,5 +1,6 @@
 """Tracking, as jobs: asked for, watched, cancelled. And the stream of events that tells of them."""
 
+import secrets
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
@@ -25,6 +26,17 @@ class Span(BaseModel):
     """Id of a learning whose weights are to be taken; empty for those that the server was started with."""
 
 
+class Pixel(BaseModel):
+    """A pixel of a frame."""
+
+    frame: Index
+    x: Index
+    y: Index
+    quality: Literal["fast", "balanced", "best"] = "balanced"
+    weights: str = Field(default="", max_length=64)
+    """As of a `Span`."""
+
+
 @router.post("/projects/{id}/track")
 def track(id: str, span: Span, request: Request, here: Here) -> dict[str, Any]:
     """Track a span, from the nearest known mask behind its start."""
@@ -45,6 +57,18 @@ def fill(id: str, span: Span, request: Request, here: Here) -> dict[str, Any]:
         runs = plan_filling(one.project, span.start, span.end)
         folder = str(one.project.folder)
     return _tracking(request, id, span, folder=folder, runs=runs)
+
+
+@router.post("/projects/{id}/matches")
+def matches(id: str, wanted: Pixel, request: Request, here: Here) -> dict[str, Any]:
+    """Find what the label of a pixel is taken from; when the job is done, its picture can be fetched as an export."""
+    with here.use(id) as one:
+        one.project.check_frame(wanted.frame)
+        folder = one.project.folder
+    weights = request.app.state.learned.weights(wanted.weights) if wanted.weights else ""
+    facts = {"quality": wanted.quality, "weights": weights, "place": (wanted.frame, wanted.x, wanted.y)}
+    out = folder / "exports" / secrets.token_hex(8) / "matches.png"
+    return shown(request.app.state.jobs.add("matches", id, folder=str(folder), out=str(out), **facts))
 
 
 def _tracking(request: Request, id: str, span: Span, **facts: Any) -> dict[str, Any]:
