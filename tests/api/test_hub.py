@@ -76,7 +76,10 @@ def hub(tmp_path, monkeypatch):
 def weights(tmp_path):
     way = Quality(track={"match": {"top_k": 3}}, accuracy=12.5, measured="on nothing | much")
     notes = WeightsNotes(
-        recipe={"seed": 4, "joint": {"epochs": 2}}, steps=7, track={"refine": {"rounds": 0}}, quality={"fast": way}
+        recipe={"seed": 4, "joint": {"epochs": 2}, "true_masks": "/home/me", "wandb": "mine"},
+        steps=7,
+        track={"refine": {"rounds": 0}},
+        quality={"fast": way},
     )
     path = tmp_path / "mine.safetensors"
     save_weights(path, api.load("lab-patches", device="cpu"), notes=notes)
@@ -113,6 +116,8 @@ def test_the_card_says_what_the_notes_say_and_no_more(weights, tmp_path):
     assert "| fast | 12.5 | not measured | on nothing | much |" in text.replace("\\|", "|")
     assert "| `joint.epochs` | 2 |" in text
     assert "7 updates" in text
+    assert "/home/me" not in text
+    assert "mine" not in text
     assert api.weights_digest(api.load(weights, device="cpu")) in text
     with pytest.raises(UsageError, match="holds something"):
         write_for_hub(weights, folder, name="org/name")

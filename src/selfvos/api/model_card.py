@@ -6,6 +6,8 @@ from typing import Any
 from selfvos.models.weights import WeightsCard
 from selfvos.models.weights_notes import WeightsNotes
 
+_PRIVATE = ("true_masks", "wandb")
+"""Settings that name a folder or a project of whoever trained."""
 _QUALITIES = ("fast", "balanced", "best")
 
 
@@ -103,12 +105,13 @@ def _training(notes: WeightsNotes) -> Iterator[str]:
     yield "## Training"
     yield ""
     if notes.steps is not None:
-        yield f"{notes.steps} updates. "
+        yield f"{notes.steps} updates."
+        yield ""
     yield "<details><summary>All settings of the run</summary>"
     yield ""
     yield "| setting | value |"
     yield "| --- | --- |"
-    for key, value in _flat(notes.recipe):
+    for key, value in _flat({name: value for name, value in notes.recipe.items() if name not in _PRIVATE}):
         yield f"| `{key}` | {value} |"
     yield ""
     yield "</details>"
