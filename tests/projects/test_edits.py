@@ -31,8 +31,9 @@ def test_undo_and_redo_go_on_after_a_restart(tmp_path):
 def test_it_is_known_when_each_object_came(tmp_path):
     log = EditLog(tmp_path / "edits.jsonl")
     draw(log, 1, "a")
-    log.append(as_line([Change("object", 1, None, {"name": "car"})], "add car"))
-    log.append(as_line([Change("object", 1, {"name": "car"}, {"name": "bus"})], "change car"))
+    car, bus = ({"name": name, "colour": [1, 2, 3]} for name in ("car", "bus"))
+    log.append(as_line([Change("object", 1, None, car)], "add car"))
+    log.append(as_line([Change("object", 1, car, bus)], "change car"))
     assert (log.state.named, log.state.revisions) == ({1: 2}, {1: 1})
 
 

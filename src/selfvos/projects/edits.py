@@ -180,9 +180,31 @@ def _times(
 
 def _edit(data: dict[str, Any]) -> Edit:
     try:
-        return Edit(tuple(Change(**change) for change in data["changes"]), data["about"])
+        edit = Edit(tuple(Change(**change) for change in data["changes"]), data["about"])
     except (TypeError, KeyError) as error:
         raise ValueError(f"no edit: {error}") from error
+    if not isinstance(edit.about, str) or not all(map(_can_be, edit.changes)):
+        raise ValueError("no edit: it holds what no edit does")
+    return edit
+
+
+def _can_be(change: Change) -> bool:
+    """Tell whether a change is of a kind that is written: what it holds becomes names of files and of objects."""
+    if not isinstance(change.key, int) or change.key < 0:
+        return False
+    known = {"keyframe": _is_digest, "object": _is_object}.get(change.kind) if isinstance(change.kind, str) else None
+    return known is not None and all(one is None or known(one) for one in (change.before, change.after))
+
+
+def _is_digest(value: Any) -> bool:
+    return isinstance(value, str) and value.isalnum() and value.isascii()
+
+
+def _is_object(value: Any) -> bool:
+    if not isinstance(value, dict) or not isinstance(value.get("name"), str):
+        return False
+    colour = value.get("colour")
+    return isinstance(colour, list | tuple) and len(colour) == 3 and all(isinstance(one, int) for one in colour)
 
 
 def _lines(path: Path) -> Iterator[tuple[int, int | None, str]]:

@@ -47,7 +47,9 @@ class Project:
             raise UsageError(f"no project in {folder}; make one with 'selfvos web VIDEO' or Project.create") from None
         except ValueError as error:
             raise DataError(f"{folder / ABOUT} is damaged ({error}); restore the project folder") from error
-        if self.about.get("format", 0) > _FORMAT:
+        if not _is_whole(self.about):
+            raise DataError(f"{folder / ABOUT} is damaged; restore the project folder")
+        if self.about["format"] > _FORMAT:
             raise DataError(f"{folder} was made by a newer selfvos; update this one")
         self._stack = ExitStack()
         if lock:
@@ -394,6 +396,17 @@ class Project:
 def _object(id: int, name: str | None = None, colour: tuple[int, int, int] | None = None) -> dict[str, Any]:
     own = _COLOURS[id - 1] if id <= len(_COLOURS) else tuple(int(value) for value in palette()[(id - 1) % 255 + 1])
     return {"name": name or f"object {id}", "colour": list(colour or own)}
+
+
+def _is_whole(about: Any) -> bool:
+    """Tell whether all is there that a project says of itself."""
+    if not isinstance(about, dict):
+        return False
+    size = about.get("size")
+    numbers = (about.get("format"), about.get("count"), *(size if isinstance(size, list) else ()))
+    named = all(isinstance(about.get(name), str) for name in ("name", "video"))
+    counted = len(numbers) == 4 and all(isinstance(one, int) and one > 0 for one in numbers)
+    return named and counted and isinstance(about.get("fps"), int | float) and 0 < about["fps"] < 10**6
 
 
 def _by(shape: tuple[int, ...]) -> str:
