@@ -120,6 +120,8 @@ def cut_short(arguments: list[str], backbone: str) -> list[str]:
         case ["train", recipe, *_]:
             coarse = RECIPES.get(recipe)().model.stride == 16
             network = ["clips.crop_px=128"] if coarse else ["clips.crop_px=64", "model.mask_path=slim"]
+            if recipe.endswith("_wide"):  # its clips have one frame more
+                network = ["clips.crop_px=64", "clips.offsets=[0,1,2,3]"]
             added = [*own, *network, *tiny.SHORT]
         case ["adapt", *_]:
             added = ["clips.crop_px=64", *tiny.SMALL, *tiny.SHORT[:2]]

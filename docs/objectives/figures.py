@@ -38,8 +38,11 @@ from torch.nn import functional
 
 from selfvos.objectives import cltc, concorr, corrflow, dino, dul, jstg, liir, mast, mug, scr, timecycle, uvc, vfs
 from selfvos.ops import contrast, cycles, masks, reconstruction, walks
+from selfvos.ops.alignment import AlignConfig, shrink
+from selfvos.ops.carrying import CarryConfig, carry_labels
 from selfvos.ops.clustering import ClusterConfig, cluster_video
 from selfvos.ops.colour import AB_CENTRES, ab_bins, grey, lab_to_rgb, rgb_to_lab
+from selfvos.ops.matching import MatchConfig
 from selfvos.ops.propagation import dense_affinity, propagate
 from selfvos.ops.pseudo_objects import ObjectChoice, choose_objects, clean
 from selfvos.ops.warp import TransformConfig, sample_transform, theta, warp, warp_unit
@@ -354,18 +357,25 @@ def l_long(scene: Scene) -> Figure:
     return figure
 
 
+def pseudo_masks(scene: Scene) -> tuple[Tensor, Tensor]:
+    """Return the clusters of three frames, and the labels of one of them as an object, in pixels."""
+    maps, centroids = cluster_video(scene.look(scene.clip[:3]).movedim(1, -1), ClusterConfig(clusters=5), seed=0)
+    found, _ = choose_objects(clean(maps, len(centroids)), ObjectChoice(objects=1), seeded(1))
+    return maps, functional.interpolate(found[:, None].float(), scale_factor=8, mode="nearest")[:, 0].long()
+
+
 def l_seg(scene: Scene) -> Figure:
     """Predict a pseudo mask: warped first, decoded then."""
     model, features = scene.model, scene.model.encode_frame(scene.clip[:3])
-    maps, centroids = cluster_video(scene.look(scene.clip[:3]).movedim(1, -1), ClusterConfig(clusters=5), seed=0)
-    found, _ = choose_objects(clean(maps, len(centroids)), ObjectChoice(objects=1), seeded(1))
-    labels = functional.interpolate(found[:, None].float(), scale_factor=8, mode="nearest")[:, 0].long()
+    maps, labels = pseudo_masks(scene)
     context = model.prepare_masks(scene.clip[:3], features)
     truth = masks.one_hot(labels, 1)
     affinity = dense_affinity(features.key[2:].flatten(2), features.key[:1].flatten(2), 0.05)
     coarse = propagate(affinity, masks.to_cells(truth[:1], 8).flatten(2)[..., None])[..., 0].unflatten(-1, (32, 32))
+    parts = {name: getattr(context, name) for name in context.__annotations__}
     first, last = (
-        type(context)(*(getattr(context, name)[t : t + 1] for name in context.__annotations__)) for t in (0, 2)
+        type(context)(**{name: part if part is None else part[t : t + 1] for name, part in parts.items()})
+        for t in (0, 2)
     )
     values = model.encode_masks(first, truth[:1, 1:]).flatten(3).mT
     readout = propagate(affinity, values).mT.unflatten(-1, (32, 32))
@@ -380,11 +390,26 @@ def l_seg(scene: Scene) -> Figure:
     return figure
 
 
+def l_refine(scene: Scene) -> Figure:
+    """Carry a mask through a clip as tracking does, and look at what is left to mend."""
+    _, labels = pseudo_masks(scene)
+    keys = scene.look(scene.clip[:3]).movedim(1, -1)
+    truth = masks.to_cells(masks.one_hot(labels, 1), 2)
+    pictures = [shrink(frame[None], 2) for frame in scene.clip[:3]]
+    config = CarryConfig(match=MatchConfig(radius_cells=12.0), scale=4, align=AlignConfig())
+    carried = [one.labels[1] for one in carry_labels(keys, pictures, truth[0], config)]
+    mistakes = (carried[1] - truth[2, 1]).abs()
+    figure, ax = sheet("a mask, frame 0", "carried to frame 4", "and on to frame 8", "its mistakes", "its own cluster")
+    for frame, mask in ((0, truth[0, 1]), (1, carried[0]), (2, carried[1]), (2, mistakes), (2, truth[2, 1])):
+        heat(next(ax), scene.clip[frame], mask, most=1)
+    return figure
+
+
 FIGURES: dict[str, Callable[[Scene], Figure]] = {
     function.__name__.removesuffix("_"): function
     for function in (
         *(colorization, corrflow_, timecycle_, uvc_, mug_, mast_, crw_, concorr_, cltc_, jstg_, vfs_, dino_, dul_),
-        *(scr_, liir_, l_short, l_long, l_seg),
+        *(scr_, liir_, l_short, l_long, l_seg, l_refine),
     )
 }
 

@@ -85,6 +85,16 @@ def test_any_frames_can_be_had_in_any_order(clip, span):
     assert told(open_apart(clip).frames(*span)) == told(open_source(clip).frames(*span))
 
 
+def test_a_relative_path_is_read_from_where_this_process_is(clip, monkeypatch):
+    list(open_apart(clip))  # the process that readers are forked from began elsewhere
+    monkeypatch.chdir(clip.parent)
+    source = open_apart(clip.name)
+    monkeypatch.chdir("/")
+    assert told(source) == told(open_source(clip))
+    with pytest.raises(UsageError, match="no such file: gone.mp4"):
+        open_apart("gone.mp4")
+
+
 def test_readings_beside_each_other_do_not_meet(clip):
     video = open_apart(clip)
     first, second = video.frames(), video.frames(8, None, -1)

@@ -5,6 +5,7 @@ little memory and little time. It hands over pixels and plain text alone.
 """
 
 import logging
+import os
 import tempfile
 import weakref
 from collections.abc import Iterator
@@ -73,6 +74,7 @@ class ApartVideo:
     def __init__(self, path: Path | str, *, fps: float, limits: Limits) -> None:
         """Have a process look at the file; see `open_apart`."""
         self.path, self._limits, self._given_fps = Path(path), limits, fps
+        self._start = os.getcwd()
         self._name = named(path)
         self._idle: list[ReaderProcess] = []
         self._sound: Path | None = None
@@ -163,7 +165,7 @@ class ApartVideo:
 
     def _opened(self) -> tuple[ReaderProcess, dict[str, Any]]:
         reader = ReaderProcess(self._limits)
-        return reader, self._ask(reader, "open", path=str(self.path), fps=self._given_fps)
+        return reader, self._ask(reader, "open", path=str(self.path), start=self._start, fps=self._given_fps)
 
     def _asked(self, do: str, **order: Any) -> tuple[ReaderProcess, dict[str, Any]]:
         """Ask a reader that has nothing to do; a new one, where there is none or it has ended meanwhile."""

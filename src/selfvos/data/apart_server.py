@@ -124,7 +124,8 @@ class Reader:
         if "frame" in head:
             self._ready = self._fetch()  # while the other side works on this one
 
-    def _open(self, path: str, fps: float) -> tuple[dict[str, Any], None]:
+    def _open(self, path: str, start: str, fps: float) -> tuple[dict[str, Any], None]:
+        os.chdir(start)  # where a path that is relative begins
         source = self._source = open_source(Path(path), fps=fps)
         if source.size is None:
             raise DataError(f"{path} does not say how large its frames are")

@@ -76,7 +76,7 @@ class Segmenter(nn.Module):
     @property
     def corrects_masks(self) -> bool:
         """Whether D's output corrects the coarse masks, see `selfvos.ops.masks.correct`, or takes their place."""
-        return self._path().corrects
+        return self.mask_path is not None and self.mask_path.corrects
 
     @property
     def device(self) -> torch.device:

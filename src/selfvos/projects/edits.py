@@ -192,12 +192,17 @@ def _can_be(change: Change) -> bool:
     """Tell whether a change is of a kind that is written: what it holds becomes names of files and of objects."""
     if not isinstance(change.key, int) or change.key < 0:
         return False
-    known = {"keyframe": _is_digest, "object": _is_object}.get(change.kind) if isinstance(change.kind, str) else None
+    kinds = {"keyframe": _is_digest, "object": _is_object, "merge": _is_id}
+    known = kinds.get(change.kind) if isinstance(change.kind, str) else None
     return known is not None and all(one is None or known(one) for one in (change.before, change.after))
 
 
 def _is_digest(value: Any) -> bool:
     return isinstance(value, str) and value.isalnum() and value.isascii()
+
+
+def _is_id(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
 def _is_object(value: Any) -> bool:
