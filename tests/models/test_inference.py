@@ -83,9 +83,31 @@ def test_bfloat16_keeps_the_direction_of_features():
     assert F.cosine_similarity(found.float(), wanted, dim=1).mean() > 0.999
 
 
-@pytest.mark.skipif(not winograd.is_worth_it(), reason="this machine convolves as torch does")
+@pytest.fixture
+def one_thread():
+    """Compute with one thread, as workers of a batch do."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    if not winograd.is_worth_it():
+        pytest.skip("this machine convolves as torch does")
+    yield
+    torch.set_num_threads(before)
+
+
 @torch.no_grad()
-def test_blocks_of_the_copy_write_once():
+def test_with_more_threads_a_copy_convolves_as_torch_does(one_thread):
+    frames = torch.rand(1, 3, 64, 96)
+    ready = for_inference(trained(CONFIGS[0]))
+    alone = ready.encode_frame(frames).base
+    torch.set_num_threads(2)
+    together = ready.encode_frame(frames).base
+    assert not together.equal(alone)  # another way, and the same but for rounding
+    torch.testing.assert_close(together, alone, atol=1e-4, rtol=1e-3)
+    assert not any(isinstance(module, ReadyConvolution) for module in for_inference(trained(CONFIGS[0])).modules())
+
+
+@torch.no_grad()
+def test_blocks_of_the_copy_write_once(one_thread):
     ready = for_inference(trained(CONFIGS[0]))
     kinds = [type(module) for module in ready.modules()]
     assert kinds.count(ReadyBasicBlock) == 6

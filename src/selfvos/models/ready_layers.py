@@ -41,7 +41,7 @@ class ReadyConvolution(nn.Module):
     ) -> Float[Tensor, "b d h w"]:
         """Convolve; then add maps, and set to 0 what is below, where that is asked for."""
         plain = x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
-        if plain and (added is None or added.shape[1] == len(self.full_bias)):
+        if plain and winograd.is_worth_it() and (added is None or added.shape[1] == len(self.full_bias)):
             y = winograd.convolve(x, self.transformed, self.full_bias, added=added, rectify=rectify)
             return y[:, : len(self.weight)]
         y = F.conv2d(x, self.weight, self.bias, padding=1)

@@ -23,9 +23,17 @@ CHANNEL_STEP = 16
 """Channels come in multiples of this."""
 
 
-@lru_cache(maxsize=1)
 def is_worth_it() -> bool:
-    """Say whether this machine convolves faster so: where large products and vectors are what is fast."""
+    """Say whether this thread convolves faster so: where large products and vectors are what is fast, on one core.
+
+    Transforms and products take turns hundreds of times a frame. With more threads each waits for those of the other,
+    which go on spinning for a while: on two cores a frame then took twice as long as torch takes.
+    """
+    return torch.get_num_threads() == 1 and _suits_machine()
+
+
+@lru_cache(maxsize=1)
+def _suits_machine() -> bool:
     return (
         platform.machine().lower() in ("x86_64", "amd64")
         and torch.backends.mkl.is_available()
