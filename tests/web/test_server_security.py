@@ -78,7 +78,7 @@ PARTS = st.sampled_from(["..", "/", "\\", "p0123456789ab", "outside", ".", "\0",
 IDS = st.one_of(st.text(max_size=40), st.lists(PARTS, max_size=8).map("".join))
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=10_000, deadline=None)
 @given(id=IDS)
 def test_no_id_reaches_outside(desk, id):
     with pytest.raises(SelfvosError, match="no such project"), desk.use(id):
