@@ -44,7 +44,7 @@ def judged(packages: list[dict[str, Any]]) -> int:
         return _say(
             NOT_ASKED,
             f"{len(unknown)} of {len(packages)} Python packages not audited: the database does not answer for them; "
-            "run again where pypi.org can be reached",
+            "run again where it can be reached",
         )
     return _say(0, f"{len(packages)} Python packages looked up, nothing known against them")
 

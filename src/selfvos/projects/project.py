@@ -11,10 +11,10 @@ import numpy as np
 from jaxtyping import UInt8
 
 from selfvos.data.apart import open_apart
-from selfvos.data.mask_png import palette
 from selfvos.data.source import Source
 from selfvos.data.track_record import measured
 from selfvos.errors import DataError, MaskMismatch, UsageError
+from selfvos.projects.about import is_whole, new_object
 from selfvos.projects.edits import Change, EditLog, State, as_line
 from selfvos.projects.keyframes import Drawings, Ids, piece_at, with_id
 from selfvos.projects.shown import id_now, mask_now, record_now
@@ -25,8 +25,6 @@ from selfvos.types import FrameRecord, ObjectRecord, TrackedObject
 ABOUT = "project.json"
 """The file by which a folder is known for a project."""
 _FORMAT = 1
-_COLOURS = ((255, 92, 92), (64, 156, 255), (88, 200, 110), (255, 190, 60), (178, 120, 255), (60, 205, 200))
-"""Easy to tell apart, also for most of those who see colours differently; the palette's colours come after them."""
 
 
 class Project:
@@ -47,7 +45,7 @@ class Project:
             raise UsageError(f"no project in {folder}; make one with 'selfvos web VIDEO' or Project.create") from None
         except ValueError as error:
             raise DataError(f"{folder / ABOUT} is damaged ({error}); restore the project folder") from error
-        if not _is_whole(self.about):
+        if not is_whole(self.about):
             raise DataError(f"{folder / ABOUT} is damaged; restore the project folder")
         if self.about["format"] > _FORMAT:
             raise DataError(f"{folder} was made by a newer selfvos; update this one")
@@ -170,7 +168,7 @@ class Project:
     def add_object(self, name: str | None = None, colour: tuple[int, int, int] | None = None) -> TrackedObject:
         """Add an object that nothing is drawn of yet."""
         id = self._free_id()
-        one = _object(id, name, colour)
+        one = new_object(id, name, colour)
         self._do([Change("object", id, None, one)], f"add {one['name']}")
         return self.objects[-1]
 
@@ -238,7 +236,7 @@ class Project:
         new = self._free_id()
         digest = self._drawings.keep(with_id(mask, piece, new))
         drawing = Change("keyframe", frame, self.state.keyframes.get(frame), digest)
-        self._do([Change("object", new, None, _object(new, name)), drawing], f"split {old['name']}")
+        self._do([Change("object", new, None, new_object(new, name)), drawing], f"split {old['name']}")
         return next(one for one in self.objects if one.id == new)
 
     @property
@@ -278,7 +276,7 @@ class Project:
         mask = mask_now(self.state, mask, [id for id in shown if id_now(self.state, id)])
         before, after = self.state.keyframes.get(frame), self._drawings.keep(mask)
         new = [id for id in shown if id and not id_now(self.state, id)]
-        changes = [Change("object", id, None, _object(id)) for id in new]
+        changes = [Change("object", id, None, new_object(id)) for id in new]
         if before != after:
             changes.append(Change("keyframe", frame, before, after))
         if changes:
@@ -391,22 +389,6 @@ class Project:
 
     def _do(self, changes: Sequence[Change], about: str) -> None:
         self._log.append(as_line(changes, about))
-
-
-def _object(id: int, name: str | None = None, colour: tuple[int, int, int] | None = None) -> dict[str, Any]:
-    own = _COLOURS[id - 1] if id <= len(_COLOURS) else tuple(int(value) for value in palette()[(id - 1) % 255 + 1])
-    return {"name": name or f"object {id}", "colour": list(colour or own)}
-
-
-def _is_whole(about: Any) -> bool:
-    """Tell whether all is there that a project says of itself."""
-    if not isinstance(about, dict):
-        return False
-    size = about.get("size")
-    numbers = (about.get("format"), about.get("count"), *(size if isinstance(size, list) else ()))
-    named = all(isinstance(about.get(name), str) for name in ("name", "video"))
-    counted = len(numbers) == 4 and all(isinstance(one, int) and one > 0 for one in numbers)
-    return named and counted and isinstance(about.get("fps"), int | float) and 0 < about["fps"] < 10**6
 
 
 def _by(shape: tuple[int, ...]) -> str:
