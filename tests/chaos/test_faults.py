@@ -24,6 +24,7 @@ from tests.tiny import SIDE, frame_folder, truth
 from tests.training.conftest import config, videos  # noqa: F401 - fixtures
 
 from selfvos import api
+from selfvos.data import overlay_video
 from selfvos.data.video_cache import build_video_cache
 from selfvos.errors import DataError, SelfvosError, WeightsMismatch
 from selfvos.models.segmenter import Segmenter, SegmenterConfig
@@ -169,6 +170,25 @@ def test_a_result_folder_that_goes_away_ends_in_one_line_and_nothing_half_is_cal
     assert "\n" not in str(caught.value)
     assert not (out / "done").exists()
     assert what == "read-only" or not list((tmp_path / "tracks").rglob("*.*"))
+
+
+def test_a_result_folder_that_is_removed_before_its_first_picture_does_not_come_back(tmp_path, monkeypatch):
+    removed, draw = threading.Event(), overlay_video.overlay
+
+    def late(*given):
+        removed.wait(10)
+        return draw(*given)
+
+    monkeypatch.setattr(overlay_video, "overlay", late)
+    frame_folder(tmp_path / "clip", 8)
+    shot = api.Shot(video=tmp_path / "clip", masks=truth(0))
+    results = api.track_to(api.load("lab-patches", device="cpu"), shot, tmp_path / "tracks" / "out")
+    next(results)
+    shutil.rmtree(tmp_path / "tracks")
+    removed.set()
+    with pytest.raises(SelfvosError, match="was removed while it was written"):
+        list(results)
+    assert not (tmp_path / "tracks").exists()
 
 
 def test_nothing_is_fetched_from_anywhere(tmp_path):

@@ -94,20 +94,23 @@ class OverlayVideo:
             DataError: The frame has another size than the first.
         """
         if self._video is None:
-            self._video = self._begin(frame.seconds)
+            self._video = self._begin(frame)
         self._drawn.append(self._drawing.submit(self._draw, self._video, frame, mask))
         self._wait(_WAITING)
 
-    def _begin(self, seconds: float) -> VideoWriter:
-        self._begin_s = seconds
+    def _begin(self, frame: Frame) -> VideoWriter:
+        self._begin_s = frame.seconds
         sound = None
         if self._looks.sound is not None:
-            heard = self._stack.enter_context(Sound(self._looks.sound, begin_s=seconds))
+            heard = self._stack.enter_context(Sound(self._looks.sound, begin_s=frame.seconds))
             sound = heard if heard.carried else None
             self._tell_of(heard)
         looks = self._looks
         video = VideoWriter(self._path, fps=looks.fps, pixel_aspect=looks.pixel_aspect, sound=sound)
-        return self._stack.enter_context(video)
+        self._stack.enter_context(video)
+        # Now, not in the thread: a folder that is removed in between would come back.
+        video.begin(frame.rgb.shape)
+        return video
 
     def _tell_of(self, heard: Sound) -> None:
         if heard.carried:

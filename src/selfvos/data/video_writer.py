@@ -87,7 +87,7 @@ class VideoWriter:
             DataError: It has another size.
         """
         if not self._shape:
-            self._open(rgb.shape)
+            self.begin(rgb.shape)
         elif rgb.shape != self._shape:
             raise DataError(f"frame is {_by(rgb.shape)}, the video is {_by(self._shape)}; frames must keep one size")
         even = np.pad(rgb, [(0, rgb.shape[0] % 2), (0, rgb.shape[1] % 2), (0, 0)], mode="edge")
@@ -100,7 +100,12 @@ class VideoWriter:
         self._container.mux(self._stream.encode(picture))
         self.frames += 1
 
-    def _open(self, shape: tuple[int, ...]) -> None:
+    def begin(self, shape: tuple[int, ...]) -> None:
+        """Open the file for frames of a shape, and make missing folders, before the first frame does.
+
+        Args:
+            shape: Rows, columns and 3.
+        """
         path = self._stack.enter_context(atomic_path(self.path))
         container = av.open(f"file:{path.absolute()}", "w", format="mp4", options={"movflags": "+faststart"})
         self._container: OutputContainer = self._stack.enter_context(container)
