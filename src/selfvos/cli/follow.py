@@ -13,7 +13,19 @@ import typer
 from selfvos.cli.completion import completing_several
 from selfvos.cli.console import Watcher, err, out
 from selfvos.cli.live import LiveOptions, follow_live, refuse, report_live
-from selfvos.cli.options import AsJson, Changes, Configs, Device, Preset, Quality, Rounds, Sets, Weights, track_settings
+from selfvos.cli.options import (
+    AsJson,
+    Changes,
+    Configs,
+    Device,
+    Fps,
+    Preset,
+    Quality,
+    Rounds,
+    Sets,
+    Weights,
+    track_settings,
+)
 from selfvos.errors import DataError, OutOfSpace, SelfvosError, Stopped, UsageError
 
 if TYPE_CHECKING:
@@ -78,7 +90,7 @@ def track(
     end: Annotated[int | None, typer.Option("--to", min=0, help="Last frame to track.")] = None,
     backward: Annotated[bool, typer.Option("--backward", help="Track towards the beginning.")] = False,
     both: Annotated[bool, typer.Option("--both", help="Track to the end, then back to frame 0.")] = False,
-    fps: Annotated[float, typer.Option(help="Frames per second of a folder of pictures.")] = 25.0,
+    fps: Fps = 25.0,
     formats: Annotated[
         str,
         typer.Option(

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from selfvos.cli.console import Watcher, out
-from selfvos.cli.options import AsJson, Device
+from selfvos.cli.options import AsJson, Device, Fps
 
 
 def info(
@@ -17,7 +17,7 @@ def info(
     frame: Annotated[
         str | None, typer.Option(help="Write a frame as PICTURE.png or PICTURE.png@FRAME, to draw a mask on.")
     ] = None,
-    fps: Annotated[float, typer.Option(help="Frames per second of a folder of pictures.")] = 25.0,
+    fps: Fps = 25.0,
     as_json: AsJson = False,
 ) -> None:
     """Say what a video is: size, rate, frames, codec, rotation, pixel shape, sound.

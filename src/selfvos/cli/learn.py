@@ -9,7 +9,20 @@ import typer
 
 from selfvos.cli.completion import completing
 from selfvos.cli.console import Watcher, err, is_main, out
-from selfvos.cli.options import AsJson, Cache, CacheLimit, Changes, Configs, Device, Sets, Videos, Weights
+from selfvos.cli.options import (
+    AsJson,
+    Cache,
+    CacheLimit,
+    Changes,
+    Configs,
+    Device,
+    Resume,
+    Run,
+    Sets,
+    Videos,
+    Weights,
+    WeightsFile,
+)
 
 
 class _Cache(NamedTuple):
@@ -22,10 +35,10 @@ def train(
         str, typer.Argument(help="Name of a recipe; see 'selfvos list recipes'.", autocompletion=completing("recipes"))
     ],
     videos: Videos,
-    folder: Annotated[Path, typer.Option("--out", help="Folder of the run.")],
+    folder: Run,
     configs: Configs = None,
     sets: Sets = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where the run stopped, exactly.")] = False,
+    resume: Resume = False,
     init: Annotated[str | None, typer.Option(help="Begin with these weights instead of random ones.")] = None,
     device: Device = "auto",
     cache: Cache = None,
@@ -72,11 +85,11 @@ def replay(
 
 def adapt(
     videos: Annotated[list[Path], typer.Argument(help="One's own videos: files, frame folders, or folders of them.")],
-    folder: Annotated[Path, typer.Option("--out", help="Folder of the run.")],
+    folder: Run,
     weights: Weights = "default",
     configs: Configs = None,
     sets: Sets = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where the run stopped, exactly.")] = False,
+    resume: Resume = False,
     device: Device = "auto",
     cache: Cache = None,
     cache_gb: CacheLimit = None,
@@ -104,7 +117,7 @@ def convert(
             "--from", help="Whose it is; see 'selfvos list checkpoints'.", autocompletion=completing("checkpoints")
         ),
     ],
-    target: Annotated[Path, typer.Option("--out", help="The .safetensors file to write.")],
+    target: WeightsFile,
     as_json: AsJson = False,
 ) -> None:
     """Turn a published checkpoint into weights of this package.
@@ -156,7 +169,7 @@ def push(
 def join(
     first: Annotated[str, typer.Argument(help="Weights whose key, V, D and settings are kept.")],
     second: Annotated[str, typer.Argument(help="Weights whose encoder is put beside them.")],
-    target: Annotated[Path, typer.Option("--out", help="The .safetensors file to write.")],
+    target: WeightsFile,
 ) -> None:
     """Put two encoders into one weights file: frames are matched by both.
 

@@ -8,7 +8,19 @@ import typer
 
 from selfvos.cli.console import Watcher, out
 from selfvos.cli.follow import given_masks
-from selfvos.cli.options import AsJson, Changes, Configs, Device, Preset, Quality, Rounds, Sets, Weights, track_settings
+from selfvos.cli.options import (
+    AsJson,
+    Changes,
+    Configs,
+    Device,
+    Fps,
+    Preset,
+    Quality,
+    Rounds,
+    Sets,
+    Weights,
+    track_settings,
+)
 from selfvos.errors import UsageError
 
 
@@ -18,7 +30,7 @@ def matches(
     frame: Annotated[int, typer.Option(min=0, help="Frame to look at, from 0.")],
     at: Annotated[str, typer.Option(metavar="X,Y", help="Column and row of a pixel, from 0.")],
     picture: Annotated[Path, typer.Option("--out", help="The picture: .png or .jpg.")],
-    fps: Annotated[float, typer.Option(help="Frames per second of a folder of pictures.")] = 25.0,
+    fps: Fps = 25.0,
     weights: Weights = "default",
     device: Device = "auto",
     preset: Preset = None,

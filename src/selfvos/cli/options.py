@@ -36,6 +36,10 @@ Quality = Annotated[
     ),
 ]
 Rounds = Annotated[int | None, typer.Option(help="Refinement rounds; 0 is pure label propagation.")]
+Fps = Annotated[float, typer.Option(help="Frames per second of a folder of pictures.")]
+Run = Annotated[Path, typer.Option("--out", help="Folder of the run.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on where the run stopped, exactly.")]
+WeightsFile = Annotated[Path, typer.Option("--out", help="The .safetensors file to write.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Videos = Annotated[list[Path], typer.Option("--videos", help="Folder of videos or frame folders, or one video.")]
 Cache = Annotated[Path | None, typer.Option(help="Where decoded videos are kept (default: the user's cache).")]
