@@ -190,7 +190,7 @@ def _follow_all(tracker: MaskTracker, take: _Take, watch: Watch) -> Iterator[Tra
     results: Iterator[Tracked] = iter(())
     try:
         for number, leg in enumerate(take.legs):
-            results = follow(tracker, _frames(take.source, leg, watch), leg.masks)
+            results = follow(tracker, _frames(tracker, take.source, leg, watch), leg.masks)
             for place, tracked in enumerate(results):
                 if number and not place:  # the frame where the first leg began as well
                     continue
@@ -202,9 +202,10 @@ def _follow_all(tracker: MaskTracker, take: _Take, watch: Watch) -> Iterator[Tra
         give_back()
 
 
-def _frames(source: Source, leg: Leg, watch: Watch) -> Iterator[Frame]:
-    # Whoever hands over arrays may make each one when it is asked for: a camera is not read ahead of.
+def _frames(tracker: MaskTracker, source: Source, leg: Leg, watch: Watch) -> Iterator[Frame]:
     frames = leg.frames(source)
-    for frame in frames if isinstance(source, FrameArrays) else ahead(frames):
+    # Whoever hands over arrays may make each one when it is asked for: a camera is not read ahead of.
+    asked_for = isinstance(source, FrameArrays) and not source.at_hand
+    for frame in frames if asked_for else tracker.ahead(ahead(frames)):
         go_on(watch)
         yield frame
