@@ -3,6 +3,7 @@ import time
 
 import pytest
 
+import selfvos.data.ahead as module
 from selfvos.data.ahead import ahead
 
 
@@ -51,6 +52,20 @@ def test_leaving_early_ends_the_thread():
     next(running)
     assert workers()
     running.close()
-    for thread in workers():
-        thread.join(timeout=5)
     assert not workers()
+
+
+def test_threads_within_threads_end_with_the_outermost():
+    running = ahead(map(str, ahead(iter(range(10**9)))), 1)
+    assert next(running) == "0"
+    assert len(workers()) == 2
+    running.close()
+    assert not workers()
+
+
+def test_no_thread_is_at_work_when_the_process_ends():
+    running = ahead(iter(range(10**9)))
+    next(running)
+    module._leave_all()
+    assert not workers()
+    running.close()
