@@ -197,6 +197,8 @@ def _follow_all(tracker: MaskTracker, take: _Take, watch: Watch) -> Iterator[Tra
                 done += 1
                 watch.tell("tracking", done, total)
                 yield tracked
+                if done == 1:  # what was free after the first frame stays so: others are encoded in another thread
+                    give_back()
     finally:
         del tracker, results  # what they remember
         give_back()
