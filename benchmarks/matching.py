@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import torch
 
-from benchmarks.compare import Entry, compare
+from benchmarks.compare import Entry, Turns, compare
 from benchmarks.footage import features, model, whitened
 from benchmarks.reference.matcher import dense_matches
 from selfvos.ops import matching
@@ -74,7 +74,7 @@ def _against_dense(name: str, find: Match, repeats: int, frames: torch.Tensor, c
     share = float(same.float().mean())
     sets = f"top-{config.top_k} sets equal in {share:.3%} of cells"
     text = f"{sets}, else scores tie (within {gap:.0e}); read-out {difference:.0e}"
-    return compare(name, (ours, reference), repeats, text, heavy=True)
+    return compare(name, (ours, reference), Turns(repeats=repeats, heavy=True), text)
 
 
 def _scores(query: torch.Tensor, memory: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks.compare import Entry, compare
+from benchmarks.compare import Entry, Turns, compare
 from benchmarks.reference.scorer import slow_accuracy, slow_region
 from selfvos.data.benchmarks.stored_ids import read_ids
 from selfvos.evaluation.metrics import score_frame
@@ -58,7 +58,8 @@ def _drawn(repeats: int) -> Entry:
 
     difference = float(np.abs(ours() - reference()).max())
     assert difference < 1e-6, difference
-    return compare("scorer", (ours, reference), repeats, f"largest difference {difference:.0e}, drawn masks", inner=20)
+    turns = Turns(repeats=repeats, inner=20)
+    return compare("scorer", (ours, reference), turns, f"largest difference {difference:.0e}, drawn masks")
 
 
 def _files(step: int) -> list[tuple[Path, Path]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
-from benchmarks.compare import Entry, compare
+from benchmarks.compare import Entry, Turns, compare
 from benchmarks.footage import frames, mask, model, write_pictures
 from benchmarks.tracking import whole_track
 from selfvos.data.mask_png import write_mask
@@ -71,7 +71,7 @@ def edges(repeats: int) -> Entry:
 
     gap = float((ours() - reference()).abs().max())
     assert gap < 1e-4, gap
-    return compare("edges", (ours, reference), 2 * repeats + 1, f"within {gap:.0e}", inner=5)
+    return compare("edges", (ours, reference), Turns(repeats=2 * repeats + 1, inner=5), f"within {gap:.0e}")
 
 
 def first_mask_s(repeats: int) -> Entry:

@@ -3,6 +3,7 @@ import time
 
 import pytest
 
+import selfvos.data.ahead as module
 from selfvos.data.ahead import ahead
 
 
@@ -28,10 +29,10 @@ def test_fetching_stays_a_few_items_ahead():
     assert fetched == []
     next(running)
     deadline = time.monotonic() + 5
-    while len(fetched) < 4 and time.monotonic() < deadline:
+    while len(fetched) < 3 and time.monotonic() < deadline:
         time.sleep(0.01)
     time.sleep(0.05)
-    assert len(fetched) == 4, "one handed out, two waiting, one in the thread's hand"
+    assert len(fetched) == 3, "one handed out, two waiting"
     assert list(running) == list(range(1, 20))
 
 
@@ -51,6 +52,20 @@ def test_leaving_early_ends_the_thread():
     next(running)
     assert workers()
     running.close()
-    for thread in workers():
-        thread.join(timeout=5)
     assert not workers()
+
+
+def test_threads_within_threads_end_with_the_outermost():
+    running = ahead(map(str, ahead(iter(range(10**9)))), 1)
+    assert next(running) == "0"
+    assert len(workers()) == 2
+    running.close()
+    assert not workers()
+
+
+def test_no_thread_is_at_work_when_the_process_ends():
+    running = ahead(iter(range(10**9)))
+    next(running)
+    module._leave_all()
+    assert not workers()
+    running.close()

@@ -8,6 +8,7 @@ from selfvos.models.precision import autocast
 from selfvos.models.ready_layers import ReadyBasicBlock, ReadyConstant, ReadyConvolution, ReadyResBlock
 from selfvos.models.segmenter import Segmenter, SegmenterConfig
 from selfvos.ops import winograd
+from selfvos.ops.threads import computing
 
 CONFIGS = [
     SegmenterConfig(backbone="resnet18", last_stage=3, mask_path="slim"),
@@ -84,30 +85,24 @@ def test_bfloat16_keeps_the_direction_of_features():
 
 
 @pytest.fixture
-def one_thread():
-    """Compute with one thread, as workers of a batch do."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
+def tiles():
+    """Let tests run where convolutions are done in tiles."""
     if not winograd.is_worth_it():
         pytest.skip("this machine convolves as torch does")
-    yield
-    torch.set_num_threads(before)
 
 
 @torch.no_grad()
-def test_with_more_threads_a_copy_convolves_as_torch_does(one_thread):
+def test_a_copy_sees_the_same_with_any_number_of_threads(tiles):
     frames = torch.rand(1, 3, 64, 96)
     ready = for_inference(trained(CONFIGS[0]))
     alone = ready.encode_frame(frames).base
-    torch.set_num_threads(2)
-    together = ready.encode_frame(frames).base
-    assert not together.equal(alone)  # another way, and the same but for rounding
-    torch.testing.assert_close(together, alone, atol=1e-4, rtol=1e-3)
-    assert not any(isinstance(module, ReadyConvolution) for module in for_inference(trained(CONFIGS[0])).modules())
+    with computing(1, kernels=3):
+        together = ready.encode_frame(frames).base
+    torch.testing.assert_close(together, alone, atol=1e-6, rtol=1e-5)
 
 
 @torch.no_grad()
-def test_blocks_of_the_copy_write_once(one_thread):
+def test_blocks_of_the_copy_write_once(tiles):
     ready = for_inference(trained(CONFIGS[0]))
     kinds = [type(module) for module in ready.modules()]
     assert kinds.count(ReadyBasicBlock) == 6

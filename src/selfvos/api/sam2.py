@@ -225,7 +225,7 @@ class VideoPredictor:
     def _propagate(self, state: InferenceState, way: "_Way") -> Iterator[Answer]:
         tracker, known = Tracker(self.model, self.config), list(state.objects)
         masks = {frame: state.ids(frame) for frame in state.given if way.passes(frame)}
-        for frame in ahead(way.frames(state.source)):
+        for frame in tracker.ahead(ahead(way.frames(state.source))):
             # Whoever calls may have set a lower precision, as SAM 2's example does; matching here has its own.
             with torch.autocast(self.model.device.type, enabled=False):
                 ids = _next(tracker, frame, masks.get(frame.index))

@@ -190,21 +190,24 @@ def _follow_all(tracker: MaskTracker, take: _Take, watch: Watch) -> Iterator[Tra
     results: Iterator[Tracked] = iter(())
     try:
         for number, leg in enumerate(take.legs):
-            results = follow(tracker, _frames(take.source, leg, watch), leg.masks)
+            results = follow(tracker, _frames(tracker, take.source, leg, watch), leg.masks)
             for place, tracked in enumerate(results):
                 if number and not place:  # the frame where the first leg began as well
                     continue
                 done += 1
                 watch.tell("tracking", done, total)
                 yield tracked
+                if done == 1:  # what was free after the first frame stays so: others are encoded in another thread
+                    give_back()
     finally:
         del tracker, results  # what they remember
         give_back()
 
 
-def _frames(source: Source, leg: Leg, watch: Watch) -> Iterator[Frame]:
-    # Whoever hands over arrays may make each one when it is asked for: a camera is not read ahead of.
+def _frames(tracker: MaskTracker, source: Source, leg: Leg, watch: Watch) -> Iterator[Frame]:
     frames = leg.frames(source)
-    for frame in frames if isinstance(source, FrameArrays) else ahead(frames):
+    # Whoever hands over arrays may make each one when it is asked for: a camera is not read ahead of.
+    asked_for = isinstance(source, FrameArrays) and not source.at_hand
+    for frame in frames if asked_for else tracker.ahead(ahead(frames)):
         go_on(watch)
         yield frame

@@ -214,6 +214,11 @@ class FrameArrays:
         first = arrays[0] if known and len(arrays) else None
         self.size = None if first is None else _checked(first, 0).shape[:2]
 
+    @property
+    def at_hand(self) -> bool:
+        """Whether all arrays are there, and none is made when it is asked for."""
+        return isinstance(self._arrays, list | tuple | np.ndarray)
+
     def exact_count(self) -> int | None:
         """Return the number of arrays; None for an iterator."""
         return self.count

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from selfvos.errors import UsageError
 from selfvos.ops.matching import Matches
+from selfvos.ops.threads import kernel_threads
 
 _AROUND = 1
 _EVEN = 0.99
@@ -74,7 +75,7 @@ def aligned_readout(
         x.contiguous().numpy() for x in (picture, pictures, labels.float(), matches.index, matches.weight.float())
     )
     found = kernel.aligned_readout(
-        *arrays, scale=scale, reach=config.reach, inertia=config.inertia * _WHITE, workers=torch.get_num_threads()
+        *arrays, scale=scale, reach=config.reach, inertia=config.inertia * _WHITE, workers=kernel_threads()
     )
     return torch.from_numpy(found)
 

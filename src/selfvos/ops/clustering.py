@@ -11,6 +11,7 @@ from torch import Tensor
 
 from selfvos.errors import DataError, UsageError
 from selfvos.ops.position_code import PositionMode, add_position
+from selfvos.ops.threads import kernel_threads
 
 _RACE_POINTS = 2048
 _STARTS = 2  # per restart: a start costs little, and ten pairs find what ten of scikit-learn's restarts find
@@ -212,7 +213,7 @@ def descend(
     from selfvos.ops.kernels import descent as kernel
 
     arrays = points.contiguous().numpy(), starts.contiguous().numpy()
-    ends = kernel.descend(*arrays, iterations, tolerance, torch.get_num_threads())
+    ends = kernel.descend(*arrays, iterations, tolerance, kernel_threads())
     return Descents(*(torch.from_numpy(array) for array in ends))
 
 

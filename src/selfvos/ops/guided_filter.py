@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from selfvos.errors import UsageError
+from selfvos.ops.threads import kernel_threads
 
 _COARSE = 2
 """Windows are explained on means of so many pixels to each side, four times as fast and hardly less exact."""
@@ -59,7 +60,7 @@ def guided_filter(
         from selfvos.ops.kernels import guided_filter as kernel
 
         arrays, radius = [x.detach().contiguous().numpy() for x in (frames, masks)], max(1, radius_px // _COARSE)
-        rest = radius, epsilon, torch.get_num_threads()
+        rest = radius, epsilon, kernel_threads()
         found = [kernel.guided_filter(frame, some, *rest) for frame, some in zip(*arrays, strict=True)]
         return torch.from_numpy(np.stack(found))
     return guided_filter_plain(frames, masks, radius_px=radius_px, epsilon=epsilon)

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from selfvos.errors import DataError, UsageError
 from selfvos.ops.kernels.loading import byte_kernel, gpu_kernels, window_kernel
+from selfvos.ops.threads import kernel_threads
 
 _TILE = 8
 _CHUNK = 2**21  # floats of memory that the portable version copies at a time
@@ -105,7 +106,7 @@ def match(
 ) -> Matches:
     """Find each query cell's best memory cells, by the fastest means there is for where the features lie.
 
-    float32 on the CPU takes the compiled kernel, with as many threads as `torch.get_num_threads` says; the result
+    float32 on the CPU takes the compiled kernel, with as many threads as `kernel_threads` says; the result
     does not depend on how many, nor on the shortcuts that the kernel takes. A GPU takes the Triton kernel where there
     is one; everything else takes `match_plain`.
 
@@ -159,7 +160,7 @@ def _match_on_cpu(
     by_bytes = byte_kernel() if worth and axes is None else None
 
     def search(frames: slice) -> tuple[Tensor, Tensor]:
-        last = reach[frames], config.top_k, torch.get_num_threads()
+        last = reach[frames], config.top_k, kernel_threads()
         found = None
         if by_bytes:
             remembered = _remembered(by_bytes, memory_array, frames, known)

@@ -1,6 +1,7 @@
 """3 x 3 convolutions on the CPU with a quarter of the products."""
 
 import platform
+from collections import deque
 from functools import lru_cache
 
 import torch
@@ -8,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from selfvos.ops.kernels.loading import convolution_kernel
+from selfvos.ops.threads import shared_out
 
 _POINTS = (
     (1 / 4, 0, 0),
@@ -23,17 +25,9 @@ CHANNEL_STEP = 16
 """Channels come in multiples of this."""
 
 
-def is_worth_it() -> bool:
-    """Say whether this thread convolves faster so: where large products and vectors are what is fast, on one core.
-
-    Transforms and products take turns hundreds of times a frame. With more threads each waits for those of the other,
-    which go on spinning for a while: on two cores a frame then took twice as long as torch takes.
-    """
-    return torch.get_num_threads() == 1 and _suits_machine()
-
-
 @lru_cache(maxsize=1)
-def _suits_machine() -> bool:
+def is_worth_it() -> bool:
+    """Say whether this machine convolves faster so: where large products and vectors are what is fast."""
     return (
         platform.machine().lower() in ("x86_64", "amd64")
         and torch.backends.mkl.is_available()
@@ -92,17 +86,29 @@ def _convolve(
     assert kernel is not None, "ask first whether it is worth it"
     down, across = kernel.tiles(made.shape[0], made.shape[1])
     step = max(1, _MOST // (len(weight) * across * max(weight.shape[1:])))
-    threads = torch.get_num_threads()
-    # Larger parts than these would leave the second cache between the steps.
     arrays, more = [maps.numpy(), bias.numpy(), made.numpy()], None if added is None else added.numpy()
-    seen = products = torch.empty(len(weight), 0, 0)
-    for top in range(0, down, step):
-        rows = range(top, min(top + step, down))
-        if seen.shape[1] != len(rows) * across:
-            seen, products = (torch.empty(len(weight), len(rows) * across, size) for size in weight.shape[1:])
-        kernel.see_maps(arrays[0], rows, seen.numpy(), threads)
-        torch.bmm(seen, weight, out=products)
-        kernel.make_maps(products.numpy(), arrays[1], rows, arrays[2], threads, added=more, rectify=rectify)
+    left = deque(range(0, down, step))
+
+    @torch.inference_mode()
+    def convolve_some() -> None:
+        # Larger parts than these would leave the second cache between the steps.
+        seen = products = torch.empty(len(weight), 0, 0)
+        while (top := _taken(left)) is not None:
+            rows = range(top, min(top + step, down))
+            if seen.shape[1] != len(rows) * across:
+                seen, products = (torch.empty(len(weight), len(rows) * across, size) for size in weight.shape[1:])
+            kernel.see_maps(arrays[0], rows, seen.numpy())
+            torch.bmm(seen, weight, out=products)
+            kernel.make_maps(products.numpy(), arrays[1], rows, arrays[2], added=more, rectify=rectify)
+
+    shared_out(convolve_some)
+
+
+def _taken(left: deque[int]) -> int | None:
+    try:
+        return left.popleft()
+    except IndexError:
+        return None
 
 
 def _last(maps: Float[Tensor, "c y x"]) -> Float[Tensor, "y x c"]:

@@ -37,7 +37,7 @@ def track_run(project: Project, make: Callable[[], Tracker], run: Run, *, watch:
     stop = run.end + run.step
     frames = ahead(project.source.frames(run.start, None if stop < 0 else stop, run.step))
     tracker = make()
-    for done, frame in enumerate(frames):
+    for done, frame in enumerate(tracker.ahead(frames)):
         go_on(watch)
         given = drawings.get(frame.index) if done == 0 else taken.drawing(frame.index)
         if done == 0:

@@ -80,12 +80,18 @@ class EncodedFrame:
         """Sizes of the video."""
         self.number = number
         """Tells frames apart that share a cache."""
+        self.prepared: Any = None
+        """What its propagator made of it before its turn; see `PreparesFrames`."""
         self._encoding = encoding
 
     @cached_property
     def features(self) -> FrameFeatures:
         """What the visual encoder says of it."""
         return self.once("features", lambda: self._encoding.features(self.image))
+
+    def forget_features(self) -> None:
+        """Give their memory back; whoever asks for them again waits again."""
+        self.__dict__.pop("features", None)
 
     def once(self, known: Hashable, make: Callable[[], Made]) -> Made:
         """Return what is made of this frame at this size; see `FeatureCache.once`."""

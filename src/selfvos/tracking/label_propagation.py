@@ -97,10 +97,15 @@ class LabelPropagation:
         self.feature.begin(frame)
         self._view = self._look(frame)
 
+    def prepare(self, frame: EncodedFrame) -> None:
+        """See `PreparesFrames.prepare`."""
+        frame.prepared = self._look(frame)
+        frame.forget_features()  # one more frame's would be what takes most memory of all
+
     def follow(self, frame: EncodedFrame) -> SoftMasks:
         """See `Propagator.follow`."""
         self._remember()
-        view = self._look(frame)
+        view = frame.prepared if isinstance(frame.prepared, View) else self._look(frame)
         found = propagation(view.key, self.memory, self.config, self._sharing(frame))
         self.watch_matches(self.memory.walked, found.matches)
         carried = self._carried(view, found)

@@ -109,6 +109,18 @@ class Propagator(Protocol):
 
 
 @runtime_checkable
+class PreparesFrames(Protocol):
+    """A propagator that can make of a frame, before its turn, what masks have no part in."""
+
+    def prepare(self, frame: EncodedFrame) -> None:
+        """Leave with a frame of the video that has begun what `follow` will want of it.
+
+        It is called from another thread while `follow` is at the frame before, and so changes nothing but the frame.
+        """
+        ...
+
+
+@runtime_checkable
 class MakePropagator(Protocol):
     """Makes the propagator of one system."""
 

@@ -1,5 +1,6 @@
 """Which system follows objects, and with which settings: what other rooms ask for a tracker."""
 
+from collections.abc import Iterable, Iterator
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -12,7 +13,7 @@ from selfvos.tracking.propagator import MEMORY, SYSTEMS, system_name
 from selfvos.tracking.recommendation import quality_config, recommended
 from selfvos.tracking.settings import TrackConfig
 from selfvos.tracking.tracker import Tracker
-from selfvos.types import ObjectState
+from selfvos.types import Frame, ObjectState
 
 __all__ = [
     "MEMORY",
@@ -46,6 +47,10 @@ class MaskTracker(Protocol):
 
     def start(self, frame: UInt8[np.ndarray, "y x 3"], mask: Ids) -> Ids:
         """Begin a video: forget everything, learn the objects of its first mask."""
+        ...
+
+    def ahead(self, frames: Iterable[Frame]) -> Iterator[Frame]:
+        """Hand on the frames of a walk, ready to be tracked sooner where that can be."""
         ...
 
     def step(self, frame: UInt8[np.ndarray, "y x 3"], mask: Ids | None = None) -> Ids:

@@ -45,8 +45,8 @@ def convolution_kernel() -> ModuleType | None:
 
     maps, parts = np.zeros((1, 1, winograd.LANES), np.float32), np.zeros((36, 1, winograd.LANES), np.float32)
     try:
-        winograd.see_maps(maps, range(1), parts, 1)
-        winograd.make_maps(parts, maps[0, 0], range(1), maps, 1)
+        winograd.see_maps(maps, range(1), parts)
+        winograd.make_maps(parts, maps[0, 0], range(1), maps)
     except Exception as error:  # whatever a compiler of another version has to say
         logger.info("networks run without a kernel of this package, some two times slower: %s", error)
         return None

@@ -7,7 +7,6 @@ from jaxtyping import Float32
 
 from selfvos.ops.kernels.label_map import _compiled
 from selfvos.ops.kernels.tile_vectors import LANES, MADE, SEEN, make, see
-from selfvos.ops.kernels.window_topk import _in_parallel
 
 __all__ = ["LANES", "make_maps", "see_maps", "tiles"]
 
@@ -17,16 +16,15 @@ def tiles(height: int, width: int) -> tuple[int, int]:
     return -(-height // MADE), -(-width // MADE)
 
 
-def see_maps(maps: Float32[np.ndarray, "y x c"], rows: range, seen: Float32[np.ndarray, "p t c"], workers: int) -> None:
+def see_maps(maps: Float32[np.ndarray, "y x c"], rows: range, seen: Float32[np.ndarray, "p t c"]) -> None:
     """Transform what some rows of tiles see; beyond the border are zeros.
 
     Args:
         maps: C-contiguous; c is a multiple of `LANES`.
         rows: Rows of tiles.
         seen: Filled: the 36 parts of each tile.
-        workers: Threads to use, at least 1.
     """
-    _in_parallel(lambda top: _see_rows(maps, _share(top, rows, workers), rows.start, seen), *_shares(rows, workers))
+    _see_rows(maps, (rows.start, rows.stop), rows.start, seen)
 
 
 def make_maps(
@@ -34,7 +32,6 @@ def make_maps(
     bias: Float32[np.ndarray, " c"],
     rows: range,
     maps: Float32[np.ndarray, "y x c"],
-    workers: int,
     *,
     added: Float32[np.ndarray, "y x c"] | None = None,
     rectify: bool = False,
@@ -46,26 +43,11 @@ def make_maps(
         bias: Of each channel, added to it.
         rows: Rows of tiles.
         maps: Filled where these rows lie, C-contiguous.
-        workers: Threads to use, at least 1.
         added: Maps to add.
         rectify: Whether what is below 0 becomes 0.
     """
     more = np.empty((0, 0, 0), np.float32) if added is None else added
-    least = np.float32(0 if rectify else -np.inf)
-
-    def make_some(top: int) -> None:
-        _make_rows(products, bias, more, least, _share(top, rows, workers), rows.start, maps)
-
-    _in_parallel(make_some, *_shares(rows, workers))
-
-
-def _shares(rows: range, workers: int) -> tuple[range, int]:
-    """Return where each worker's rows begin, and how many workers there are."""
-    return range(rows.start, rows.stop, -(-len(rows) // workers)), workers
-
-
-def _share(top: int, rows: range, workers: int) -> tuple[int, int]:
-    return top, min(top - (-len(rows) // workers), rows.stop)
+    _make_rows(products, bias, more, np.float32(0 if rectify else -np.inf), (rows.start, rows.stop), rows.start, maps)
 
 
 @_compiled
