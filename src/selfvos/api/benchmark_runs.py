@@ -99,7 +99,8 @@ def _in_step(
     model: Segmenter, runs: Mapping[str, BenchmarkRun], video: LabelledVideo, task: Task[MaskTracker]
 ) -> Iterator[dict[str, float]]:
     """Track a video in several ways, frame by frame, and yield the seconds of each."""
-    cache, reading = _TimedCache(), _TimedReading(read_tracked(video))
+    stages = {stage for run in runs.values() for stage in run.config.feature.stages}
+    cache, reading = _TimedCache(stages), _TimedReading(read_tracked(video))
     trackers = {name: make_tracker(model, run.config, cache) for name, run in runs.items()}
     copies = tee(reading, max(1, len(trackers)))
     walks = {
@@ -140,8 +141,8 @@ class _TimedReading:
 class _TimedCache(FeatureCache):
     """Knows how long everything took to make that it lends, so that it counts in full for all that ask for it."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, stages: Collection[str]) -> None:
+        super().__init__(stages)
         self.spared_s = 0.0
         """Seconds that were spared to whoever asked, since someone set this to 0."""
         self._seconds: dict[tuple[int, Hashable], float] = {}

@@ -1,6 +1,7 @@
 """The same network, made ready for watching frames instead of learning from them."""
 
 import copy
+from collections.abc import Collection
 
 import torch
 from torch import nn
@@ -11,7 +12,7 @@ from selfvos.models.segmenter import Segmenter
 from selfvos.ops import winograd
 
 
-def for_inference(model: Segmenter) -> Segmenter:
+def for_inference(model: Segmenter, stages: Collection[str] | None = None) -> Segmenter:
     """Return a copy without gradients whose batch normalisation is part of its convolutions, channels last in memory.
 
     Features differ from the original's by rounding only. A normalisation without running statistics, which looks at
@@ -19,8 +20,11 @@ def for_inference(model: Segmenter) -> Segmenter:
 
     Args:
         model: A network in evaluation mode; it is not changed.
+        stages: Those of the backbone that will be looked at, besides what key, V and D need; None: all.
     """
     ready = copy.deepcopy(model).requires_grad_(False).eval()
+    if stages is not None:
+        ready.encoder.backbone.leave_out_all_but(stages)
     _fold(ready)
     if ready.device.type == "cpu" and winograd.is_worth_it():
         make_ready(ready)

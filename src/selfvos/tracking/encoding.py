@@ -1,6 +1,6 @@
 """How a frame is seen: resized, encoded, and shared by trackers that are given the same one."""
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable
 from functools import cached_property
 from typing import Any, TypeVar, cast
 
@@ -27,8 +27,13 @@ class FeatureCache:
     where everything that decides them is. What has been made of the frame before is forgotten.
     """
 
-    def __init__(self) -> None:
-        """Make an empty cache; hand it to every tracker that shall share it."""
+    def __init__(self, stages: Collection[str] | None = None) -> None:
+        """Make an empty cache; hand it to every tracker that shall share it.
+
+        Args:
+            stages: Those of the backbone that any of them will look at; None: all.
+        """
+        self._stages = stages
         self._networks: tuple[Segmenter, Segmenter] | None = None
         self._frame: Rgb | None = None
         self._number = 0
@@ -41,7 +46,7 @@ class FeatureCache:
             UsageError: The cache serves another network.
         """
         if self._networks is None:
-            self._networks = model, for_inference(model)
+            self._networks = model, for_inference(model, self._stages)
         if self._networks[0] is not model:
             raise UsageError("trackers that share what they see of a frame need the same network")
         return self._networks[1]
@@ -103,7 +108,12 @@ class FrameEncoding:
     """A network made ready for watching, and the size and precision that it sees frames in."""
 
     def __init__(
-        self, model: Segmenter, config: FrameConfig, cache: FeatureCache | None = None, *, keyed: bool = True
+        self,
+        model: Segmenter,
+        config: FrameConfig,
+        cache: FeatureCache | None = None,
+        *,
+        stages: Collection[str] | None = None,
     ) -> None:
         """Make a network ready.
 
@@ -112,18 +122,19 @@ class FrameEncoding:
             config: Size and precision.
             cache: Shared with whoever looks at the same frames. Without one nothing of a frame is kept: its features
                 take more memory than all else that a tracker holds of it.
-            keyed: Whether anything looks at the key of frames; with a cache, others may.
+            stages: What will be looked at besides what V and D need: stages of the backbone, or ``key``; None: all.
+                With a cache, others may look at the key, and the cache knows the stages.
 
         Raises:
             UsageError: The cache serves another network.
         """
         self.model = model
         """As it was given."""
-        self.network = for_inference(model) if cache is None else cache.network(model)
+        self.network = for_inference(model, stages) if cache is None else cache.network(model)
         """The same, made ready."""
         self.config = config
         self.cache = cache
-        self._keyed = keyed or cache is not None
+        self._keyed = stages is None or "key" in stages or cache is not None
         self.precision = decide(config.precision, model.device)
         """``float32`` or ``bfloat16``: what the visual encoder computes in."""
 

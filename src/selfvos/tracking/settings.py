@@ -63,6 +63,11 @@ class FeatureConfig:
     def __post_init__(self) -> None:
         _at_least("scale", self.scale, 1)
 
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """What is joined: ``key``, or stages of the backbone."""
+        return tuple(self.stage.split("+"))
+
 
 @dataclass(frozen=True, kw_only=True)
 class MemoryConfig:

@@ -66,8 +66,7 @@ class Tracker:
                 cannot work with these weights or settings.
         """
         self.config = config or recommended(model)
-        keyed = "key" in self.config.feature.stage.split("+")
-        self._encoding = FrameEncoding(model, self.config.frame, cache, keyed=keyed)
+        self._encoding = FrameEncoding(model, self.config.frame, cache, stages=self.config.feature.stages)
         self._make = partial(SYSTEMS.get(system_name(model, self.config)), self._encoding, self.config)
         self.propagator = self._make()
         """The method that carries masks from frame to frame."""

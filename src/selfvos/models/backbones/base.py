@@ -1,6 +1,7 @@
 """What a visual backbone promises."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Collection
 from typing import ClassVar
 
 from jaxtyping import Float
@@ -28,6 +29,10 @@ class Backbone(nn.Module, ABC):
     @abstractmethod
     def prepare(self, frames: Float[Tensor, "b 3 y x"]) -> Float[Tensor, "b 3 y x"]:
         """Bring RGB in [0, 1] into the form that this backbone was made for."""
+
+    def leave_out_all_but(self, stages: Collection[str]) -> None:  # noqa: ARG002
+        """Forget what gives none of these stages, if that can be; what key, V and D need stays in any case."""
+        return
 
 
 class BackboneFactory(ABC):

@@ -1,5 +1,7 @@
 """Two ResNets side by side that see the same frame."""
 
+from collections.abc import Collection
+
 from jaxtyping import Float
 from torch import Tensor
 
@@ -27,14 +29,23 @@ class TwinResNet(ResNet):
         self, block: type[BasicBlock] | type[Bottleneck], depths: tuple[int, ...], *, stride: int, last_stage: int
     ) -> None:
         super().__init__(block, depths, stride=stride, last_stage=last_stage)
-        self.twin = ResNet(block, depths, stride=stride, last_stage=last_stage)
+        self.twin: ResNet | None = ResNet(block, depths, stride=stride, last_stage=last_stage)
         self.channels |= {BESIDE + name: channels for name, channels in self.twin.channels.items()}
         self.strides |= {BESIDE + name: step for name, step in self.twin.strides.items()}
 
     def forward(self, frames: Float[Tensor, "b c y x"]) -> dict[str, Tensor]:
         """Return the output of every stage of both."""
-        beside = {BESIDE + name: stage for name, stage in self.twin(frames).items()}
-        return super().forward(frames) | beside
+        stages = super().forward(frames)
+        if self.twin is None:
+            return stages
+        return stages | {BESIDE + name: stage for name, stage in self.twin(frames).items()}
+
+    def leave_out_all_but(self, stages: Collection[str]) -> None:
+        """Forget the second one where none of its stages is wanted: half of the work."""
+        if not any(name.startswith(BESIDE) for name in stages):
+            self.twin = None
+            self.channels = {name: n for name, n in self.channels.items() if not name.startswith(BESIDE)}
+            self.strides = {name: n for name, n in self.strides.items() if not name.startswith(BESIDE)}
 
 
 BACKBONES.register("resnet18" + TWIN, about="two ResNet-18 side by side, to match by both; made by selfvos join")(
