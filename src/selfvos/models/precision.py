@@ -2,20 +2,27 @@
 
 import time
 from functools import lru_cache
+from pathlib import Path
 
 import torch
 from torch import nn
 
 _TRIALS = 2
+_INSTRUCTIONS = {"avx512_bf16", "amx_bf16", "bf16"}
+"""What Linux calls the instructions of processors that compute in bfloat16."""
 
 
 def decide(wanted: str, device: torch.device) -> str:
-    """Return ``float32`` or ``bfloat16``; ``auto`` is settled by timing one convolution layer in both."""
+    """Return ``float32`` or ``bfloat16``; ``auto`` goes by what the device has.
+
+    A processor without instructions for bfloat16 only seems faster with it while others keep it busy, and masks would
+    not be the same twice. Where nobody says what it has, or it has them, one convolution layer is timed in both.
+    """
     if wanted != "auto":
         return wanted
     if device.type == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
-    if device.type != "cpu":
+    if device.type != "cpu" or _instructions() == frozenset():
         return "float32"
     return _faster_on_cpu()
 
@@ -23,6 +30,16 @@ def decide(wanted: str, device: torch.device) -> str:
 def autocast(precision: str, device: torch.device) -> torch.autocast:
     """Return the context in which forward passes run."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def _instructions(cpuinfo: Path = Path("/proc/cpuinfo")) -> frozenset[str] | None:
+    """Return which instructions for bfloat16 this processor has; None where the system does not tell."""
+    try:
+        lines = cpuinfo.read_text().splitlines()
+    except OSError:
+        return None
+    known = [line.split(":", 1)[1].split() for line in lines if line.lower().startswith(("flags", "features"))]
+    return frozenset(known[0]) & _INSTRUCTIONS if known else None
 
 
 @lru_cache(maxsize=1)
