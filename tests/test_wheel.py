@@ -16,6 +16,7 @@ BESIDE_THE_MODULES = {
     "selfvos/data/assets/cockatoo_first_mask.png",
     "selfvos/evaluation/assets/page.html",
     "selfvos/models/assets/default.safetensors",
+    "selfvos/models/assets/twin.safetensors",
     "selfvos/napari_plugin/napari.yaml",
     "selfvos/web/static/app.js",
     "selfvos/web/static/icon.svg",
@@ -50,7 +51,7 @@ def test_the_files_beside_the_modules_are_those_of_the_checkout(wheel):
 
 def test_it_is_small_and_carries_licence_command_and_no_test(wheel):
     names = wheel.namelist()
-    assert sum(wheel.getinfo(name).compress_size for name in names) < 10_000_000
+    assert sum(wheel.getinfo(name).compress_size for name in names) < 25_000_000
     assert not [name for name in names if re.search(r"(^|/)(tests?|docs|frontend)/|\.(mp4|map|ts)$", name)]
     (info,) = {name.split("/")[0] for name in names if ".dist-info/" in name}
     assert wheel.read(f"{info}/licenses/LICENSE") == (ROOT / "LICENSE").read_bytes()

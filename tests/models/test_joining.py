@@ -21,7 +21,7 @@ def network(seed: int, *, supervised=False, track=TRACK, **settings) -> Segmente
     model = Segmenter(SegmenterConfig(last_stage=3, **{"mask_path": "slim", **settings})).eval()
     model.notes = WeightsNotes(
         track=track,
-        quality={"fast": Quality()},
+        quality={"fast": Quality(accuracy=77.0), "best": Quality(accuracy=85.0)},
         supervision="true masks" if supervised else "none",
         pieces=(f"run {seed}",),
     )
@@ -70,10 +70,10 @@ def test_trackers_encode_by_what_their_settings_match(monkeypatch):
         assert len(seen) == encoders
 
 
-def test_notes_say_to_match_by_both_and_nothing_that_was_measured_of_one():
+def test_notes_say_to_match_by_both_and_keep_what_was_measured_of_one_beside_it():
     notes = join(network(1), network(2, supervised=True)).notes
     assert notes.track == {"feature": {"stage": "layer2+layer3+twin_layer2+twin_layer3"}, "match": {"top_k": 6}}
-    assert notes.quality == {}
+    assert notes.quality == {"fast": Quality(accuracy=77.0), "best": Quality(track=notes.track)}
     assert notes.supervision == "true masks"
     assert notes.pieces == ("run 1", "beside it, to be matched as well:", "run 2")
 

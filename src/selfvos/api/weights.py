@@ -14,9 +14,11 @@ from selfvos.training.fit import WEIGHTS
 
 BUILT_IN = {
     "default": "the weights that ship with the package",
+    "twin": "the same and a second encoder, matched as one: better, for half as much time again",
     "random-resnet18": "an untrained ResNet-18 to layer3: what any training has to beat",
     "lab-patches": "raw Lab colour: what any learning has to beat",
 }
+_SHIPPED = ("default", "twin")
 _ASSETS = importlib.resources.files("selfvos.models") / "assets"
 
 
@@ -61,14 +63,14 @@ def pick_device(name: str) -> torch.device:
 
 
 def weights_file(weights: str | Path) -> Path:
-    """Return the file of weights that have one: ``default``, a file, a run, or what an address of a hub means.
+    """Return the file of weights that have one: ``default``, ``twin``, a file, a run, or an address of a hub.
 
     Raises:
         UsageError: No such weights, or ones that are made when they are loaded.
         MissingExtra, ResourceError: As `load`.
     """
-    if weights == "default":
-        return Path(str(_ASSETS / "default.safetensors"))
+    if weights in _SHIPPED:
+        return Path(str(_ASSETS / f"{weights}.safetensors"))
     if str(weights).startswith(SCHEME):
         return fetch(str(weights))
     path = Path(weights)

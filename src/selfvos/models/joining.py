@@ -9,14 +9,14 @@ from selfvos.models.backbones.twin import BESIDE, TWIN
 from selfvos.models.convert.base import BACKBONE
 from selfvos.models.segmenter import Segmenter
 from selfvos.models.weights import load_into
-from selfvos.models.weights_notes import WeightsNotes
+from selfvos.models.weights_notes import Quality, WeightsNotes
 
 
 def join(first: Segmenter, second: Segmenter) -> Segmenter:
     """Return a network whose frames both encoders see.
 
     Key, V and D are the first one's. What the first one's notes say to match, stages of the backbone, is matched of
-    both.
+    both; so does ``best``. Other qualities that the first one knows stay: they leave the second out.
 
     Args:
         first: In evaluation mode; it is not changed.
@@ -40,16 +40,17 @@ def join(first: Segmenter, second: Segmenter) -> Segmenter:
 
 
 def _joined(first: WeightsNotes, second: WeightsNotes) -> WeightsNotes:
-    """Return the first one's notes, without what was measured of it alone."""
+    """Return the first one's notes; what both do was not measured."""
     feature: dict[str, Any] = first.track.get("feature", {})
     stage = feature.get("stage", "key")
     if "key" in stage.split("+"):
         raise UsageError("the first network is matched by its key, of which there is one: set feature.stage to stages")
     both = "+".join([stage, *(BESIDE + part for part in stage.split("+"))])
+    track = {**first.track, "feature": {**feature, "stage": both}}
     return replace(
         first,
-        track={**first.track, "feature": {**feature, "stage": both}},
-        quality={},
+        track=track,
+        quality={**first.quality, "best": Quality(track=track)} if first.quality else {},
         supervision="true masks" if "true masks" in (first.supervision, second.supervision) else "none",
         pieces=(*first.pieces, "beside it, to be matched as well:", *second.pieces),
     )
