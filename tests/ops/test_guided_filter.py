@@ -3,7 +3,7 @@ import torch
 from torch.nn import functional
 
 from selfvos.errors import UsageError
-from selfvos.ops.guided_filter import filter_labels, guided_filter, guided_filter_plain
+from selfvos.ops.guided_filter import Guide, filter_labels, guided_filter, guided_filter_plain
 
 
 def disc(side: int = 64) -> torch.Tensor:
@@ -88,6 +88,20 @@ def test_gradients_arrive_at_masks():
     masks = torch.rand(1, 2, 10, 12, requires_grad=True)
     guided_filter(torch.rand(1, 3, 10, 12), masks, radius_px=2).sum().backward()
     torch.testing.assert_close(masks.grad.sum(), torch.tensor(240.0))
+
+
+@pytest.mark.parametrize("size", [(60, 90), (61, 91)])
+@pytest.mark.parametrize("corner", [(0, 0), (30, 40), (54, 80)])
+def test_a_part_that_has_all_of_a_mask_is_redrawn_as_the_whole(size, corner):
+    generator = torch.Generator().manual_seed(0)
+    frame, mask = torch.rand(3, *size, generator=generator), torch.zeros(size)
+    mask[corner[0] : corner[0] + 6, corner[1] : corner[1] + 9] = 0.7
+    guide = Guide(frame, radius_px=4, epsilon=1e-4)
+    top, left = (max(0, place - guide.margin) for place in corner)
+    part = (slice(top, corner[0] + 6 + guide.margin), slice(left, corner[1] + 10 + guide.margin))
+    found = torch.zeros(size)
+    found[part] = guide.redraw(mask[part], top, left)
+    assert torch.equal(found, guided_filter(frame[None], mask[None, None], radius_px=4, epsilon=1e-4)[0, 0])
 
 
 @pytest.mark.parametrize("settings", [{"radius_px": 0}, {"radius_px": 3, "epsilon": 0.0}])

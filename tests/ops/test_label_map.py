@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from selfvos.ops.label_map import _places, label_map, label_map_plain, native_maps
+from selfvos.ops.label_map import Decision, Layer, PixelGrid, _places, label_map, label_map_plain, native_maps
 
 
 def reference(maps, stride, resized, native):
@@ -81,3 +81,22 @@ def test_the_nearest_cell_may_give_its_label_to_a_pixel():
     blocks = maps.repeat_interleave(8, dim=1).repeat_interleave(8, dim=2)[:, :40, :30]
     assert torch.equal(native_maps(maps, up="nearest", **sizes), blocks)
     np.testing.assert_array_equal(label_map(maps, up="nearest", **sizes).channel, blocks.argmax(dim=0))
+
+
+def test_layers_may_come_in_any_order_and_be_as_large_as_what_they_show():
+    generator = torch.Generator().manual_seed(0)
+    grid = PixelGrid(cells=(9, 12), stride=4.0, resized=(34, 45), native=(51, 77))
+    maps = torch.zeros(4, 9, 12)
+    maps[0] = 0.3
+    for channel, (top, left) in enumerate(((0, 0), (2, 4), (5, 8)), 1):
+        maps[channel, top : top + 4, left : left + 4] = torch.rand(4, 4, generator=generator)
+    whole = label_map(maps, stride=4.0, resized=(34, 45), native=(51, 77))
+    decision = Decision(grid, 4)
+    decision.add(Layer(3, maps[3, 4:, 7:], 4, 7))
+    decision.add(Layer(1, maps[1, :5, :5]))
+    decision.add(Layer(0, maps[0]))
+    decision.add(Layer(2, maps[2, 1:7, 3:9], 1, 3))
+    found = decision.result()
+    assert len(np.unique(found.channel)) == 4
+    for ours, wanted in zip(found, whole, strict=True):
+        np.testing.assert_array_equal(ours, wanted)

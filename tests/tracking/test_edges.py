@@ -3,8 +3,8 @@ import torch
 
 from selfvos.errors import UsageError
 from selfvos.ops.guided_filter import guided_filter
-from selfvos.tracking.edges import at_edges
-from selfvos.tracking.propagator import SoftMasks
+from selfvos.tracking import edges
+from selfvos.tracking.propagator import DenseMasks
 from selfvos.tracking.settings import ShowConfig
 
 
@@ -14,7 +14,13 @@ def soft(side, *, stride=2):
     pixels[0, 1, 26:116, 26:116] = 1
     pixels[0, 2, 4 : 4 + side, 4 : 4 + side] = 1
     pixels[0, 0] = 1 - pixels[0, 1:].sum(dim=0)
-    return SoftMasks(torch.nn.functional.avg_pool2d(pixels, stride), stride, pixels)
+    return DenseMasks(torch.nn.functional.avg_pool2d(pixels, stride), stride, pixels)
+
+
+def at_edges(image, masks, *settings):
+    """Return what comes one after the other as maps (1 o1 y x)."""
+    layers = {layer.channel: layer.whole(image.shape[2:]).values for layer in edges.at_edges(image, masks, *settings)}
+    return torch.stack([layers[channel] for channel in range(masks.channels)])[None]
 
 
 def even():
@@ -35,7 +41,7 @@ def test_a_small_object_is_not_smoothed_away():
 
 def test_objects_that_are_large_beside_the_window_are_filtered_as_ever():
     masks = soft(20)
-    large = SoftMasks(masks.cells[:, :2], 2, masks.in_pixels()[:, :2])
+    large = DenseMasks(masks.cells[:, :2], 2, masks.in_pixels()[:, :2])
     image = torch.rand(1, 3, 120, 120, generator=torch.Generator().manual_seed(0))
     assert torch.equal(at_edges(image, large, 12), guided_filter(image, large.in_pixels(), radius_px=12).clamp(0, 1))
     both = at_edges(image, masks, 12)
@@ -54,7 +60,7 @@ def test_with_less_epsilon_outlines_follow_edges_that_are_weaker():
     pixels = torch.zeros(1, 2, 120, 120)
     pixels[0, 1, 22:98, 22:98] = 1
     pixels[0, 0] = 1 - pixels[0, 1]
-    masks = SoftMasks(torch.nn.functional.avg_pool2d(pixels, 2), 2, pixels)
+    masks = DenseMasks(torch.nn.functional.avg_pool2d(pixels, 2), 2, pixels)
     usual, less = (at_edges(image, masks, 12, epsilon).argmax(dim=1).bool() for epsilon in (1e-3, 1e-5))
     right = image[:, 0] > 0.52
     assert torch.equal(at_edges(image, masks, 12, 1e-3), at_edges(image, masks, 12))

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Float32, Int8, Int64, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -11,8 +12,9 @@ from selfvos.errors import UsageError
 from selfvos.ops.matching import Matches
 from selfvos.ops.threads import kernel_threads
 
+EVEN = 0.99
+"""Probability from which all of a cell is taken for one thing."""
 _AROUND = 1
-_EVEN = 0.99
 _WHITE = 255.0**2
 
 
@@ -71,13 +73,38 @@ def aligned_readout(
         return aligned_readout_plain(picture, pictures, labels, matches, scale, config)
     from selfvos.ops.kernels import aligned_readout as kernel
 
-    arrays = (
-        x.contiguous().numpy() for x in (picture, pictures, labels.float(), matches.index, matches.weight.float())
-    )
-    found = kernel.aligned_readout(
-        *arrays, scale=scale, reach=config.reach, inertia=config.inertia * _WHITE, workers=kernel_threads()
-    )
-    return torch.from_numpy(found)
+    values, found = labels.float().contiguous().numpy(), _arrays(matches)
+    even, workers = kernel.even_cells(values, scale**2), kernel_threads()
+    shifts = choose_shifts((picture, pictures), even, matches, scale, config)
+    size = picture.shape[0], picture.shape[1]
+    return torch.from_numpy(kernel.carry(values, found, shifts, scale=scale, size=size, workers=workers))
+
+
+def choose_shifts(
+    pictures: tuple[UInt8[Tensor, "y x 3"], UInt8[Tensor, "n y x 3"]],
+    even: Int64[np.ndarray, " r"],
+    matches: Matches,
+    scale: int,
+    config: AlignConfig,
+) -> Int8[np.ndarray, "m k 2"]:
+    """Return by how many labels each matched cell is shifted, down and right, on the CPU.
+
+    Args:
+        pictures: The frame, and those of memory, one pixel for each label.
+        even: Which channel all parts of a memory cell show, or -1: between such cells nothing is shifted.
+        matches: Memory cells that the cells of the frame were matched with.
+        scale: Rows and columns of labels in a cell.
+        config: How far they may shift.
+    """
+    from selfvos.ops.kernels import aligned_readout as kernel
+
+    shown = pictures[0].contiguous().numpy(), pictures[1].contiguous().numpy()
+    costs = {"reach": config.reach, "inertia": config.inertia * _WHITE}
+    return kernel.choose_shifts(shown, even, _arrays(matches), scale=scale, workers=kernel_threads(), **costs)
+
+
+def _arrays(matches: Matches) -> tuple[Int64[np.ndarray, "m k"], Float32[np.ndarray, "m k"]]:
+    return matches.index.contiguous().numpy(), matches.weight.float().contiguous().numpy()
 
 
 def aligned_readout_plain(
@@ -137,7 +164,7 @@ def _fine(labels: Float[Tensor, "r l"], frames: int, size: tuple[int, ...], scal
 
 def _even_around(labels: Float[Tensor, "r l"], frames: int, grid: tuple[int, int], scale: int) -> Bool[Tensor, " r"]:
     """Say which cells have one label in all their parts, the same as all their neighbours."""
-    even = (labels.unflatten(1, (-1, scale**2)).amin(dim=2) >= _EVEN).float()
+    even = (labels.unflatten(1, (-1, scale**2)).amin(dim=2) >= EVEN).float()
     maps = even.unflatten(0, (frames, *grid)).permute(0, 3, 1, 2)
     around = -F.max_pool2d(-maps, 3, stride=1, padding=1)
     return (around.amax(dim=1) > 0).flatten()

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 _PRESENT = 0.5
-_PART = 0.25
+PART = 0.25
 """Probability from which a cell belongs to a part of an object: parts are wider than what is shown of them."""
 
 
@@ -29,7 +29,7 @@ def drop_apart(
     Source:
         This package's own.
     """
-    present, parts = before > _PRESENT, now > _PART
+    present, parts = before > _PRESENT, now > PART
     joined = parts & _around(present, int(min(reach_cells, max(now.shape))))
     while not (grown := parts & _around(joined, 1)).equal(joined):
         joined = grown

@@ -1,12 +1,12 @@
 """Label maps that follow the edges of their picture."""
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
 from selfvos.errors import UsageError
+from selfvos.ops.parallel import in_parallel
 from selfvos.ops.threads import kernel_threads
 
 _COARSE = 2
@@ -56,14 +56,46 @@ def guided_filter(
     if radius_px < 1 or not epsilon > 0:
         raise UsageError(f"radius_px must be at least 1 and epsilon > 0, got {radius_px} and {epsilon}")
     if _fits_kernel(frames, masks):
+        guides = (Guide(frame, radius_px=radius_px, epsilon=epsilon) for frame in frames.detach())
+        return torch.stack([_redrawn(guide, some) for guide, some in zip(guides, masks.detach(), strict=True)])
+    return guided_filter_plain(frames, masks, radius_px=radius_px, epsilon=epsilon)
+
+
+class Guide:
+    """A frame that masks are redrawn by, one after the other: what they share is computed once."""
+
+    def __init__(self, frame: Float[Tensor, "3 y x"], *, radius_px: int, epsilon: float) -> None:
+        """Look at a frame on the CPU, in float32; for arguments see `guided_filter`."""
         # Compiled code is loaded when it is first needed, not whenever this module is imported.
         from selfvos.ops.kernels import guided_filter as kernel
 
-        arrays, radius = [x.detach().contiguous().numpy() for x in (frames, masks)], max(1, radius_px // _COARSE)
-        rest = radius, epsilon, kernel_threads()
-        found = [kernel.guided_filter(frame, some, *rest) for frame, some in zip(*arrays, strict=True)]
-        return torch.from_numpy(np.stack(found))
-    return guided_filter_plain(frames, masks, radius_px=radius_px, epsilon=epsilon)
+        self._kernel, self._radius = kernel, max(1, radius_px // _COARSE)
+        self._frame = frame.contiguous().numpy()
+        self._windows = kernel.explain_colours(self._frame, self._radius, epsilon)
+        self.margin = kernel.margin(self._radius)
+        """How many pixels around what a mask shows may be changed by it."""
+
+    def redraw(self, mask: Float[Tensor, "y2 x2"], top: int = 0, left: int = 0) -> Float[Tensor, "y2 x2"]:
+        """Return a mask as `guided_filter` does.
+
+        Args:
+            mask: All of it, or a part that has all that the mask shows, and the margin, or the picture's border,
+                around it.
+            top: First row of the part, even.
+            left: First column of the part, even.
+        """
+        found = self._kernel.redraw(self._frame, self._windows, mask.contiguous().numpy(), (top, left), self._radius)
+        return torch.from_numpy(found)
+
+
+def _redrawn(guide: Guide, masks: Float[Tensor, "o y x"]) -> Float[Tensor, "o y x"]:
+    found = torch.empty_like(masks, memory_format=torch.contiguous_format)
+
+    def redraw(place: int) -> None:
+        found[place] = guide.redraw(masks[place])
+
+    in_parallel(redraw, range(len(masks)), kernel_threads())
+    return found
 
 
 def guided_filter_plain(

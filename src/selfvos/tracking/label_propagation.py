@@ -14,16 +14,20 @@ from selfvos.ops.contact import drop_apart, without
 from selfvos.ops.evidence import evidence
 from selfvos.ops.label_map import LabelMap
 from selfvos.ops.labels import fold, stretch, unfold
+from selfvos.ops.sparse_labels import SparseLabels
 from selfvos.tracking.encoding import EncodedFrame, FrameEncoding
 from selfvos.tracking.feature import Learned, MatchedFeature
 from selfvos.tracking.framing import Framing
 from selfvos.tracking.labels import empty_memory, harden, settle, telling_cells, with_changes
 from selfvos.tracking.memory import Entry, Remembered
 from selfvos.tracking.propagation import Once, Propagation, WatchMatches, propagation, unwatched_matches
-from selfvos.tracking.propagator import MEMORY, SYSTEMS, GivenMasks, Propagator, SoftMasks
+from selfvos.tracking.propagator import MEMORY, DenseMasks, GivenMasks, SoftMasks
 from selfvos.tracking.refinement import WatchRounds, embed, refine, unwatched
 from selfvos.tracking.settings import TrackConfig
 from selfvos.types import MaskContext
+
+Labels = Float[Tensor, "1 o1 h w"] | SparseLabels
+"""Labels of one frame: whole maps, or what cells show."""
 
 
 @dataclass(frozen=True)
@@ -108,21 +112,14 @@ class LabelPropagation:
         view = frame.prepared if isinstance(frame.prepared, View) else self._look(frame)
         found = propagation(view.key, self.memory, self.config, self._sharing(frame))
         self.watch_matches(self.memory.walked, found.matches)
-        carried = self._carried(view, found)
-        maps = unfold(carried, (view.key.shape[0], view.key.shape[1]), self.config.labels.scale)
-        if self._partial:
-            maps = _of_known(maps)
-        if self.config.labels.restore_contrast:
-            maps = stretch(maps, self.config.labels.lost_below)
-        cells = SoftMasks(self._together(settle(maps, self.config.labels))[None], self.label_stride)
-        self._view, self._masks, self._given = view, self._refined(view, cells, found), False
+        self._view, self._masks, self._given = view, self._refined(view, self._carried(view, found), found), False
         return self._masks
 
     def learn(self, given: GivenMasks) -> SoftMasks:
         """See `Propagator.learn`."""
         soft = self._labels(given)
-        known = 0 if self._masks is None else self._masks.cells.shape[1]
-        self._make_room(soft.cells.shape[1] - known)
+        known = 0 if self._masks is None else self._masks.channels
+        self._make_room(soft.channels - known)
         self._masks, self._given = self._kept(soft), True
         return soft
 
@@ -130,8 +127,8 @@ class LabelPropagation:
         """See `Propagator.decided`: hard labels remember it."""
         config, view, masks = self.config.labels, self._view, self.latest
         if config.hard and view is not None:
-            cells = harden(found.channel, masks.cells.shape[1], view.framing, self.label_stride, config)
-            self._masks = replace(masks, cells=cells.to(masks.cells.device))
+            cells = harden(found.channel, masks.channels, view.framing, self.label_stride, config)
+            self._masks = DenseMasks(cells.to(masks.cells.device), self.label_stride, masks.pixels)
 
     def forget_recent(self) -> None:
         """See `Propagator.forget_recent`."""
@@ -140,13 +137,9 @@ class LabelPropagation:
     def remember(self, frame: EncodedFrame, given: GivenMasks) -> None:
         """See `Propagator.remember`."""
         soft, latest = self._labels(given), self.latest
-        new = soft.cells.shape[1] - latest.cells.shape[1]
+        new = soft.channels - latest.channels
         self._make_room(new)
-        self._masks = replace(
-            latest,
-            cells=_with_objects(latest.cells, new),
-            pixels=None if latest.pixels is None else _with_objects(latest.pixels, new),
-        )
+        self._masks = self._with_room(latest, new)
         labels = soft.cells if given.complete else _without_empty(soft.cells)
         self._partial = self._partial or not given.complete
         self.memory.add(self._entry(self._look(frame), soft, labels))
@@ -169,7 +162,16 @@ class LabelPropagation:
         aligned = self.config.labels.align is not None
         return replace(view, picture=shrink(frame.image, self.label_stride)) if aligned else view
 
-    def _carried(self, view: View, found: Propagation) -> Float[Tensor, "m l"]:
+    def _carried(self, view: View, found: Propagation) -> SoftMasks:
+        """Return what matches carry to the frame, as it is shown without V and D."""
+        maps = unfold(self._mixed(view, found), (view.key.shape[0], view.key.shape[1]), self.config.labels.scale)
+        if self._partial:
+            maps = _of_known(maps)
+        if self.config.labels.restore_contrast:
+            maps = stretch(maps, self.config.labels.lost_below)
+        return DenseMasks(self._together(settle(maps, self.config.labels))[None], self.label_stride)
+
+    def _mixed(self, view: View, found: Propagation) -> Float[Tensor, "m l"]:
         align, memory = self.config.labels.align, self.memory
         if align is None or view.picture is None or found.matches is None:
             return found.carry(memory.labels)
@@ -189,20 +191,34 @@ class LabelPropagation:
     def _refined(self, view: View, cells: SoftMasks, found: Propagation) -> SoftMasks:  # noqa: ARG002
         return cells
 
-    def _kept(self, given: SoftMasks) -> SoftMasks:
+    def _kept(self, given: DenseMasks) -> SoftMasks:
         """Return what has to be kept of given masks."""
         return replace(given, pixels=None)
 
-    def _entry(self, view: View, masks: SoftMasks, labels: Float[Tensor, "1 o1 h w"]) -> Entry:  # noqa: ARG002
-        scale, telling = self.config.labels.scale, None
+    def _with_room(self, masks: SoftMasks, objects: int) -> SoftMasks:
+        """Return masks with so many more objects, which they do not show."""
+        pixels = None if masks.pixels is None else _with_objects(masks.pixels, objects)
+        return DenseMasks(_with_objects(masks.cells, objects), self.label_stride, pixels)
+
+    def _entry(self, view: View, masks: SoftMasks, labels: Labels) -> Entry:  # noqa: ARG002
+        telling = None
         # Whoever shares matches, or looks at them, has other labels, or wants them all.
         if not self._shares and self.watch_matches is unwatched_matches:
-            telling = telling_cells(labels, scale)
-        return Entry(view.key, fold(labels, scale), None, view.number, view.picture, telling)
+            telling = telling_cells(self._background(labels, view), self.config.labels.scale)
+        return Entry(view.key, self._folded(labels), None, view.number, view.picture, telling)
 
-    def _labels(self, given: GivenMasks) -> SoftMasks:
+    def _folded(self, labels: Labels) -> Float[Tensor, "m l"] | SparseLabels:
+        """Return labels as memory has them."""
+        assert isinstance(labels, Tensor), "labels are whole maps"
+        return fold(labels, self.config.labels.scale)
+
+    def _background(self, labels: Labels, view: View) -> Float[Tensor, "1 1 h w"]:  # noqa: ARG002
+        assert isinstance(labels, Tensor), "labels are whole maps"
+        return labels[:, :1]
+
+    def _labels(self, given: GivenMasks) -> DenseMasks:
         cells = mask_ops.to_cells(given.pixels, self.label_stride) if given.cells is None else given.cells
-        return SoftMasks(cells, self.label_stride, given.pixels)
+        return DenseMasks(cells, self.label_stride, given.pixels)
 
     def _make_room(self, objects: int) -> None:
         self.memory.add_objects(objects, parts=self.config.labels.scale**2)
@@ -210,13 +226,16 @@ class LabelPropagation:
     def _remember(self) -> None:
         view, masks = self._view, self.latest
         assert view is not None
+        self.memory.keep(self._entry(view, masks, self._to_remember(masks)), given=self._given)
+
+    def _to_remember(self, masks: SoftMasks) -> Labels:
         labels = masks.cells
         if masks.pixels is not None and not (self._given or self.config.labels.hard):
             if self.config.refine.remember == "changes":
                 labels = with_changes(labels, masks.pixels, self.label_stride)
             elif self.config.refine.remember == "decoded":
                 labels = mask_ops.to_cells(masks.pixels, self.label_stride)
-        self.memory.keep(self._entry(view, masks, labels), given=self._given)
+        return labels
 
     def _sharing(self, frame: EncodedFrame) -> Once:
         compared = self.config.feature, self.config.match, self.config.memory
@@ -265,22 +284,16 @@ class MaskPropagation(LabelPropagation):
 
         rounds = self.config.refine.rounds
         pixels = refine(self.network, context, values, start, rounds, watch=self.watch_rounds)
-        return replace(cells, pixels=pixels)
+        return DenseMasks(cells.cells, self.label_stride, pixels)
 
-    def _kept(self, given: SoftMasks) -> SoftMasks:
+    def _kept(self, given: DenseMasks) -> SoftMasks:
         return given
 
-    def _entry(self, view: View, masks: SoftMasks, labels: Float[Tensor, "1 o1 h w"]) -> Entry:
+    def _entry(self, view: View, masks: SoftMasks, labels: Labels) -> Entry:
         assert view.context is not None
         # What takes most of the memory of an object has half precision; a mask hardly changes by it.
         values = embed(self.network, view.context, masks.in_pixels()).half()
         return replace(super()._entry(view, masks, labels), values=values)
-
-
-@SYSTEMS.register(MEMORY, about="memory of past frames, matching, and rounds of V and D: selfvos' own")
-def by_memory(encoding: FrameEncoding, config: TrackConfig) -> Propagator:
-    """Make the propagator of selfvos' own system: with V and D, or with none of their rounds."""
-    return MaskPropagation(encoding, config) if config.refine.rounds else LabelPropagation(encoding, config)
 
 
 def _without_empty(cells: Float[Tensor, "1 o1 h w"]) -> Float[Tensor, "1 o1 h w"]:

@@ -1,6 +1,5 @@
 """What label propagation remembers of a mask, carries to a frame, and shows of it."""
 
-from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
@@ -10,12 +9,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from selfvos.ops import masks as mask_ops
-from selfvos.ops.label_map import at_places, native_maps
+from selfvos.ops.label_map import Layer, PixelGrid, at_places
 from selfvos.tracking.framing import Framing
 from selfvos.tracking.memory import Memory
 from selfvos.tracking.settings import LabelConfig, TrackConfig
 
-_FEW = 8
 _FOREIGN = 0.01
 """Share that is not background from which a label tells of objects: the same that alignment goes by."""
 
@@ -25,12 +23,12 @@ def empty_memory(config: TrackConfig) -> Memory:
     return Memory(config.memory.recent, permanent=config.memory.permanent, offsets=config.memory.offsets)
 
 
-def telling_cells(labels: Float[Tensor, "1 o1 h2 w2"], scale: int) -> Bool[Tensor, "h w"]:
+def telling_cells(background: Float[Tensor, "1 1 h2 w2"], scale: int) -> Bool[Tensor, "h w"]:
     """Return the cells of which not all parts, and those of their neighbours, are background.
 
     Neighbours count because labels may be carried from beside a cell; see `selfvos.ops.alignment`.
     """
-    foreign = F.max_pool2d(1 - labels[:, :1], scale)
+    foreign = F.max_pool2d(1 - background, scale)
     return F.max_pool2d(foreign, 3, stride=1, padding=1)[0, 0] > _FOREIGN
 
 
@@ -62,22 +60,18 @@ def settle(carried: Float[Tensor, "o1 h w"], config: LabelConfig) -> Float[Tenso
     return _stretch(carried, carried) if config.min_max == "carried" else carried
 
 
-def stretch_shown(
-    maps: Float[Tensor, "o1 h w"],
-    config: LabelConfig,
-    *,
-    stride: float,
-    resized: tuple[int, int],
-    size: tuple[int, int],
-) -> Float[Tensor, "o1 h w"]:
-    """Stretch each channel so that its picture runs from 0 to 1; for arguments see `label_map`.
+def stretch_shown(layer: Layer, grid: PixelGrid) -> Layer:
+    """Stretch a channel so that its picture runs from 0 to 1.
+
+    Args:
+        layer: All of it.
+        grid: Pixels of the picture.
 
     Source:
         Public test code of UVC, DINO and VFS: pixels are stretched, not cells. Interpolation does not mind which.
     """
-    parts = (maps[part.start : part.stop] for part in few(len(maps)))
-    sizes = {"stride": stride, "resized": resized, "native": size, "up": config.up}
-    return torch.cat([_stretch(part, native_maps(part, **sizes)) for part in parts])
+    maps = layer.values[None]
+    return layer._replace(values=_stretch(maps, at_places(maps, *grid.places()))[0])
 
 
 def draw_cells(
@@ -103,11 +97,6 @@ def harden(
     rows, columns = (place.astype(np.int64) for place in framing.places(stride, how))
     picked = torch.from_numpy(channel[rows[:, None], columns])
     return (picked == torch.arange(channels)[:, None, None]).float()[None]
-
-
-def few(count: int) -> Iterator[slice]:
-    """Cut objects or channels into a few at a time: what is as large as a picture need not exist for all at once."""
-    return (slice(start, min(start + _FEW, count)) for start in range(0, count, _FEW))
 
 
 def _stretch(maps: Float[Tensor, "o h w"], picture: Float[Tensor, "o y x"]) -> Float[Tensor, "o h w"]:

@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from selfvos.ops.matching import KnownFrames, MatchCache
+from selfvos.ops.sparse_labels import SparseLabels, joined, spliced
 
 ELSEWHERE = -1_000_000
 """Number of a frame that is not one of the walk: farther away than any that is."""
@@ -18,9 +19,9 @@ class Entry:
 
     key: Float[Tensor, "h w c"]
     """What every cell is matched by, of unit length where the settings do not say otherwise."""
-    labels: Float[Tensor, "m l"]
+    labels: Float[Tensor, "m l"] | SparseLabels
     """Probability of background and of each object in every cell, or in every part of every cell: all parts of the
-    background, then all of the first object, and so on."""
+    background, then all of the first object, and so on. Or the same without the objects that a cell does not show."""
     values: Float[Tensor, "o m v"] | None
     """Mask embedding of each object in every cell; None in pure label propagation."""
     frame: int = 0
@@ -81,7 +82,8 @@ class Memory:
         self._permanent = 0
         self._next = 0
         self._keys = torch.empty(0)
-        self._labels = torch.empty(0)
+        self._labels: Tensor | None = None
+        self._sparse: SparseLabels | None = None
         self._values: Tensor | None = None
         self._pictures: Tensor | None = None
         self._telling: Tensor | None = None
@@ -138,7 +140,19 @@ class Memory:
     @property
     def labels(self) -> Float[Tensor, "r l"]:
         """Labels of every cell that is lent."""
+        assert self._labels is not None, "asked for whole maps of labels that were never written"
         return self._labels[self._places()].flatten(0, 1)
+
+    @property
+    def sparse_labels(self) -> SparseLabels:
+        """Labels of every cell that is lent, where they are sparse."""
+        assert self._sparse is not None, "asked for sparse labels that were never written"
+        places = self._places()
+        return (
+            self._sparse.part(self._cells(0, len(self)))
+            if isinstance(places, slice)
+            else joined([self._sparse.part(self._cells(place, place + 1)) for place in places])
+        )
 
     @property
     def pictures(self) -> UInt8[Tensor, "n y x 3"]:
@@ -186,7 +200,9 @@ class Memory:
         """Make room for objects that no remembered frame shows, whose labels have so many parts in a cell."""
         if not (count and len(self)):
             return
-        self._labels = torch.cat([self._labels, self._labels.new_zeros(*self._labels.shape[:2], count * parts)], dim=2)
+        if self._labels is not None:
+            new = self._labels.new_zeros(*self._labels.shape[:2], count * parts)
+            self._labels = torch.cat([self._labels, new], dim=2)
         if self._values is not None:
             self._values = torch.cat([self._values, self._values.new_zeros(count, *self._values.shape[1:])])
         self._slots = [replace(slot, saved=None) for slot in self._slots]
@@ -233,7 +249,9 @@ class Memory:
         # Pages of an empty tensor are taken from the machine only when they are written.
         slots = permanent + self._last
         self._keys = entry.key.new_empty(slots, *entry.key.shape)
-        self._labels = entry.labels.new_empty(slots, *entry.labels.shape)
+        self._sparse = self._labels = None
+        if isinstance(entry.labels, Tensor):
+            self._labels = entry.labels.new_empty(slots, *entry.labels.shape)
         self._pictures = None if entry.picture is None else entry.picture.new_empty(slots, *entry.picture.shape)
         self._telling = None if entry.telling is None else entry.telling.new_empty(slots, *entry.telling.shape)
         self._values = None
@@ -247,7 +265,11 @@ class Memory:
             return torch.cat([before, torch.empty_like(buffer.narrow(dim, 0, 1)), after], dim=dim)
 
         self._keys = widen(self._keys, 0)
-        self._labels = widen(self._labels, 0)
+        if self._sparse is not None:
+            cells = self._cells(place, place)
+            self._sparse = spliced(self._sparse, cells, self._sparse.part(self._cells(0, 1)))
+        if self._labels is not None:
+            self._labels = widen(self._labels, 0)
         if self._values is not None:
             self._values = widen(self._values, 1)
         if self._pictures is not None:
@@ -257,7 +279,13 @@ class Memory:
 
     def _store(self, place: int, entry: Entry) -> None:
         self._keys[place] = entry.key
-        self._labels[place] = entry.labels
+        if isinstance(entry.labels, SparseLabels):
+            # One block of memory, not one for each frame: what lives long between what does not scatters it.
+            before = self._sparse or entry.labels.part(slice(0, 0))
+            stop = min(self._cells(0, place + 1).stop, len(before.start) - 1)
+            self._sparse = spliced(before, slice(self._cells(place, place).start, stop), entry.labels)
+        elif self._labels is not None:
+            self._labels[place] = entry.labels
         if self._values is not None and entry.values is not None:
             self._values[:, place] = entry.values
         if self._pictures is not None and entry.picture is not None:
@@ -269,5 +297,15 @@ class Memory:
         values = None if self._values is None else self._values[:, place].clone()
         picture = None if self._pictures is None else self._pictures[place].clone()
         telling = None if self._telling is None else self._telling[place].clone()
-        labels, frame = self._labels[place].clone(), self._slots[place].frame
+        if self._labels is not None:
+            labels = self._labels[place].clone()
+        else:
+            assert self._sparse is not None, "nothing was written here"
+            labels = self._sparse.part(self._cells(place, place + 1)).copy()
+        frame = self._slots[place].frame
         return Entry(self._keys[place].clone(), labels, values, frame, picture, telling)
+
+    def _cells(self, first: int, last: int) -> slice:
+        """Return which cells are those of the frames in places from one to before another."""
+        cells = self._keys.shape[1] * self._keys.shape[2]
+        return slice(first * cells, last * cells)

@@ -9,10 +9,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from selfvos.errors import MaskMismatch
-from selfvos.ops.label_map import LabelMap, label_map, native_maps
+from selfvos.ops.label_map import Decision, LabelMap, Layer, PixelGrid, layer_in_pixels
 from selfvos.tracking.framing import Framing
-from selfvos.tracking.labels import draw_cells, few, stretch_shown
+from selfvos.tracking.labels import draw_cells, stretch_shown
 from selfvos.tracking.settings import TrackConfig
+from selfvos.tracking.showing import Shown
 from selfvos.types import ObjectState
 
 Ids = Integer[np.ndarray, "y2 x2"]
@@ -71,11 +72,9 @@ class ObjectTable:
     def draw(self, mask: Ids, device: torch.device) -> Float[Tensor, "1 o1 y x"]:
         """Return a drawn mask as maps of the padded frame, background first."""
         maps = torch.empty(1, 1 + len(self.ids), *self.framing.padded, device=device)
-        for part in few(len(self.ids)):
-            # Masks at native size are the largest thing there is: never one for each object.
-            maps[:, 1 + part.start : 1 + part.stop] = self.framing.objects(
-                mask, self.ids[part.start : part.stop], device
-            )
+        for place, number in enumerate(self.ids, 1):
+            # Masks at native size are the largest thing there is: one at a time.
+            maps[:, place : place + 1] = self.framing.objects(mask, [number], device)
         maps[:, :1] = _background(maps[:, 1:])
         return maps
 
@@ -90,8 +89,7 @@ class ObjectTable:
         if how == "area":
             return None
         cells = [
-            draw_cells(self.framing.drawn(mask, self.ids[part.start : part.stop], device), self.framing, stride, how)
-            for part in few(len(self.ids))
+            draw_cells(self.framing.drawn(mask, [number], device), self.framing, stride, how) for number in self.ids
         ]
         return _with_background(torch.cat(cells, dim=1))
 
@@ -113,26 +111,31 @@ class ObjectTable:
         free = 1 - drawn[:, 1:].sum(dim=1, keepdim=True).clamp(0, 1)
         return _with_background(torch.where(shown.view(1, -1, 1, 1), drawn[:, 1:], objects * free))
 
-    def decide(self, maps: Float[Tensor, "o1 h w"], stride: int) -> LabelMap:
-        """Give every pixel of the video to the strongest channel, and note how each object does.
-
-        Args:
-            maps: Soft masks of the padded frame, background first.
-            stride: Pixels of the padded frame per cell of the maps.
-        """
-        framing, up = self.framing, self._config.labels.up
-        maps, size = self._decided_by(maps, stride)
-        found = label_map(maps, stride=float(stride), resized=framing.resized, native=size, up=up)
+    def decide(self, shown: Shown) -> LabelMap:
+        """Give every pixel of the video to the strongest channel, and note how each object does."""
+        framing, grid = self.framing, self._grid(shown)
+        decision = Decision(grid, shown.soft.channels)
+        for layer in shown.layers():
+            decision.add(self._decided_by(layer, grid))
+        found = decision.result()
         self.states = tuple(self._state(found, o) for o in range(len(self.ids)))
-        return found if size == framing.native else found._replace(channel=framing.nearest(found.channel))
+        return found if grid.native == framing.native else found._replace(channel=framing.nearest(found.channel))
 
-    def soft(self, maps: Float[Tensor, "o1 h w"], stride: int) -> Float[np.ndarray, "o y x"]:
-        """Return at native size what `decide` decides by, without the background; for arguments see there."""
-        framing, up = self.framing, self._config.labels.up
-        maps, size = self._decided_by(maps, stride)
-        soft = native_maps(maps[1:], stride=float(stride), resized=framing.resized, native=size, up=up)
-        found = soft.cpu().numpy()
-        return found if size == framing.native else np.stack([framing.nearest(one) for one in found])
+    def soft(self, shown: Shown) -> Float[np.ndarray, "o y x"]:
+        """Return at native size what `decide` decides by, without the background."""
+        framing, grid = self.framing, self._grid(shown)
+        found = np.zeros((shown.soft.channels - 1, *framing.native), np.float32)
+        for layer in shown.layers():
+            if not layer.channel:
+                continue
+            rows, columns, values = layer_in_pixels(self._decided_by(layer, grid), grid)
+            if grid.native == framing.native:
+                found[layer.channel - 1, rows, columns] = values.cpu().numpy()
+            else:
+                picture = np.zeros(grid.native, np.float32)
+                picture[rows, columns] = values.cpu().numpy()
+                found[layer.channel - 1] = framing.nearest(picture)
+        return found
 
     def copy(self) -> "ObjectTable":
         """Return a table that knows the same and changes by itself."""
@@ -153,15 +156,16 @@ class ObjectTable:
         """Return a mask in the type of all results: uint8, or uint16 when an id is above 255."""
         return mask.astype(self._dtype())
 
-    def _decided_by(
-        self, maps: Float[Tensor, "o1 h w"], stride: int
-    ) -> tuple[Float[Tensor, "o1 h w"], tuple[int, int]]:
-        """Return maps as they are compared, and the size at which they are."""
-        framing, labels = self.framing, self._config.labels
+    def _grid(self, shown: Shown) -> PixelGrid:
+        """Return the pixels that get decided."""
+        framing, up = self.framing, self._config.labels.up
         size = framing.native if self._config.show.decide_at == "native" else framing.resized
-        if labels.min_max == "shown":
-            maps = stretch_shown(maps, labels, stride=float(stride), resized=framing.resized, size=size)
-        return maps, size
+        stride = float(shown.stride)
+        return PixelGrid(cells=shown.cells, stride=stride, resized=framing.resized, native=size, up=up)
+
+    def _decided_by(self, layer: Layer, grid: PixelGrid) -> Layer:
+        """Return a channel as it is compared with others."""
+        return stretch_shown(layer.whole(grid.cells), grid) if self._config.labels.min_max == "shown" else layer
 
     def _state(self, found: LabelMap, o: int) -> ObjectState:
         pixels, total, peak = (float(numbers[o + 1]) for numbers in found[1:])

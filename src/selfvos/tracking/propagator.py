@@ -8,38 +8,99 @@ from torch import Tensor
 
 from selfvos.models.segmenter import Segmenter
 from selfvos.ops import masks as mask_ops
-from selfvos.ops.label_map import LabelMap
+from selfvos.ops.label_map import LabelMap, Layer
 from selfvos.registry import Registry
 from selfvos.tracking.encoding import EncodedFrame, FrameEncoding
 from selfvos.tracking.settings import TrackConfig
 
 MEMORY = "memory"
 """Name of selfvos' own system."""
+PRESENT = 0.5
+"""Probability above which an object is in a cell for certain."""
+
+
+@runtime_checkable
+class SoftMasks(Protocol):
+    """Masks of one frame as probabilities, background first."""
+
+    @property
+    def stride(self) -> int:
+        """Pixels of the padded frame per cell."""
+        ...
+
+    @property
+    def channels(self) -> int:
+        """How many there are, with the background."""
+        ...
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of cells."""
+        ...
+
+    @property
+    def cells(self) -> Float[Tensor, "1 o1 h w"]:
+        """All of them, in cells, or in parts of cells."""
+        ...
+
+    @property
+    def pixels(self) -> Float[Tensor, "1 o1 y x"] | None:
+        """In pixels of the padded frame; None where the cells are all there is."""
+        ...
+
+    def in_pixels(self) -> Float[Tensor, "1 o1 y x"]:
+        """Return all of them in pixels of the padded frame."""
+        ...
+
+    def layer(self, channel: int) -> Layer:
+        """Return one of them on the finest grid there is."""
+        ...
+
+    def layer_in_pixels(self, channel: int, margin_px: int = 0) -> Layer:
+        """Return one of them in pixels of the padded frame, with so many around whatever it shows."""
+        ...
+
+    def present(self) -> list[int]:
+        """Return how many cells each object has for certain."""
+        ...
 
 
 @dataclass(frozen=True)
-class SoftMasks:
-    """Masks of one frame as probabilities, background first."""
+class DenseMasks:
+    """Soft masks as whole maps."""
 
     cells: Float[Tensor, "1 o1 h w"]
-    """In cells, or in parts of cells."""
     stride: int
-    """Pixels of the padded frame per cell."""
     pixels: Float[Tensor, "1 o1 y x"] | None = None
-    """In pixels of the padded frame; None where the cells are all there is."""
+
+    @property
+    def channels(self) -> int:
+        """See `SoftMasks.channels`."""
+        return self.cells.shape[1]
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """See `SoftMasks.grid`."""
+        return self.cells.shape[2], self.cells.shape[3]
 
     def in_pixels(self) -> Float[Tensor, "1 o1 y x"]:
-        """Return them in pixels of the padded frame."""
+        """See `SoftMasks.in_pixels`."""
         return mask_ops.to_pixels(self.cells, self.stride) if self.pixels is None else self.pixels
 
-    def part(self, channels: slice) -> "SoftMasks":
-        """Return some of them."""
-        pixels = None if self.pixels is None else self.pixels[:, channels]
-        return SoftMasks(self.cells[:, channels], self.stride, pixels)
+    def layer(self, channel: int) -> Layer:
+        """See `SoftMasks.layer`."""
+        return Layer(channel, (self.cells if self.pixels is None else self.pixels)[0, channel])
 
-    def finest(self) -> tuple[Float[Tensor, "1 o1 h w"], int]:
-        """Return the finest maps there are, and their stride."""
-        return (self.cells, self.stride) if self.pixels is None else (self.pixels, 1)
+    def layer_in_pixels(self, channel: int, margin_px: int = 0) -> Layer:  # noqa: ARG002
+        """See `SoftMasks.layer_in_pixels`."""
+        if self.pixels is not None:
+            return self.layer(channel)
+        return Layer(channel, mask_ops.to_pixels(self.cells[:, channel : channel + 1], self.stride)[0, 0])
+
+    def present(self) -> list[int]:
+        """See `SoftMasks.present`."""
+        # Faint traces of an object elsewhere, such as on one that looks like it, say nothing of its size.
+        return (self.cells[0, 1:] > PRESENT).sum(dim=(1, 2)).tolist()
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from selfvos.models.segmenter import Segmenter
 from selfvos.ops.label_map import LabelMap
 from selfvos.settings import from_dict
 from selfvos.tracking.encoding import EncodedFrame, FrameEncoding
-from selfvos.tracking.propagator import GivenMasks, SoftMasks
+from selfvos.tracking.propagator import DenseMasks, GivenMasks, SoftMasks
 from selfvos.tracking.settings import TrackConfig
 
 
@@ -75,7 +75,7 @@ class SupervisedPropagator(ABC):
 
 def whole(masks: Float[Tensor, "1 o1 y x"]) -> SoftMasks:
     """Return masks in pixels as a propagator hands them on."""
-    return SoftMasks(masks, 1, masks)
+    return DenseMasks(masks, 1, masks)
 
 
 def require_path(model: Segmenter, system: str) -> None:

@@ -8,27 +8,18 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from torch import Tensor
 
 from selfvos.errors import UsageError
 from selfvos.models.segmenter import Segmenter
 from selfvos.ops.label_map import LabelMap
-from selfvos.tracking.edges import at_edges
 from selfvos.tracking.encoded_ahead import EncodedAhead, Encoder, beside_encoding
 from selfvos.tracking.encoding import EncodedFrame, FeatureCache, FrameEncoding
 from selfvos.tracking.object_table import Ids, ObjectTable
 from selfvos.tracking.propagator import SYSTEMS, GivenMasks, PreparesFrames, SoftMasks, system_name
 from selfvos.tracking.recommendation import recommended
 from selfvos.tracking.settings import TrackConfig
+from selfvos.tracking.showing import Shown
 from selfvos.types import Frame, ObjectState
-
-
-@dataclass(frozen=True)
-class Shown:
-    """What the latest mask was decided from."""
-
-    maps: Float[Tensor, "1 o1 h w"]
-    stride: int
 
 
 @dataclass(frozen=True)
@@ -242,8 +233,7 @@ class Tracker:
         Raises:
             UsageError: `start` has not been called.
         """
-        table, shown = self._started(), self._decided()
-        return table.soft(shown.maps[0], shown.stride)
+        return self._started().soft(self._decided())
 
     def _started(self) -> ObjectTable:
         if self._table is None:
@@ -283,13 +273,10 @@ class Tracker:
 
     def _show(self, table: ObjectTable, soft: SoftMasks, tracked: EncodedFrame | None = None) -> LabelMap:
         """Decide every pixel; in a frame that was tracked, outlines may move to edges of the picture."""
-        self._shown = None  # as large as a picture for each object: not one of two frames at a time
-        maps, stride = soft.finest()
-        show = self.config.show
-        if tracked is not None and show.edge_px:
-            # Not remembered: small mistakes along edges would add up from frame to frame.
-            maps, stride = at_edges(tracked.image, soft, show.edge_px, show.edge_epsilon), 1
-        self._shown = Shown(maps, stride)
-        found = table.decide(maps[0], stride)
+        moves = tracked is not None and self.config.show.edge_px > 0
+        self._shown = None  # broken off while it decides, it has no mask
+        shown = Shown(soft, tracked.image if tracked is not None and moves else None, self.config.show)
+        found = table.decide(shown)
+        self._shown = shown
         self.propagator.decided(found)
         return found

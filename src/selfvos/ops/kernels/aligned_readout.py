@@ -3,35 +3,61 @@
 from typing import no_type_check
 
 import numpy as np
-from jaxtyping import Float32, Int64, UInt8
+from jaxtyping import Float32, Int8, Int64, UInt8
 
 from selfvos.ops.kernels.label_map import _compiled
-from selfvos.ops.kernels.window_topk import _in_parallel
+from selfvos.ops.parallel import in_parallel
 
 
-def aligned_readout(
-    picture: UInt8[np.ndarray, "y x 3"],
-    pictures: UInt8[np.ndarray, "n y x 3"],
-    labels: Float32[np.ndarray, "r l"],
-    index: Int64[np.ndarray, "m k"],
-    weight: Float32[np.ndarray, "m k"],
+def choose_shifts(
+    pictures: tuple[UInt8[np.ndarray, "y x 3"], UInt8[np.ndarray, "n y x 3"]],
+    even: Int64[np.ndarray, " r"],
+    matches: tuple[Int64[np.ndarray, "m k"], Float32[np.ndarray, "m k"]],
     *,
     scale: int,
     reach: int,
     inertia: float,
     workers: int = 1,
+) -> Int8[np.ndarray, "m k 2"]:
+    """Return by how many labels each matched cell is shifted, down and right; see `selfvos.ops.alignment`."""
+    index, weight = matches
+    shifts = np.zeros((*index.shape, 2), np.int8)
+    how = scale, reach, np.float32(inertia)
+
+    def choose(cells: tuple[int, int]) -> None:
+        _choose(*pictures, even, index, weight, *how, cells, shifts)
+
+    in_parallel(choose, _chunks(len(index), workers), workers)
+    return shifts
+
+
+def carry(
+    labels: Float32[np.ndarray, "r l"],
+    matches: tuple[Int64[np.ndarray, "m k"], Float32[np.ndarray, "m k"]],
+    shifts: Int8[np.ndarray, "m k 2"],
+    *,
+    scale: int,
+    size: tuple[int, int],
+    workers: int = 1,
 ) -> Float32[np.ndarray, "m l"]:
-    """See `selfvos.ops.alignment.aligned_readout`."""
-    even = _even_cells(labels, scale * scale)
-    carried = np.zeros((len(index), labels.shape[1]), np.float32)
-    step = -(-len(index) // workers)
+    """Mix the labels of matched cells, each shifted; a frame has so many rows and columns of labels."""
+    carried = np.zeros((len(matches[0]), labels.shape[1]), np.float32)
 
-    def carry(first: int) -> None:
-        cells = first, min(first + step, len(index))
-        _carry(picture, pictures, labels, even, index, weight, scale, reach, np.float32(inertia), cells, carried)
+    def mix(cells: tuple[int, int]) -> None:
+        _carry(labels, *matches, shifts, scale, size, cells, carried)
 
-    _in_parallel(carry, range(0, len(index), step), workers)
+    in_parallel(mix, _chunks(len(carried), workers), workers)
     return carried
+
+
+def even_cells(labels: Float32[np.ndarray, "r l"], parts: int) -> Int64[np.ndarray, " r"]:
+    """Return the number of the channel that all parts of a cell have, or -1."""
+    return _even_cells(labels, parts)
+
+
+def _chunks(count: int, workers: int) -> list[tuple[int, int]]:
+    step = -(-count // workers)
+    return [(first, min(first + step, count)) for first in range(0, count, step)]
 
 
 _AROUND = 1
@@ -41,7 +67,6 @@ _EVEN = 0.99
 @_compiled
 @no_type_check
 def _even_cells(labels, parts):
-    """Number of the channel that all parts of a cell have, or -1."""
     cells, width = labels.shape
     even = np.full(cells, -1, np.int64)
     for cell in range(cells):
@@ -88,29 +113,44 @@ def _difference(picture, pictures, frame, y, x, my, mx, scale):
 
 @_compiled
 @no_type_check
-def _carry(picture, pictures, labels, even, index, weight, scale, reach, inertia, cells, carried):
+def _choose(picture, pictures, even, index, weight, scale, reach, inertia, cells, shifts):
     height, width = pictures.shape[1:3]
+    h, w = height // scale, width // scale
+    for query in range(cells[0], cells[1]):
+        y, x = query // w * scale, query % w * scale
+        for place in range(index.shape[1]):
+            if weight[query, place] == 0:
+                continue
+            cell = index[query, place]
+            frame, row, column = cell // (h * w), cell // w % h, cell % w
+            if _is_even_around(even, frame, row, column, h, w):
+                continue
+            best = np.float64(_difference(picture, pictures, frame, y, x, row * scale, column * scale, scale))
+            for i in range(-reach, reach + 1):
+                for j in range(-reach, reach + 1):
+                    if i == 0 and j == 0:
+                        continue
+                    cost = inertia * (i * i + j * j) + _difference(
+                        picture, pictures, frame, y, x, row * scale + i, column * scale + j, scale
+                    )
+                    if cost < best:
+                        best = cost
+                        shifts[query, place, 0], shifts[query, place, 1] = i, j
+
+
+@_compiled
+@no_type_check
+def _carry(labels, index, weight, shifts, scale, size, cells, carried):
+    height, width = size
     h, w, parts = height // scale, width // scale, scale * scale
     channels = labels.shape[1] // parts
     for query in range(cells[0], cells[1]):
-        y, x = query // w * scale, query % w * scale
         for place in range(index.shape[1]):
             share, cell = weight[query, place], index[query, place]
             if share == 0:
                 continue
             frame, row, column = cell // (h * w), cell // w % h, cell % w
-            down, right = 0, 0
-            if not _is_even_around(even, frame, row, column, h, w):
-                best = np.float64(_difference(picture, pictures, frame, y, x, row * scale, column * scale, scale))
-                for i in range(-reach, reach + 1):
-                    for j in range(-reach, reach + 1):
-                        if i == 0 and j == 0:
-                            continue
-                        cost = inertia * (i * i + j * j) + _difference(
-                            picture, pictures, frame, y, x, row * scale + i, column * scale + j, scale
-                        )
-                        if cost < best:
-                            best, down, right = cost, i, j
+            down, right = shifts[query, place]
             if down == 0 and right == 0:
                 for label in range(labels.shape[1]):
                     carried[query, label] += share * labels[cell, label]

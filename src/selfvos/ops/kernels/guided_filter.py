@@ -6,37 +6,60 @@ import numpy as np
 from jaxtyping import Float32
 
 from selfvos.ops.kernels.label_map import _compiled
-from selfvos.ops.kernels.window_topk import _in_parallel
 
 _COARSE = 2
 
 
-def guided_filter(
-    frame: Float32[np.ndarray, "3 y x"],
-    masks: Float32[np.ndarray, "o y x"],
-    radius: int,
-    epsilon: float,
-    workers: int = 1,
-) -> Float32[np.ndarray, "o y x"]:
-    """Redraw masks as linear functions of colour; see `selfvos.ops.guided_filter`.
+Windows = tuple[Float32[np.ndarray, "3 h w"], Float32[np.ndarray, "3 h w"], Float32[np.ndarray, "6 h w"]]
+"""A frame at half the size; the mean colour of the window around each of its pixels, and the inverse of their
+covariance: rr, rg, rb, gg, gb, bb."""
+
+
+def explain_colours(frame: Float32[np.ndarray, "3 y x"], radius: int, epsilon: float) -> Windows:
+    """Return what all masks of a frame share.
 
     Args:
         frame: RGB in [0, 1], C-contiguous, both sides at least 2.
-        masks: Any number, at the same size, C-contiguous.
         radius: Windows reach so far to each side, in pixels of half the size, at least 1.
         epsilon: Variance of colour below which a window counts as even, > 0.
-        workers: Threads to use, at least 1.
     """
     small = _halve(frame)
-    mean, inverse = _explain_colours(small, radius, np.float64(epsilon))
-    found = np.empty_like(masks)
+    return (small, *_explain_colours(small, radius, np.float64(epsilon)))
 
-    def redraw(place: int) -> None:
-        planes = _explain(small, _halve(masks[place : place + 1])[0], mean, inverse, radius)
-        _apply(frame, planes, found[place])
 
-    _in_parallel(redraw, range(len(masks)), workers)
-    return found
+def redraw(
+    frame: Float32[np.ndarray, "3 y x"],
+    windows: Windows,
+    mask: Float32[np.ndarray, "y2 x2"],
+    corner: tuple[int, int],
+    radius: int,
+) -> Float32[np.ndarray, "y2 x2"]:
+    """Redraw a mask as a linear function of colour; see `selfvos.ops.guided_filter`.
+
+    Args:
+        frame: RGB in [0, 1], C-contiguous.
+        windows: Of this frame and radius.
+        mask: A part of the picture, C-contiguous; the mask is 0 everywhere else, and where the part does not end at
+            the border of the picture, it is 0 along its own for as far as `margin` says.
+        corner: First row and first column of the part, even.
+        radius: As that of the windows.
+    """
+    small, mean, inverse = windows
+    h, w = small.shape[1:]
+    bottom, right = corner[0] + mask.shape[0], corner[1] + mask.shape[1]
+    rows = slice(corner[0] // _COARSE, h if bottom == frame.shape[1] else bottom // _COARSE)
+    columns = slice(corner[1] // _COARSE, w if right == frame.shape[2] else right // _COARSE)
+    part = rows.start, columns.start, h, w
+    parts = (np.ascontiguousarray(x[:, rows, columns]) for x in (small, mean, inverse))
+    planes = _explain(_halve(mask[None])[0], *parts, radius, part)
+    out = np.empty_like(mask)
+    _apply(frame, planes, corner, part, out)
+    return out
+
+
+def margin(radius: int) -> int:
+    """Return how many pixels around what a mask shows are changed by it, and a few more."""
+    return _COARSE * (2 * radius + 3)
 
 
 @_compiled
@@ -57,12 +80,17 @@ def _halve(maps):
 
 @_compiled
 @no_type_check
-def _box(maps, radius):
-    """Average over square windows, cut off at the border, by sums of columns and then of rows."""
+def _box(maps, radius, part):
+    """Average over square windows, cut off at the picture's border, by sums of columns and then of rows.
+
+    Maps are a part of the picture that begins at some row and column of it, and 0 elsewhere.
+    """
+    top, left, height, width = part
     c, h, w = maps.shape
     out = np.empty((c, h, w), dtype=np.float32)
     column, until = np.zeros(w, dtype=np.float64), np.zeros(w + 1, dtype=np.float64)
-    inside, outside = min(radius, w), max(min(radius, w), w - radius)
+    inside, outside = min(radius, width), max(min(radius, width), width - radius)
+    inside, outside = min(max(inside - left, 0), w), min(max(outside - left, 0), w)
     for k in range(c):
         column[:] = 0
         for y in range(min(radius, h)):
@@ -75,17 +103,22 @@ def _box(maps, radius):
             if y > radius:
                 for x in range(w):
                     column[x] -= maps[k, y - radius - 1, x]
-            rows = min(h, y + radius + 1) - max(0, y - radius)
+            rows = min(height, top + y + radius + 1) - max(0, top + y - radius)
             for x in range(w):
                 until[x + 1] = until[x] + column[x]
             for x in range(inside):
-                right = min(w, x + radius + 1)
-                out[k, y, x] = until[right] / (rows * right)
+                total = until[min(w, x + radius + 1)] - until[max(0, x - radius)]
+                out[k, y, x] = total / (rows * min(width, left + x + radius + 1))
             share = 1 / (rows * (2 * radius + 1))
-            for x in range(inside, outside):
+            first, last = max(inside, min(radius, outside)), max(inside, min(outside, w - radius))
+            for x in range(inside, min(first, outside)):
+                out[k, y, x] = (until[min(w, x + radius + 1)] - until[0]) * share
+            for x in range(first, last):
                 out[k, y, x] = (until[x + radius + 1] - until[x - radius]) * share
+            for x in range(max(first, last), outside):
+                out[k, y, x] = (until[w] - until[max(0, x - radius)]) * share
             for x in range(outside, w):
-                out[k, y, x] = (until[w] - until[x - radius]) / (rows * (w - x + radius))
+                out[k, y, x] = (until[w] - until[max(0, x - radius)]) / (rows * (width - left - x + radius))
     return out
 
 
@@ -101,7 +134,7 @@ def _explain_colours(small, radius, epsilon):
             products[0, y, x], products[1, y, x], products[2, y, x] = r, g, b
             products[3, y, x], products[4, y, x], products[5, y, x] = r * r, r * g, r * b
             products[6, y, x], products[7, y, x], products[8, y, x] = g * g, g * b, b * b
-    means = _box(products, radius)
+    means = _box(products, radius, (0, 0, h, w))
     inverse = np.empty((6, h, w), dtype=np.float32)
     for y in range(h):
         for x in range(w):
@@ -118,7 +151,7 @@ def _explain_colours(small, radius, epsilon):
 
 @_compiled
 @no_type_check
-def _explain(small, mask, mean, inverse, radius):
+def _explain(mask, small, mean, inverse, radius, part):
     """Return what to multiply colours with, and what to add, to get the mask: the mean over all windows of a pixel."""
     h, w = mask.shape
     products = np.empty((4, h, w), dtype=np.float32)
@@ -128,7 +161,7 @@ def _explain(small, mask, mean, inverse, radius):
             products[1, y, x] = small[1, y, x] * mask[y, x]
             products[2, y, x] = small[2, y, x] * mask[y, x]
             products[3, y, x] = mask[y, x]
-    planes = _box(products, radius)
+    planes = _box(products, radius, part)
     for y in range(h):
         for x in range(w):
             share = np.float64(planes[3, y, x])
@@ -140,33 +173,37 @@ def _explain(small, mask, mean, inverse, radius):
             third = inverse[2, y, x] * r + inverse[4, y, x] * g + inverse[5, y, x] * b
             share -= first * mean[0, y, x] + second * mean[1, y, x] + third * mean[2, y, x]
             planes[0, y, x], planes[1, y, x], planes[2, y, x], planes[3, y, x] = first, second, third, share
-    return _box(planes, radius)
+    return _box(planes, radius, part)
 
 
 @_compiled
 @no_type_check
-def _apply(frame, planes, out):
-    """Interpolate planes to all pixels, bilinear, and put the pixels' colours in."""
+def _apply(frame, planes, corner, part, out):
+    """Interpolate planes to all pixels of a part, bilinear, and put the pixels' colours in."""
     _, height, width = frame.shape
-    _, h, w = planes.shape
-    left, share = np.empty(width, dtype=np.int64), np.empty(width, dtype=np.float32)
-    for x in range(width):
-        place = max(0.0, (x + 0.5) * (w / width) - 0.5)
-        left[x] = min(int(place), w - 1)
-        share[x] = place - left[x]
-    strip = np.empty((4, w + 1), dtype=np.float32)
-    for y in range(height):
-        place = max(0.0, (y + 0.5) * (h / height) - 0.5)
+    top, first, h, w = part
+    _, inner, across = planes.shape
+    left, right = np.empty(out.shape[1], dtype=np.int64), np.empty(out.shape[1], dtype=np.int64)
+    share = np.empty(out.shape[1], dtype=np.float32)
+    for x in range(out.shape[1]):
+        place = max(0.0, (corner[1] + x + 0.5) * (w / width) - 0.5)
+        start = min(int(place), w - 1)
+        share[x] = place - start
+        left[x] = min(max(start - first, 0), across - 1)
+        right[x] = min(max(start + 1 - first, 0), across - 1)
+    strip = np.empty((4, across), dtype=np.float32)
+    for y in range(out.shape[0]):
+        place = max(0.0, (corner[0] + y + 0.5) * (h / height) - 0.5)
         upper = min(int(place), h - 1)
-        lower, down = min(upper + 1, h - 1), np.float32(place - upper)
+        down = np.float32(place - upper)
+        above = min(max(upper - top, 0), inner - 1)
+        below = min(max(upper + 1 - top, 0), inner - 1)
         for k in range(4):
-            for x in range(w):
-                strip[k, x] = planes[k, upper, x] + down * (planes[k, lower, x] - planes[k, upper, x])
-            strip[k, w] = strip[k, w - 1]
-        for x in range(width):
-            start, right = left[x], share[x]
-            value = strip[3, start] + right * (strip[3, start + 1] - strip[3, start])
+            for x in range(across):
+                strip[k, x] = planes[k, above, x] + down * (planes[k, below, x] - planes[k, above, x])
+        for x in range(out.shape[1]):
+            value = strip[3, left[x]] + share[x] * (strip[3, right[x]] - strip[3, left[x]])
             for k in range(3):
-                slope = strip[k, start] + right * (strip[k, start + 1] - strip[k, start])
-                value += slope * frame[k, y, x]
+                slope = strip[k, left[x]] + share[x] * (strip[k, right[x]] - strip[k, left[x]])
+                value += slope * frame[k, corner[0] + y, corner[1] + x]
             out[y, x] = value

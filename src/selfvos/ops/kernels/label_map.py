@@ -1,4 +1,4 @@
-"""Interpolate soft masks to pixels, decide and add up, row by row: no picture of probabilities is ever written."""
+"""Interpolate soft masks to pixels, decide and add up: no picture of probabilities is ever written."""
 
 from collections.abc import Callable
 from typing import Any, no_type_check
@@ -6,8 +6,6 @@ from typing import Any, no_type_check
 import numpy as np
 from jaxtyping import Float32, Float64, Int32
 from numba import njit
-
-_BAND_ROWS = 64
 
 
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -17,56 +15,66 @@ def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
         return njit(nogil=True)(function)
 
 
-def label_map(
-    maps: Float32[np.ndarray, "o1 h w"],
-    rows: Float64[np.ndarray, " y"],
-    columns: Float64[np.ndarray, " x"],
-) -> tuple[Int32[np.ndarray, "y x"], Float64[np.ndarray, "3 o1"]]:
-    """Find the strongest channel of every pixel.
+def strengthen(
+    values: Float32[np.ndarray, "h w"],
+    places: tuple[Float64[np.ndarray, " y"], Float64[np.ndarray, " x"]],
+    label: int,
+    best: Float32[np.ndarray, "y x"],
+    channel: Int32[np.ndarray, "y x"],
+) -> None:
+    """Give a channel the pixels where it is stronger than all that came before; among equals the lowest has them.
 
     Args:
-        maps: One channel per label, C-contiguous.
-        rows: Where each pixel row lies among the rows of `maps`, in [0, h - 1].
-        columns: Where each pixel column lies among the columns of `maps`, in [0, w - 1].
-
-    Returns:
-        The channel of each pixel, the lowest among equals; and for each channel the number of its pixels, the sum
-        and the largest of its values there.
+        values: The channel, C-contiguous.
+        places: Where rows and columns of pixels lie among those of the channel, in [0, h - 1] and [0, w - 1].
+        label: Number of the channel.
+        best: Value of each pixel so far; changed.
+        channel: Channel of each pixel so far; changed.
     """
-    channel = np.empty((len(rows), len(columns)), dtype=np.int32)
-    found = np.zeros((3, len(maps)), dtype=np.float64)
-    for top in range(0, len(rows), _BAND_ROWS):
-        _label_band(maps, rows[top : top + _BAND_ROWS], columns, channel[top : top + _BAND_ROWS], found)
-    return channel, found
+    _strengthen(values, *places, label, best, channel)
+
+
+def add_up(
+    best: Float32[np.ndarray, "y x"], channel: Int32[np.ndarray, "y x"], channels: int
+) -> Float64[np.ndarray, "3 o1"]:
+    """Return for each channel the number of its pixels, and the sum and the largest of their values."""
+    found = np.zeros((3, channels), dtype=np.float64)
+    _add_up(best, channel, found)
+    return found
 
 
 @_compiled
 @no_type_check
-def _label_band(maps, rows, columns, channel, found):
-    labels, h, w = maps.shape
+def _strengthen(values, rows, columns, label, best, channel):
+    h, w = values.shape
     left = np.empty(len(columns), dtype=np.int64)
     share = np.empty(len(columns), dtype=np.float32)
     for x in range(len(columns)):
         left[x] = min(int(columns[x]), w - 1)
         share[x] = columns[x] - left[x]
     strip = np.empty(w + 1, dtype=np.float32)
-    best = np.empty(len(columns), dtype=np.float32)
     for y in range(len(rows)):
         upper = min(int(rows[y]), h - 1)
         lower = min(upper + 1, h - 1)
         down = np.float32(rows[y] - upper)
-        for label in range(labels):
-            above, below = maps[label, upper], maps[label, lower]
-            for i in range(w):
-                strip[i] = above[i] + down * (below[i] - above[i])
-            strip[w] = strip[w - 1]
-            for x in range(len(columns)):
-                value = strip[left[x]] + share[x] * (strip[left[x] + 1] - strip[left[x]])
-                if label == 0 or value > best[x]:
-                    best[x] = value
-                    channel[y, x] = label
+        above, below = values[upper], values[lower]
+        for i in range(w):
+            strip[i] = above[i] + down * (below[i] - above[i])
+        strip[w] = strip[w - 1]
         for x in range(len(columns)):
+            value = strip[left[x]] + share[x] * (strip[left[x] + 1] - strip[left[x]])
+            if value > best[y, x] or (value == best[y, x] and label < channel[y, x]):
+                best[y, x] = value
+                channel[y, x] = label
+
+
+@_compiled
+@no_type_check
+def _add_up(best, channel, found):
+    height, width = best.shape
+    for y in range(height):
+        for x in range(width):
             label = channel[y, x]
             found[0, label] += 1
-            found[1, label] += best[x]
-            found[2, label] = max(found[2, label], best[x])
+            found[1, label] += best[y, x]
+            found[2, label] = max(found[2, label], best[y, x])

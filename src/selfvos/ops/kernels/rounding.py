@@ -14,7 +14,7 @@ from jaxtyping import Float32, Int8, Int32, Int64, UInt8
 from numba import njit
 
 from selfvos.ops.kernels.byte_vectors import GROUP, LANES, MOST_VECTORS
-from selfvos.ops.kernels.window_topk import _in_parallel
+from selfvos.ops.parallel import in_parallel
 
 _MOST = 127  # largest whole number that features are rounded to
 _SHIFT = 128  # the instruction takes one side without a sign
@@ -118,7 +118,7 @@ class RoundedFrames:
             slot, place = pairs[number]
             self._terms[slot] = _round_memory(memory[place], self._step, self._cells[slot * size : (slot + 1) * size])
 
-        _in_parallel(put, range(len(pairs)), workers)
+        in_parallel(put, range(len(pairs)), workers)
 
     def _make_room(self, slots: int) -> None:
         size, known = math.prod(self._shape), len(self._terms)

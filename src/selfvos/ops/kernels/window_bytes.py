@@ -30,7 +30,8 @@ from selfvos.ops.kernels.sifting import (
 )
 from selfvos.ops.kernels.vectors import CELLS
 from selfvos.ops.kernels.vectors import QUERIES as FLOAT_QUERIES
-from selfvos.ops.kernels.window_topk import CHANNEL_STEP, _compiled, _in_parallel, _search_rows
+from selfvos.ops.kernels.window_topk import CHANNEL_STEP, _compiled, _search_rows
+from selfvos.ops.parallel import in_parallel
 
 __all__ = ["CHANNEL_STEP", "Remembered", "RoundedFrames", "window_topk"]
 
@@ -94,7 +95,7 @@ def window_topk(
             start_again(candidates, (scores, cells), slice(band[0] * w, band[1] * w), k)
             search_band(*given, band, (scores, cells))
 
-    _in_parallel(search, range(0, h, rows), workers)
+    in_parallel(search, range(0, h, rows), workers)
     return scores, cells
 
 

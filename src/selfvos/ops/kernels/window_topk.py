@@ -15,7 +15,6 @@ layer any process that matches from two threads at once (servers do).
 """
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, no_type_check
 
 import numpy as np
@@ -33,6 +32,7 @@ from selfvos.ops.kernels.vectors import (
     lowest_bit,
     pair_products,
 )
+from selfvos.ops.parallel import in_parallel
 
 CHANNEL_STEP = 32
 """The kernel takes channels in multiples of this, whatever the width of the vectors: code compiled for one machine
@@ -84,7 +84,7 @@ def window_topk(
     def search(top: int) -> None:
         _search_band(query, memory, sketches, reach, (top, min(top + rows, h)), (scores, cells))
 
-    _in_parallel(search, range(0, h, rows), workers)
+    in_parallel(search, range(0, h, rows), workers)
     return scores, cells
 
 
@@ -104,18 +104,8 @@ def _sketch(
     def sketch(top: int) -> None:
         _sketch_rows(frames.reshape(n * h, w, c), axes, (top, min(top + _SKETCHED_ROWS, n * h)), rows)
 
-    _in_parallel(sketch, range(0, n * h, _SKETCHED_ROWS), workers)
+    in_parallel(sketch, range(0, n * h, _SKETCHED_ROWS), workers)
     return sketches
-
-
-def _in_parallel(task: Callable[[int], None], work: range, workers: int) -> None:
-    if workers == 1 or len(work) == 1:
-        for item in work:
-            task(item)
-        return
-    with ThreadPoolExecutor(min(workers, len(work))) as pool:
-        for _ in pool.map(task, work):
-            pass
 
 
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
