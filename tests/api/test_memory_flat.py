@@ -1,6 +1,8 @@
 """What tracking took is given back: video after video in one process, trackers and projects that are closed."""
 
 import gc
+import platform
+import sys
 import weakref
 
 import numpy as np
@@ -10,7 +12,7 @@ from tests import tiny
 
 import selfvos
 from selfvos import api
-from selfvos.api.memory import give_back
+from selfvos.api.memory import give_back, share_arenas
 from selfvos.errors import UsageError
 
 VIDEOS, FRAMES = 50, 3
@@ -104,3 +106,8 @@ def test_what_lies_free_between_blocks_in_use_goes_back():
     give_back()
     left = resident_bytes() - before
     assert left < 0.5 * held, (left, held)
+
+
+def test_threads_are_told_to_share_arenas_where_the_c_library_has_them():
+    told = share_arenas()
+    assert told == (sys.platform == "linux" and platform.libc_ver()[0] == "glibc")

@@ -6,6 +6,7 @@ import time
 import torch
 from torch.nn import functional as F
 
+from selfvos.api.memory import share_arenas
 from selfvos.errors import UsageError
 
 _WARM_UP, _ROUNDS = 2, 12
@@ -18,7 +19,8 @@ def use_threads(wanted: int | None = None) -> int:
 
     Where others keep the machine busy, all threads wait for the one whose core is taken, again at every operation:
     on two cores with five busy processes, tracking with two threads was 16 times slower than with one. So a trial of
-    a tenth of a second decides, unless the caller or ``OMP_NUM_THREADS`` does.
+    a tenth of a second decides, unless the caller or ``OMP_NUM_THREADS`` does. From then on all threads share arenas of
+    memory.
 
     Args:
         wanted: Threads, at least 1; None to have them chosen.
@@ -28,6 +30,7 @@ def use_threads(wanted: int | None = None) -> int:
     """
     if wanted is not None and wanted < 1:
         raise UsageError(f"threads must be at least 1, got {wanted}")
+    share_arenas()
     if wanted is None and os.environ.get("OMP_NUM_THREADS"):
         return torch.get_num_threads()
     chosen = wanted if wanted is not None else _fastest(torch.get_num_threads())
