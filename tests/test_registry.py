@@ -83,3 +83,13 @@ def test_a_second_thread_waits_for_the_complete_list(shop):
 
 def test_nearest_of_nothing_still_reads():
     assert nearest("a", []) == "; known: none"
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_package_that_cannot_be_listed_just_now_is_not_taken_for_an_empty_one(monkeypatch):
+    things = _things()
+    with monkeypatch.context() as patch:
+        patch.setattr("pkgutil.iter_modules", lambda *_, **__: iter(()))
+        with pytest.raises(ImportError, match="modules of shop cannot be listed"):
+            things.names()
+    assert things.names() == ["hammer", "saw"]

@@ -83,6 +83,9 @@ class Registry(Generic[T]):
             if self._filled:
                 return
             package = importlib.import_module(self._package)
-            for module in pkgutil.iter_modules(package.__path__, prefix=f"{self._package}."):
+            modules = list(pkgutil.iter_modules(package.__path__, prefix=f"{self._package}."))
+            if not modules:  # a folder that cannot be read just now, as where too many files are open, lists as empty
+                raise ImportError(f"the modules of {self._package} cannot be listed", name=self._package)
+            for module in modules:
                 importlib.import_module(module.name)
             self._filled = True
