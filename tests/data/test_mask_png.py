@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from PIL import Image, ImageDraw, ImageFilter
@@ -93,6 +93,7 @@ def test_what_is_written_is_read_back(scratch, mask):
 
 @settings(max_examples=25, deadline=None)
 @given(npst.arrays(np.uint8, npst.array_shapes(min_dims=2, max_dims=2, max_side=9)))
+@example(np.array([[1, 255]], np.uint8))
 def test_every_byte_is_an_id(scratch, mask):
     write_mask(scratch / "mask.png", mask)
     np.testing.assert_array_equal(read_mask(scratch / "mask.png"), mask)

@@ -109,7 +109,7 @@ def read_first_mask(path: Path | str, size: tuple[int, int], *, as_id: int | Non
 
 
 def write_mask(path: Path | str, mask: Integer[np.ndarray, "y x"]) -> None:
-    """Write object ids as a PNG: in PASCAL-VOC colours up to id 255, as 16-bit grey above.
+    """Write object ids as a PNG: in PASCAL-VOC colours up to id 255, that one darker, as 16-bit grey above.
 
     Args:
         path: The file to write, whose name ends in .png; it is replaced in one step.
@@ -126,7 +126,9 @@ def write_mask(path: Path | str, mask: Integer[np.ndarray, "y x"]) -> None:
         raise MaskMismatch(f"mask has ids from {low} to {high}; a PNG holds 0 to {MOST_ID}")
     if high <= 255:
         image = Image.fromarray(np.ascontiguousarray(mask, np.uint8))
-        image.putpalette(palette().tobytes())
+        colours = palette().copy()
+        colours[255] //= 2  # what is written is an object; the light colour of 255 is read as void beside low ids
+        image.putpalette(colours.tobytes())
     else:
         image = Image.fromarray(np.ascontiguousarray(mask, np.uint16))
     with atomic_path(path) as temporary:
