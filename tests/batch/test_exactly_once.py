@@ -31,6 +31,9 @@ def quick(monkeypatch):
             self.mask = mask
             return mask
 
+        def ahead(self, frames):
+            return iter(frames)
+
         def step(self, *_):
             return self.mask
 

@@ -141,7 +141,7 @@ class _TimedReading:
 class _TimedCache(FeatureCache):
     """Knows how long everything took to make that it lends, so that it counts in full for all that ask for it."""
 
-    def __init__(self, stages: Collection[str]) -> None:
+    def __init__(self, stages: Collection[str] | None = None) -> None:
         super().__init__(stages)
         self.spared_s = 0.0
         """Seconds that were spared to whoever asked, since someone set this to 0."""
