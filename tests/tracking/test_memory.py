@@ -26,6 +26,16 @@ def test_first_stays_and_the_latest_take_turns():
     assert memory.permanent.tolist() == [True, False, False]
 
 
+def test_frames_are_put_in_the_order_in_which_they_came():
+    memory = Memory(last=3)
+    memory.pin(entry(0))
+    for number in range(1, 6):
+        memory.write(entry(number))
+        assert sorted(remembered(memory)) == [remembered(memory)[place] for place in memory.known.order]
+    memory.pin(entry(6))
+    assert [remembered(memory)[place] for place in memory.known.order][-1] == 6
+
+
 def test_keys_labels_and_values_stay_together():
     memory = Memory(last=3)
     memory.pin(entry(0))

@@ -74,8 +74,15 @@ class Matches(NamedTuple):
 class MatchCache:
     """What matching made of memory frames, for the next query frame."""
 
-    def __init__(self) -> None:
-        """Keep nothing yet."""
+    def __init__(self, *, leading: bool = False) -> None:
+        """Keep nothing yet.
+
+        Args:
+            leading: Cells have unit length, and their channels come in the order of their variance, as whitening leaves
+                them. Then a kernel may guess by the first ones which cells are too unlike to be multiplied in full:
+                where processors multiply bytes, fewer than one in a thousand of the matches is missed.
+        """
+        self.leading = leading
         self.rounded: Any = None
         """Of the kernel that multiplies bytes; None until it has been used."""
 
@@ -90,6 +97,8 @@ class KnownFrames:
     telling: Bool[Tensor, "n h w"] | None = None
     """Memory cells that matter. Where none of them is among the best of a query cell, it may get others than the best:
     none that matter, and each of them better than all that do. None: all matter."""
+    order: tuple[int, ...] | None = None
+    """Places of the memory frames, those that are most like the query frame last. None: as they are."""
 
 
 _Search = Callable[[slice], tuple[Float[Tensor, "m k"], Int64[Tensor, "m k"]]]
@@ -107,17 +116,16 @@ def match(
     """Find each query cell's best memory cells, by the fastest means there is for where the features lie.
 
     float32 on the CPU takes the compiled kernel, with as many threads as `kernel_threads` says; the result
-    does not depend on how many, nor on the shortcuts that the kernel takes. A GPU takes the Triton kernel where there
+    does not depend on how many, nor on the shortcuts that the kernel takes, unless `known` allows guesses. A GPU takes the Triton kernel where there
     is one; everything else takes `match_plain`.
 
     Args:
         query: Features of the query frame; unit length for cosine similarity.
-        memory: Features of n >= 1 memory frames of the same size; best contiguous, which saves a copy. The most
-            similar ones are best placed last, which saves time.
+        memory: Features of n >= 1 memory frames of the same size; best contiguous, which saves a copy.
         permanent: Memory frames that `config.exempt_permanent` speaks of.
         config: Window, number of matches, temperature.
-        known: Saves time where most memory frames have been matched before, and where not all of their cells matter;
-            the result does not depend on the former.
+        known: Saves time where most memory frames have been matched before, where it says which are most alike, where
+            not all of their cells matter, and where matches may be guessed; the result depends on the last two alone.
 
     Returns:
         The matches of the m = h * w query cells in row-major order, without gradient.
@@ -166,7 +174,9 @@ def _match_on_cpu(
             remembered = _remembered(by_bytes, memory_array, frames, known)
             found = by_bytes.window_topk(query_array, remembered, *last, _telling(frames, known, config))
         if found is None:
-            found = kernel.window_topk(query_array, memory_array[frames], *last, axes)
+            found = kernel.window_topk(
+                query_array, memory_array[frames], *last, axes, _order(len(memory_array), frames, known)
+            )
         return torch.from_numpy(found[0]), torch.from_numpy(found[1])
 
     return _collect(search, query, memory, config)
@@ -178,8 +188,16 @@ def _remembered(
     """Return some memory frames as the kernel that multiplies bytes takes them."""
     known = known or KnownFrames(MatchCache(), tuple(range(len(memory))))
     if known.cache.rounded is None:
-        known.cache.rounded = kernel.RoundedFrames()
-    return kernel.Remembered(memory[frames], known.cache.rounded, known.ids[frames])
+        known.cache.rounded = kernel.RoundedFrames(leading=known.cache.leading)
+    order = _order(len(memory), frames, known)
+    return kernel.Remembered(memory[frames], known.cache.rounded, known.ids[frames], order)
+
+
+def _order(count: int, frames: slice, known: KnownFrames | None) -> tuple[int, ...]:
+    """Return in which order some of so many memory frames are best searched, from behind; places count from the first."""
+    places = range(count)[frames]
+    order = places if known is None or known.order is None else known.order
+    return tuple(place - places.start for place in order if place in places)
 
 
 def _telling(frames: slice, known: KnownFrames | None, config: MatchConfig) -> Bool[np.ndarray, "n h w"] | None:

@@ -20,7 +20,8 @@ _FOREIGN = 0.01
 
 def empty_memory(config: TrackConfig) -> Memory:
     """Return a memory for a new video."""
-    return Memory(config.memory.recent, permanent=config.memory.permanent, offsets=config.memory.offsets)
+    memory, leading = config.memory, config.feature.whiten is not None
+    return Memory(memory.recent, permanent=memory.permanent, offsets=memory.offsets, leading=leading)
 
 
 def telling_cells(background: Float[Tensor, "1 1 h2 w2"], scale: int) -> Bool[Tensor, "h w"]:

@@ -64,20 +64,28 @@ class Memory:
     the objects, never on the length of the video.
     """
 
-    def __init__(self, last: int, *, permanent: tuple[int, ...] = (0,), offsets: tuple[int, ...] | None = None) -> None:
+    def __init__(
+        self,
+        last: int,
+        *,
+        permanent: tuple[int, ...] = (0,),
+        offsets: tuple[int, ...] | None = None,
+        leading: bool = False,
+    ) -> None:
         """Make an empty memory.
 
         Args:
             last: How many of the latest frames it keeps besides the permanent ones; 0 keeps none.
             permanent: Frames that `keep` keeps for ever, numbered in the order in which they come.
             offsets: Which of the latest frames it lends, by age; None for all.
+            leading: Channels of keys come in the order of their variance; see `MatchCache`.
         """
         self._last = last
         self._lasting = permanent
         self._offsets = offsets
         self._came = 0
         self._stored = 0
-        self._cache = MatchCache()
+        self._cache = MatchCache(leading=leading)
         self._slots: list[_Slot] = []
         self._permanent = 0
         self._next = 0
@@ -126,10 +134,11 @@ class Memory:
 
     @property
     def known(self) -> KnownFrames:
-        """Which of the frames that are lent were lent before."""
+        """Which of the frames that are lent were lent before, and how they follow each other."""
         lent = self._slots if self._offsets is None else [self._slots[place] for place in self._chosen(self._offsets)]
         telling = None if self._telling is None else self._telling[self._places()]
-        return KnownFrames(self._cache, tuple(slot.serial for slot in lent), telling)
+        order = sorted(range(len(lent)), key=lambda place: lent[place].number)
+        return KnownFrames(self._cache, tuple(slot.serial for slot in lent), telling, tuple(order))
 
     @property
     def permanent(self) -> Bool[Tensor, " n"]:

@@ -9,7 +9,7 @@ pytestmark = pytest.mark.skipif(not byte_vectors.AVAILABLE, reason="this process
 
 
 def search(query, memory, reach, k, telling, workers=1):
-    known = window_bytes.Remembered(memory, rounding.RoundedFrames(), range(len(memory)))
+    known = window_bytes.Remembered(memory, rounding.RoundedFrames(), range(len(memory)), range(len(memory)))
     return window_bytes.window_topk(query, known, reach, k, workers, telling)
 
 

@@ -1,15 +1,18 @@
 import numpy as np
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from selfvos.ops.kernels import byte_vectors, rounding, sifting, window_bytes, window_topk
+from selfvos.ops.whitening import WhitenConfig, fit_whitening
 
 pytestmark = pytest.mark.skipif(not byte_vectors.AVAILABLE, reason="this processor does not multiply bytes")
 
 
 def search(query, memory, reach, k, workers=1, frames=None, ids=None):
-    known = window_bytes.Remembered(memory, frames or rounding.RoundedFrames(), ids or range(len(memory)))
+    order = range(len(memory))
+    known = window_bytes.Remembered(memory, frames or rounding.RoundedFrames(), ids or order, order)
     return window_bytes.window_topk(query, known, reach, k, workers)
 
 
@@ -43,10 +46,11 @@ def test_few_pairs_are_candidates_where_few_can_count():
     scene = draw(rng, 20, 40, 96)
     memory = np.stack([scene + 0.3 * draw(rng, 20, 40, 96) for _ in range(3)])
     rounded = rounding.RoundedFrames().round(scene, memory, range(3), 1)
-    candidates = sifting.no_candidates(800, 4)
+    candidates = sifting.no_candidates(800, 4, rounded)
     lists = np.full((800, 4), -np.inf, np.float32), np.full((800, 4), 2**62, np.int64)
     given_to = tuple(rounded), tuple(candidates)
-    window_bytes.search_band(scene, memory, *given_to, np.full((3, 20), 39), (0, 20), lists)
+    visit = np.full((3, 20), 39), np.array([2, 1, 0])
+    window_bytes.search_band(scene, memory, *given_to, visit, (0, 20), lists)
     products = scene.reshape(800, 96) @ memory.reshape(2400, 96).T
     floor = (candidates.floor[:800] - rounded.start) * rounded.unit
     passing = (products >= floor[:, None]).sum(axis=1)
@@ -62,7 +66,8 @@ def test_products_of_rounded_cells_are_off_by_no_more_than_is_said(channels, out
     query *= 10.0 ** rng.integers(-3, 3, (5, 40, 1))
     memory[1, 3, 7, 5] *= outlier  # in a row that the size of a step is not taken from
     rounded = rounding.RoundedFrames().round(query, memory, range(2), 1)
-    packed = rounded.memory[: memory.size].reshape(10, channels // 4, 40, 4).transpose(0, 2, 1, 3).reshape(400, -1)
+    rows = rounded.memory[: 400 * (channels + 4)].reshape(10, channels // 4 + 1, 40, 4)[:, :-1]
+    packed = rows.transpose(0, 2, 1, 3).reshape(400, -1)
     products = rounded.query.astype(np.float64) @ packed.astype(np.float64).T - rounded.start[:, None]
     exact = query.reshape(200, -1).astype(np.float64) @ memory.reshape(400, -1).astype(np.float64).T
     assert (np.abs(products - exact / rounded.unit) <= rounded.error[:, None]).all()
@@ -99,3 +104,79 @@ def test_known_frames_are_not_looked_at_again():
     again = frames.round(query, np.full_like(memory, np.nan), "ba", 1)
     assert again.slot.tolist() == first.slot.tolist()[::-1]
     assert np.shares_memory(again.memory, first.memory)
+
+
+def whitened(rng, n, h, w, channels):
+    """Return frames of a scene that moves and changes a little, whitened by the first one."""
+    scale = 1 / np.arange(1, channels + 1, dtype=np.float32)
+    scene = np.kron(draw(rng, h // 4 + 1, w // 4 + n, channels), np.ones((4, 4, 1), np.float32))
+    frames = np.stack([scene[:h, t : t + w] + 0.3 * draw(rng, h, w, channels) for t in range(n)]) * scale
+    frames = torch.from_numpy(frames)
+    whitening = fit_whitening(frames[0], WhitenConfig(shrinkage=0.03))
+    return torch.stack([whitening(frame) for frame in frames]).numpy()
+
+
+@pytest.mark.parametrize("channels", [96, 192])
+def test_guesses_miss_fewer_than_one_match_in_a_thousand(channels):
+    frames = whitened(np.random.default_rng(0), 7, 40, 60, channels)
+    query, memory, reach = frames[-1].copy(), frames[:-1].copy(), np.full((6, 40), 14)
+    found = search(query, memory, reach, 6, 2, rounding.RoundedFrames(leading=True))
+    wanted = window_topk.window_topk(query, memory, reach, 6, 1)
+    kept = (found[1][:, :, None] == wanted[1][:, None, :]).any(axis=2)
+    assert kept.mean() > 0.999
+    assert (found[0][kept] == np.sort(wanted[0], axis=1)[:, ::-1][kept]).mean() > 0.999
+
+
+def test_guesses_spare_most_products_in_full():
+    frames = whitened(np.random.default_rng(0), 7, 40, 60, 192)
+    query, memory = frames[-1].copy(), frames[:-1].copy()
+    rounded = rounding.RoundedFrames(leading=True).round(query, memory, range(6), 1)
+    assert rounded.first == 64
+    candidates = sifting.no_candidates(2400, 6, rounded)
+    lists = np.full((2400, 6), -np.inf, np.float32), np.full((2400, 6), 2**62, np.int64)
+    visit = np.full((6, 40), 59), np.arange(6)[::-1].copy()
+    window_bytes.search_band(query, memory, tuple(rounded), tuple(candidates), visit, (0, 40), lists)
+    words = candidates.words[:2400].view(np.int16).reshape(-1, 2).astype(np.float64)
+    step = np.sqrt(rounded.unit)
+    first = (query.reshape(2400, 192)[:, :64] @ memory.reshape(-1, 192)[:, :64].T) / step**2
+    length = np.linalg.norm(memory.reshape(-1, 192)[:, :64], axis=1) / step
+    assert (first + words[:, :1] * length >= 0).mean() < 0.05
+
+
+# However little the first channels say of the others, and however alike all cells are, lists are full and in order.
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    shape=st.tuples(st.integers(1, 3), st.integers(1, 12), st.integers(1, 60)),
+    channels=st.sampled_from([32, 96, 160, 1024]),
+    k=st.sampled_from([1, 6, 64]),
+    alike=st.sampled_from([0.0, 0.9, 1.0]),
+    silent=st.sampled_from([0, 40, 96]),
+    seed=st.integers(0, 2**31),
+)
+def test_guesses_leave_no_list_short(shape, channels, k, alike, silent, seed):
+    rng = np.random.default_rng(seed)
+    n, h, w = shape
+    scene = alike * draw(rng, channels) + (1 - alike) * draw(rng, n + 1, h, w, channels)
+    scene[..., :silent] = 0
+    scene /= np.maximum(np.linalg.norm(scene, axis=-1, keepdims=True), 1e-6)
+    query, memory = scene[-1].astype(np.float32), scene[:-1].astype(np.float32)
+    reach = rng.integers(-1, w, (n, h))
+    scores, cells = search(query, memory, reach, k, 1, rounding.RoundedFrames(leading=True))
+    wanted, _ = window_topk.window_topk(query, memory, reach, k, 1)
+    assert (np.isfinite(scores) == np.isfinite(wanted)).all()
+    products = query.reshape(h * w, 1, -1) * memory.reshape(n * h * w, -1)[np.where(np.isfinite(scores), cells, 0)]
+    assert np.allclose(scores[np.isfinite(scores)], products.sum(axis=2)[np.isfinite(scores)], atol=1e-5)
+    assert (scores <= wanted + 1e-6).all()
+
+
+def test_the_order_of_frames_does_not_change_the_answer():
+    rng = np.random.default_rng(0)
+    query, memory, reach = draw(rng, 12, 30, 96), draw(rng, 5, 12, 30, 96), np.full((5, 12), 9)
+    wanted = window_topk.window_topk(query, memory, reach, 4, 1)
+    for order in ([4, 3, 2, 1, 0], [2, 0, 4, 1, 3]):
+        known = window_bytes.Remembered(memory, rounding.RoundedFrames(), range(5), order)
+        for found in (
+            window_bytes.window_topk(query, known, reach, 4, 2),
+            window_topk.window_topk(query, memory, reach, 4, 1, None, order),
+        ):
+            assert all((a == b).all() for a, b in zip(found, wanted, strict=True))

@@ -30,7 +30,7 @@ def byte_kernel() -> ModuleType | None:
         return None
     cells = np.ones((1, 1, window_bytes.CHANNEL_STEP), dtype=np.float32)
     try:
-        known = window_bytes.Remembered(cells[None], window_bytes.RoundedFrames(), (0,))
+        known = window_bytes.Remembered(cells[None], window_bytes.RoundedFrames(), (0,), (0,))
         window_bytes.window_topk(cells, known, np.zeros((1, 1), dtype=np.int64), 1, 1)
     except Exception as error:  # whatever a compiler of another version has to say
         logger.info("matching runs without products of bytes, some four times slower: %s", error)

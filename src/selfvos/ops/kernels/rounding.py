@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float32, Int8, Int32, Int64, UInt8
 from numba import njit
 
-from selfvos.ops.kernels.byte_vectors import GROUP, LANES, MOST_VECTORS
+from selfvos.ops.kernels.byte_vectors import GROUP, LANES, MOST_VECTORS, QUERIES, REST
 from selfvos.ops.parallel import in_parallel
 
 _MOST = 127  # largest whole number that features are rounded to
@@ -24,6 +24,10 @@ _TILE = LANES * MOST_VECTORS
 _TINY = 1e-30  # above all that is lost to underflow
 _LARGEST = 1e15  # products of larger features may overflow
 _FAR = 5e8  # beyond what any two sums of products differ by
+_LEADING = 1 / 3  # share of channels that are multiplied before it is guessed whether the others are worth it
+_GUESSED = 1 / 8  # of what rounding may do at worst; 3 times what it does as a rule
+MOST_WORD = 2**15 - 1
+_MOST_WORDS = 256  # channels whose sum fits into 16 bits for certain
 _WORSE = 2  # a frame that loses so much more than rounding alone takes needs larger steps
 
 
@@ -32,22 +36,37 @@ class Rounded(NamedTuple):
 
     query: Int8[np.ndarray, "m c"]
     memory: UInt8[np.ndarray, " s"]
-    """By slot, row, group of four channels, column, and channel in the group; what follows means nothing."""
+    """By slot and row. In a row come the first channels, by group of four, column, and channel in the group; then for
+    each column two words: how long the cell is in its first channels, rounded up, and `_SHIFT`; then the other channels,
+    by column. What follows means nothing."""
     slot: Int64[np.ndarray, " n"]
     """Where each memory frame lies there."""
     error: Int32[np.ndarray, " m"]
-    """What a product of rounded cells may be off, in its own unit."""
+    """What a product of rounded cells may be off, in its own unit; where it is guessed, what it hardly ever is."""
     start: Int32[np.ndarray, " m"]
     """What the memory cells, which have no sign, add to all products of a query cell."""
     unit: float
     """What a product of rounded cells counts in."""
+    first: int
+    """Channels that are multiplied before it is guessed whether the others are worth it; all where nothing is guessed."""
+    words: Int32[np.ndarray, " r"]
+    """Two words for each query cell, and some more that mean nothing. Multiplied with those of a memory cell, they are
+    what is taken from the product of the first channels before it is compared; nothing so far."""
+    length: Float32[np.ndarray, " l"]
+    """Length of each query cell in its first channels, in steps; of no cell where nothing is guessed."""
 
 
 class RoundedFrames:
     """Memory frames in 8 bits, kept from one search to the next."""
 
-    def __init__(self) -> None:
-        """Keep none yet."""
+    def __init__(self, *, leading: bool = False) -> None:
+        """Keep none yet.
+
+        Args:
+            leading: How alike two cells are may be guessed from their first channels, those of most variance, as they
+                are in whitened features of unit length.
+        """
+        self._leading = leading
         self._shape: tuple[int, ...] = ()
         self._step = np.float32(0)
         self._ids: list[Hashable] = []
@@ -79,10 +98,18 @@ class RoundedFrames:
         if not max(step, self._step, farthest, longest) < _LARGEST:
             return None
         unit = np.float64(step) * np.float64(self._step)
+        first = self._first(c)
         small, error, start = np.empty((h * w, c), np.int8), np.empty(h * w, np.int32), np.empty(h * w, np.int32)
-        if not _round_query(query.reshape(h * w, c), step, (farthest, longest, unit), small, error, start):
+        words, length = np.zeros(h * w + QUERIES, np.int32), np.empty(h * w if first < c else 0, np.float32)
+        terms = step, farthest, longest, unit
+        if not _round_query(query.reshape(h * w, c), terms, first, small, (error, start, words, length)):
             return None
-        return Rounded(small, self._cells, slot, error, start, float(unit))
+        return Rounded(small, self._cells, slot, error, start, float(unit), first, words, length)
+
+    def _first(self, channels: int) -> int:
+        """Return how many channels come first, so that the others are whole parts of `REST`."""
+        first = int(channels // REST * _LEADING) * REST + channels % REST
+        return first if self._leading and 0 < first <= _MOST_WORDS else channels
 
     def _take(self, memory: Float32[np.ndarray, "n h w c"], ids: Sequence[Hashable], workers: int) -> np.ndarray:
         if self._shape != memory.shape[1:]:
@@ -103,7 +130,7 @@ class RoundedFrames:
 
     def _put(self, memory: Float32[np.ndarray, "n h w c"], ids: Sequence[Hashable], workers: int) -> None:
         """Round frames that are not here into slots of frames that are not asked for."""
-        size = math.prod(self._shape)
+        size, first = self._size(), self._first(self._shape[2])
         wanted, known = set(ids), set(self._ids)
         new = [place for place, i in enumerate(ids) if i not in known]
         free = [slot for slot, i in enumerate(self._ids) if i not in wanted]
@@ -116,12 +143,17 @@ class RoundedFrames:
 
         def put(number: int) -> None:
             slot, place = pairs[number]
-            self._terms[slot] = _round_memory(memory[place], self._step, self._cells[slot * size : (slot + 1) * size])
+            packed = self._cells[slot * size : (slot + 1) * size]
+            self._terms[slot] = _round_memory(memory[place], self._step, first, packed)
 
         in_parallel(put, range(len(pairs)), workers)
 
+    def _size(self) -> int:
+        h, w, c = self._shape
+        return h * w * (c + GROUP)
+
     def _make_room(self, slots: int) -> None:
-        size, known = math.prod(self._shape), len(self._terms)
+        size, known = self._size(), len(self._terms)
         needed = slots * size + GROUP * _TILE
         if len(self._cells) >= needed and known >= slots:
             return
@@ -177,32 +209,51 @@ def _round_cell(cell, step, rounded):
 
 @_compiled()
 @no_type_check
-def _round_memory(frame, step, packed):
+def _round_memory(frame, step, first, packed):
     """Round a frame; return the largest square of what a cell lost, and of a cell; infinity where one has none."""
     h, w, c = frame.shape
     farthest, longest = np.float32(0), np.float32(0)
     cell = np.empty(c, dtype=np.uint8)
     groups, lanes = cell.view(np.int32), packed.view(np.int32)
+    size = w * (c + GROUP)
     for y in range(h):
         for x in range(w):
             own, _, lost = _round_cell(frame[y, x], step, cell)
             farthest, longest = max(farthest, lost), max(longest, own)
             if not own < np.inf:
                 longest = np.float32(np.inf)
-            for group in range(c // GROUP):
-                lanes[(y * (c // GROUP) + group) * w + x] = groups[group]
+            for group in range(first // GROUP):
+                lanes[y * size // GROUP + group * w + x] = groups[group]
+            length, _ = _length(cell, first)
+            lanes[y * size // GROUP + first // GROUP * w + x] = np.int32(np.ceil(length)) + (_SHIFT << 16)
+            begin = y * size + w * (first + GROUP) + x * (c - first)
+            for channel in range(first, c):
+                packed[begin + channel - first] = cell[channel]
     return farthest, longest
 
 
 @_compiled()
 @no_type_check
-def _round_query(cells, step, terms, rounded, error, start):
+def _length(cell, first):
+    """Return how long a rounded cell is in its first channels, and the sum of its numbers there."""
+    square, total = np.int32(0), np.int32(0)
+    for channel in range(first):
+        number = np.int32(cell[channel]) - np.int32(_SHIFT)
+        square += number * number
+        total += number
+    return np.sqrt(np.float64(square)), total
+
+
+@_compiled()
+@no_type_check
+def _round_query(cells, terms, first, rounded, told):
     """Round the query frame, and bound what its products are off; return whether all of it are numbers.
 
     Lengths are taken a little longer than float32 finds them. What a product in float32 may be off is added: its
     (c / 4 + 40) roundings are below (c + 64) / 2**21.
     """
-    farthest, longest, unit = terms
+    step, farthest, longest, unit = terms
+    error, start, words, lengths = told
     m, c = cells.shape
     cell = np.empty(c, dtype=np.uint8)
     for q in range(m):
@@ -215,7 +266,11 @@ def _round_query(cells, step, terms, rounded, error, start):
             rounded[q, channel] = number
             total += number
         start[q] = _SHIFT * total
+        if len(lengths):
+            lengths[q], total = _length(cell, first)
+            words[q] = MOST_WORD - (total << 16)
         off = np.sqrt(np.float64(kept)) * farthest
         off += (np.sqrt(np.float64(lost)) + np.sqrt(np.float64(own)) * (c + 64) / 2**21) * longest
-        error[q] = np.int32(np.ceil(min((1.001 * off + _TINY) / unit, _FAR)))
+        off *= _GUESSED if len(lengths) else 1.001
+        error[q] = np.int32(np.ceil(min((off + _TINY) / unit, _FAR)))
     return True

@@ -13,9 +13,9 @@ import numpy as np
 from jaxtyping import Bool, Int64
 
 from selfvos.ops.kernels.byte_vectors import QUERIES
-from selfvos.ops.kernels.sifting import SETTLED, TILE, flush, look_through, offer, raise_floor, sift_rows
+from selfvos.ops.kernels.sifting import SETTLED, TILE, flush, flush_all, offer, raise_floor, sift_rows
 from selfvos.ops.kernels.vectors import CELLS
-from selfvos.ops.kernels.window_topk import _compiled
+from selfvos.ops.kernels.window_topk import _borrowing, _compiled
 
 _NEAR = 7  # rows of the latest frame, from the nearest on, that say what is likely to be found elsewhere
 _STAKE = 2**21  # pairs: what may be lost before it is given up
@@ -37,21 +37,23 @@ def telling_spans(telling: Bool[np.ndarray, "n h w"]) -> Int64[np.ndarray, "n h 
 
 @_compiled
 @no_type_check
-def search_settling(query, memory, rounded, candidates, reach, told, band, results):
+def search_settling(query, memory, rounded, candidates, visit, told, band, results):
     """Fill the lists of the query cells in rows top..bottom-1; return whether it was worth it, or nothing is done.
 
-    `told` says which memory cells matter, and between which columns of each row they lie.
+    `visit` is what `search_band` takes. `told` says which memory cells matter, and between which columns of each row
+    they lie.
     """
+    reach, order = visit
     telling, spans = told
-    n, h, w, _ = memory.shape
+    _, h, w, _ = memory.shape
     lists = (results[0], results[1], np.empty(3 * CELLS, dtype=np.float32))
     room = np.empty(results[0].shape[1], dtype=np.int32)
     passed = (np.empty(QUERIES, dtype=np.int64), np.empty((QUERIES, TILE), dtype=np.int32)), room
     credit = np.array([_STAKE, 0, 1, _STAKE])
     given = query, memory, rounded, candidates
     for step in range(2 * h):  # all of what is near; of the rest what matters
-        _search_latest(given, band, step, step < _NEAR, spans, 0, reach, lists, passed, credit)
-    for frame in range(n - 2, -1, -1):
+        _search_latest(given, band, (order[0], step), step < _NEAR, spans, 0, reach, lists, passed, credit)
+    for frame in order[1:]:
         for row in range(h):
             columns = spans[frame, row, 0], spans[frame, row, 1]
             if columns[0] < columns[1]:
@@ -59,8 +61,8 @@ def search_settling(query, memory, rounded, candidates, reach, told, band, resul
     _settle(given, telling, band, lists, room)
     for step in range(_NEAR, 2 * h):
         for part in (1, 2):
-            _search_latest(given, band, step, False, spans, part, reach, lists, passed, credit)
-    for frame in range(n - 2, -1, -1):
+            _search_latest(given, band, (order[0], step), False, spans, part, reach, lists, passed, credit)
+    for frame in order[1:]:
         _settle(given, telling, band, lists, room)
         for row in range(h):
             for columns in ((0, spans[frame, row, 0]), (spans[frame, row, 1], w)):
@@ -68,36 +70,34 @@ def search_settling(query, memory, rounded, candidates, reach, told, band, resul
                     sift_rows(*given, band, (frame, row), columns, reach[frame], lists, passed, credit)
     if credit[1] > 0:  # too many pairs pass, and some rows were left out
         return False
-    for q in range(band[0] * w, band[1] * w):
-        if candidates[4][q] != SETTLED:
-            look_through(rounded, candidates, results[0].shape[1], q, room)
-            flush(query, memory, candidates, lists, q)
+    flush_all(query, memory, rounded, candidates, lists, (band[0] * w, band[1] * w), room)
     return True
 
 
-@_compiled
+@_borrowing
 @no_type_check
-def _search_latest(given, band, step, whole, spans, part, reach, lists, passed, credit):
-    """Offer the row of the latest frame that is so many steps away to each row of query cells.
+def _search_latest(given, band, place, whole, spans, part, reach, lists, passed, credit):
+    """Offer the row of the latest frame that is so many steps away to each row of query cells; `place` tells both.
 
     All of it if it is `whole`, or else the part that matters (0), what lies before it (1), or after (2).
     """
     query, memory, rounded, candidates = given
-    n, h, w, _ = memory.shape
+    _, h, w, _ = memory.shape
+    latest, step = place
     far = (step + 1) // 2 if step % 2 else -(step // 2)
-    if reach[n - 1, min(abs(far), h - 1)] < 0:
+    if reach[latest, min(abs(far), h - 1)] < 0:
         return
     for y in range(max(band[0], -far), min(band[1], h - far)):
-        left, right = spans[n - 1, y + far, 0], spans[n - 1, y + far, 1]
+        left, right = spans[latest, y + far, 0], spans[latest, y + far, 1]
         columns = (0, w) if whole else ((left, right), (0, left), (right, w))[part]
         if columns[0] < columns[1]:
-            place = (n - 1, y + far)
+            row = (latest, y + far)
             sift_rows(
-                query, memory, rounded, candidates, (y, y + 1), place, columns, reach[n - 1], lists, passed, credit
+                query, memory, rounded, candidates, (y, y + 1), row, columns, reach[latest], lists, passed, credit
             )
 
 
-@_compiled
+@_borrowing
 @no_type_check
 def _settle(given, telling, band, lists, room):
     """Settle the lists of those query cells that have k cells, none of which matters, better than all that do."""
@@ -109,11 +109,11 @@ def _settle(given, telling, band, lists, room):
             floors[q] = SETTLED
 
 
-@_compiled
+@_borrowing
 @no_type_check
 def _is_settled(query, memory, rounded, candidates, telling, lists, q, room):
     scores, cells, _ = lists
-    _, numbers, counts, _, _ = candidates
+    numbers, counts = candidates[1], candidates[2]
     k = scores.shape[1]
     offer(query, memory, rounded, candidates, lists, q, room)
     if scores[q, 0] > -np.inf:  # some have been multiplied in full

@@ -13,9 +13,11 @@ from selfvos.ops.kernels.byte_vectors import (
     products_of_16,
     products_of_32,
     products_of_48,
+    product_of_rest,
 )
+from selfvos.ops.kernels.rounding import MOST_WORD, Rounded
 from selfvos.ops.kernels.vectors import CELLS, lowest_bit, pair_products
-from selfvos.ops.kernels.window_topk import _compiled, _four, _insert
+from selfvos.ops.kernels.window_topk import _borrowing, _four, _insert
 
 TILE = LANES * MOST_VECTORS
 SETTLED = 2**31 - 1
@@ -23,6 +25,7 @@ SETTLED = 2**31 - 1
 _SPARE = 24  # candidates that may come before those of a cell are looked through
 _PASSED, _FLUSHED = 1, 8  # what a candidate costs, and one that is multiplied in float32, in pairs that never are
 MOST_CREDIT = 2**15  # pairs: what earlier rows saved is not all put at stake
+_DEVIATIONS = 2.0  # of the scatter about a guess, within which it is not trusted
 _LONGEST_REST = 64  # rows of memory cells
 _FAR = 5e8  # beyond what any two sums of products differ by
 
@@ -37,14 +40,20 @@ class Candidates(NamedTuple):
     """When there are so many, they are looked through."""
     floor: Int32[np.ndarray, " m"]
     """What a product has to reach; some more follow that mean nothing."""
+    words: Int32[np.ndarray, " r"]
+    """See `Rounded`; where it is guessed, they follow the floors."""
+    least: Int32[np.ndarray, " r"]
+    """What the product of the first channels has to reach, with that of the words added to it."""
 
 
-def no_candidates(cells: int, k: int) -> Candidates:
+def no_candidates(cells: int, k: int, rounded: Rounded) -> Candidates:
     """Return room for the candidates of so many query cells, whose lists have k places."""
     # Pages of an empty array are taken from the machine only when they are written.
     product, cell = (np.empty((cells, 2 * k + 2 * _SPARE + TILE), dtype=np.int32) for _ in range(2))
     floor = np.full(cells + QUERIES, np.iinfo(np.int32).min, dtype=np.int32)
-    return Candidates(product, cell, np.zeros(cells, np.int32), np.full(cells, k + _SPARE, np.int32), floor)
+    least = np.zeros_like(floor) if len(rounded.length) else floor
+    limit = np.full(cells, k + _SPARE, np.int32)
+    return Candidates(product, cell, np.zeros(cells, np.int32), limit, floor, rounded.words, least)
 
 
 def start_again(candidates: Candidates, lists: tuple[np.ndarray, np.ndarray], cells: slice, k: int) -> None:
@@ -54,21 +63,41 @@ def start_again(candidates: Candidates, lists: tuple[np.ndarray, np.ndarray], ce
     candidates.floor[cells] = np.iinfo(np.int32).min
 
 
-@_compiled
+@_borrowing
 @no_type_check
 def raise_floor(rounded, candidates, scores, q):
     """Let the list of a query cell say what products have to reach."""
-    _, _, _, error, start, unit = rounded
+    error, start, unit = rounded[3], rounded[4], rounded[5]
     least = min(max(np.float64(scores[q, scores.shape[1] - 1]) / unit, -_FAR), _FAR)
     floors = candidates[4]
     floors[q] = max(floors[q], np.int32(np.floor(least)) + start[q] - error[q])
+    _guess(rounded, candidates, least, q)
 
 
-@_compiled
+@_borrowing
+@no_type_check
+def _guess(rounded, candidates, bar, q):
+    """Let the words of a query cell say what a product of first channels is worth, if all channels reach the bar.
+
+    In unit length, cosines of the first p of c channels scatter about that of all, s, by (1 - s^2) (1/p - 1/c)^(1/2),
+    were the channels drawn by lot. The first ones, of most variance, say of like cells that they are more alike.
+    """
+    error, unit, first, length = rounded[3], rounded[5], rounded[6], rounded[8]
+    if not len(length):
+        return
+    words = candidates[5]
+    cosine = min(max((bar - error[q]) * unit, -1.0), 1.0)
+    scatter = (1.0 - cosine * cosine) * np.sqrt(1.0 / first - 1.0 / rounded[0].shape[1])
+    word = np.int32(min(max(-np.floor((cosine - _DEVIATIONS * scatter) * length[q]), -MOST_WORD), MOST_WORD))
+    if word < np.int32(words[q] << 16) >> 16:
+        words[q] = (words[q] & ~0xFFFF) | (word & 0xFFFF)
+
+
+@_borrowing
 @no_type_check
 def look_through(rounded, candidates, k, q, best):
     """Drop candidates of a query cell that k others are better than for certain, and raise its floor."""
-    products, cells, counts, limits, floors = candidates
+    products, cells, counts, limits, floors, _, _ = candidates
     product, cell, count = products[q], cells[q], counts[q]
     if count >= k:
         for i in range(k):
@@ -83,6 +112,7 @@ def look_through(rounded, candidates, k, q, best):
                 best[place] = product[i]
         error = rounded[3]
         floors[q] = max(np.int64(floors[q]), np.int64(best[k - 1]) - 2 * np.int64(error[q]))
+        _guess(rounded, candidates, np.float64(best[k - 1]) - rounded[4][q], q)
     kept = 0
     for i in range(count):
         if product[i] >= floors[q]:
@@ -92,12 +122,12 @@ def look_through(rounded, candidates, k, q, best):
     limits[q] = kept + _SPARE
 
 
-@_compiled
+@_borrowing
 @no_type_check
 def flush(query, memory, candidates, lists, q):
     """Multiply all candidates of a query cell in float32, offer them to its list, and forget them."""
     scores, cells, products = lists
-    _, numbers, counts, limits, _ = candidates
+    _, numbers, counts, limits = candidates[:4]
     found, count = numbers[q], counts[q]
     for i in range(0, count, CELLS):
         a, b, c, d = _four(i, count - 1)
@@ -108,7 +138,18 @@ def flush(query, memory, candidates, lists, q):
     limits[q] = scores.shape[1] + _SPARE
 
 
-@_compiled
+@_borrowing
+@no_type_check
+def flush_all(query, memory, rounded, candidates, lists, cells, room):
+    """Multiply the candidates of some query cells that may still count, and raise their floors."""
+    for q in range(cells[0], cells[1]):
+        if candidates[4][q] != SETTLED:
+            look_through(rounded, candidates, lists[0].shape[1], q, room)
+            flush(query, memory, candidates, lists, q)
+            raise_floor(rounded, candidates, lists[0], q)
+
+
+@_borrowing
 @no_type_check
 def offer(query, memory, rounded, candidates, lists, q, room):
     """Keep a query cell's candidates few: drop those that are beaten, flush where too many are left."""
@@ -123,7 +164,7 @@ def offer(query, memory, rounded, candidates, lists, q, room):
     return count
 
 
-@_compiled
+@_borrowing
 @no_type_check
 def _are_settled(floors, q, count):
     """Say whether nothing can enter the lists of some query cells any more."""
@@ -133,7 +174,7 @@ def _are_settled(floors, q, count):
     return True
 
 
-@_compiled
+@_borrowing
 @no_type_check
 def sift_rows(query, memory, rounded, candidates, ys, place, columns, reach, lists, passed, credit):
     """Make cells of a memory row that may belong into a list candidates of the query cells of the rows y0..y1-1.
@@ -143,13 +184,15 @@ def sift_rows(query, memory, rounded, candidates, ys, place, columns, reach, lis
     because sifting rests.
     """
     # Taken out of their tuples once: every time costs a count of references.
-    left, right, slot, _, _, _ = rounded
-    found, numbers, counts, limits, floors = candidates
+    left, right, slot, _, _, _, first, _, _ = rounded
+    found, numbers, counts, limits, floors, words, least = candidates
     marks, room = passed
     bits, products = marks
     h, w, c = query.shape
+    bars, behind = (words, least), c - first
     frame, row = place
-    begin, origin = (slot[frame] * h + row) * w * (c // GROUP), (frame * h + row) * w
+    begin, origin = (slot[frame] * h + row) * w * (c // GROUP + 1), (frame * h + row) * w
+    rest = GROUP * (begin + w * (first // GROUP + 1))
     for y in range(ys[0], ys[1]):
         if credit[1] > 0:
             return y
@@ -159,7 +202,7 @@ def sift_rows(query, memory, rounded, candidates, ys, place, columns, reach, lis
         saved = credit[0]
         for x in range(0, w, QUERIES):
             q, count = y * w + x, min(QUERIES, w - x)
-            span = (q, q + count - 1)
+            span = (q, q + count - 1, first)
             m, stop = max(columns[0], x - r), min(columns[1], x + count + r)
             if _are_settled(floors, q, count):
                 continue
@@ -168,13 +211,13 @@ def sift_rows(query, memory, rounded, candidates, ys, place, columns, reach, lis
                 lane = (begin + m, w)
                 if stop - m > 2 * LANES:
                     width = 3 * LANES
-                    some = products_of_48(left, right, span, lane, floors, marks)
+                    some = products_of_48(left, right, span, lane, bars, marks)
                 elif stop - m > LANES:
                     width = 2 * LANES
-                    some = products_of_32(left, right, span, lane, floors, marks)
+                    some = products_of_32(left, right, span, lane, bars, marks)
                 else:
                     width = LANES
-                    some = products_of_16(left, right, span, lane, floors, marks)
+                    some = products_of_16(left, right, span, lane, bars, marks)
                 for i in range(count if some else 0):
                     nearest, farthest = max(0, x + i - r - m), min(width, stop - m, x + i + r + 1 - m)
                     own = bits[i] & ((1 << farthest) - (1 << nearest)) if farthest > nearest else 0
@@ -182,9 +225,12 @@ def sift_rows(query, memory, rounded, candidates, ys, place, columns, reach, lis
                     while own:
                         bit = lowest_bit(own)
                         own &= own - 1
-                        found[q + i, number], numbers[q + i, number] = products[i, bit], origin + m + bit
-                        number += 1
-                    saved -= _PASSED * (number - counts[q + i])
+                        product = products[i, bit]
+                        product += product_of_rest(left, right, q + i, (first, c), rest + behind * (m + bit))
+                        saved -= _PASSED
+                        if product >= floors[q + i]:
+                            found[q + i, number], numbers[q + i, number] = product, origin + m + bit
+                            number += 1
                     counts[q + i] = number
                     if number >= limits[q + i]:
                         saved -= _FLUSHED * offer(query, memory, rounded, candidates, lists, q + i, room)

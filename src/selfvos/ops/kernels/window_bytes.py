@@ -21,8 +21,7 @@ from selfvos.ops.kernels.settling import search_settling, telling_spans
 from selfvos.ops.kernels.sifting import (
     MOST_CREDIT,
     TILE,
-    flush,
-    look_through,
+    flush_all,
     no_candidates,
     raise_floor,
     sift_rows,
@@ -30,13 +29,14 @@ from selfvos.ops.kernels.sifting import (
 )
 from selfvos.ops.kernels.vectors import CELLS
 from selfvos.ops.kernels.vectors import QUERIES as FLOAT_QUERIES
-from selfvos.ops.kernels.window_topk import CHANNEL_STEP, _compiled, _search_rows
+from selfvos.ops.kernels.window_topk import CHANNEL_STEP, _borrowing, _compiled, _search_rows
 from selfvos.ops.parallel import in_parallel
 
 __all__ = ["CHANNEL_STEP", "Remembered", "RoundedFrames", "window_topk"]
 
 _BANDS_PER_WORKER = 4
 _BLOCK_COLUMNS = 36
+_SURE = 1, 2, 4, 8  # frames after which floors are raised to what float32 says, and not rounded products
 _MOST_CHANNELS = 2**14  # sums of products of more may overflow
 
 
@@ -47,6 +47,8 @@ class Remembered(NamedTuple):
     frames: RoundedFrames
     ids: Sequence[Hashable]
     """See `RoundedFrames.round`."""
+    order: Sequence[int]
+    """Places of the frames, those that are most like the query frame last, which saves time."""
 
 
 def window_topk(
@@ -80,11 +82,11 @@ def window_topk(
         return None
     scores = np.full((h * w, k), -np.inf, dtype=np.float32)
     cells = np.full((h * w, k), np.iinfo(np.int64).max, dtype=np.int64)
-    candidates = no_candidates(h * w, k)
+    candidates = no_candidates(h * w, k, rounded)
     rows = -(-h // (workers * _BANDS_PER_WORKER))
 
     # Plain tuples: compiled code that is kept must not depend on the names of classes.
-    given = query, memory, tuple(rounded), tuple(candidates), reach
+    given = query, memory, tuple(rounded), tuple(candidates), (reach, np.array(known.order[::-1], dtype=np.int64))
     spans = None if telling is None else telling_spans(telling)
 
     def search(top: int) -> None:
@@ -99,7 +101,7 @@ def window_topk(
     return scores, cells
 
 
-@_compiled
+@_borrowing
 @no_type_check
 def _search_row(query, memory, rounded, candidates, ys, place, reach, lists, passed, credit):
     """Offer a memory row to the query cells of the rows y0..y1-1: sifted, or in float32 while sifting rests."""
@@ -118,28 +120,31 @@ def _search_row(query, memory, rounded, candidates, ys, place, reach, lists, pas
 
 @_compiled
 @no_type_check
-def search_band(query, memory, rounded, candidates, reach, band, results):
+def search_band(query, memory, rounded, candidates, visit, band, results):
     """Fill the lists of the query cells in rows top..bottom-1.
 
-    Frames are visited from last to first, and the last one from near to far: there cells are most alike, and raise the
-    bar early. In the others all query cells of the band pass by while a row is in the first cache.
+    `visit` says how far matches reach, and in which order frames are visited: the first one from near to far, since
+    there cells are most alike, and raise the bar early. In the others all query cells of the band pass by while a row
+    is in the first cache.
     """
+    reach, order = visit
     top, bottom = band
-    n, h, w, _ = memory.shape
+    latest = order[0]
+    _, h, w, _ = memory.shape
     lists = (results[0], results[1], np.empty(FLOAT_QUERIES * CELLS, dtype=np.float32))
     room = np.empty(results[0].shape[1], dtype=np.int32)
     passed = (np.empty(QUERIES, dtype=np.int64), np.empty((QUERIES, TILE), dtype=np.int32)), room
     credit = np.array([0, 0, 1, MOST_CREDIT])
     for step in range(2 * h):
         far = (step + 1) // 2 if step % 2 else -(step // 2)
-        if reach[n - 1, min(abs(far), h - 1)] < 0:
+        if reach[latest, min(abs(far), h - 1)] < 0:
             continue
         for y in range(max(top, -far), min(bottom, h - far)):
-            place = (n - 1, y + far)
+            place = (latest, y + far)
             _search_row(query, memory, rounded, candidates, (y, y + 1), place, reach, lists, passed, credit)
-    for frame in range(n - 2, -1, -1):
+    for i in range(1, len(order)):
+        if i in _SURE:
+            flush_all(query, memory, rounded, candidates, lists, (top * w, bottom * w), room)
         for row in range(h):
-            _search_row(query, memory, rounded, candidates, band, (frame, row), reach, lists, passed, credit)
-    for q in range(top * w, bottom * w):
-        look_through(rounded, candidates, results[0].shape[1], q, room)
-        flush(query, memory, candidates, lists, q)
+            _search_row(query, memory, rounded, candidates, band, (order[i], row), reach, lists, passed, credit)
+    flush_all(query, memory, rounded, candidates, lists, (top * w, bottom * w), room)

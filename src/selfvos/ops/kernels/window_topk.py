@@ -14,7 +14,7 @@ which is no faster: its OpenMP layer ends every process forked after its first u
 layer any process that matches from two threads at once (servers do).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, no_type_check
 
 import numpy as np
@@ -59,6 +59,7 @@ def window_topk(
     k: int,
     workers: int,
     axes: Float32[np.ndarray, "a c"] | None = None,
+    order: Sequence[int] | None = None,
 ) -> tuple[Float32[np.ndarray, "m k"], Int64[np.ndarray, "m k"]]:
     """Find the k memory cells that each query cell likes best.
 
@@ -70,6 +71,8 @@ def window_topk(
         workers: Threads to use, at least 1; the result does not depend on it.
         axes: `AXES` directions of unit length at right angles to each other, best those of most energy; they change
             the time, never the result. None multiplies everything.
+        order: Places of the memory frames, those that are most like the query frame last, which saves time; None: as
+            they are.
 
     Returns:
         Dot products, descending, -inf where fewer than k cells are allowed, inf where a product is not a number;
@@ -80,9 +83,10 @@ def window_topk(
     cells = np.full((h * w, k), np.iinfo(np.int64).max, dtype=np.int64)
     rows = max(1, min(_SECOND_CACHE // (_BLOCK_COLUMNS * c), -(-h // (workers * _BANDS_PER_WORKER))))
     sketches = tuple(_sketch(frames, axes, workers) for frames in (query[None], memory))
+    visit = reach, np.array(order or range(len(memory)), dtype=np.int64)[::-1].copy()
 
     def search(top: int) -> None:
-        _search_band(query, memory, sketches, reach, (top, min(top + rows, h)), (scores, cells))
+        _search_band(query, memory, sketches, visit, (top, min(top + rows, h)), (scores, cells))
 
     in_parallel(search, range(0, h, rows), workers)
     return scores, cells
@@ -108,14 +112,22 @@ def _sketch(
     return sketches
 
 
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+def _compiled(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
     try:
-        return njit(nogil=True, cache=True)(function)
+        return njit(nogil=True, cache=True, **options)(function)
     except RuntimeError:  # no folder to keep compiled code in: every process compiles anew
-        return njit(nogil=True)(function)
+        return njit(nogil=True, **options)(function)
 
 
-@_compiled
+def _borrowing(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a function that makes no array, and so need not count references to those of its callers.
+
+    To count them, each with an atomic instruction on either side of a call, takes longer than what short functions do.
+    """
+    return _compiled(function, _nrt=False)
+
+
+@_borrowing
 @no_type_check
 def _four(first, last):
     """Return four cell numbers from `first` on, none above `last`: repetitions are never looked at."""
@@ -153,7 +165,7 @@ def _sketch_rows(features, axes, band, sketches):
                 sketches[row, AXES, x + j] = np.sqrt(_TINY if rest[j] < _TINY else rest[j])
 
 
-@_compiled
+@_borrowing
 @no_type_check
 def _insert(scores, cells, score, cell):
     """Put one cell into a list that is ordered by falling score, then rising number, if it belongs there."""
@@ -209,7 +221,7 @@ def _search_row(query, memory, span, panel, reach, lists):
             floors = _floors(scores, q, count)
 
 
-@_compiled
+@_borrowing
 @no_type_check
 def _search_rows(query, memory, spans, panel, reach, lists):
     """Offer a row of memory cells to query cells x0..x1-1 of the rows y0..y1-1, a panel of them at a time.
@@ -282,19 +294,20 @@ def _multiply(query, memory, lists, pending):
 
 @_compiled
 @no_type_check
-def _search_band(query, memory, sketches, reach, band, results):
+def _search_band(query, memory, sketches, visit, band, results):
     """Fill the lists of the query cells in rows top..bottom-1.
 
-    Frames are visited from last to first: the latest ones are most alike and raise the bar early. Where sketches let
-    too many pairs pass, rows are searched without them, twice as many each time.
+    `visit` says how far matches reach, and in which order frames are visited: those that are most alike raise the bar
+    early. Where sketches let too many pairs pass, rows are searched without them, twice as many each time.
     """
+    reach, order = visit
     top, bottom = band
-    n, h, w, _ = memory.shape
+    _, h, w, _ = memory.shape
     lists = (results[0], results[1], np.empty(QUERIES * CELLS, dtype=np.float32))
     pending = np.empty((2, _QUEUE), dtype=np.int64), np.zeros(1, dtype=np.int64)
     sifting = len(sketches[1]) > 0
     resting, rest, credit = 0, 1, 0
-    for frame in range(n - 1, -1, -1):
+    for frame in order:
         for x0 in range(0, w, _BLOCK_COLUMNS):
             x1 = min(x0 + _BLOCK_COLUMNS, w)
             for row in range(h):
