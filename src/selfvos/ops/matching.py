@@ -116,8 +116,8 @@ def match(
     """Find each query cell's best memory cells, by the fastest means there is for where the features lie.
 
     float32 on the CPU takes the compiled kernel, with as many threads as `kernel_threads` says; the result
-    does not depend on how many, nor on the shortcuts that the kernel takes, unless `known` allows guesses. A GPU takes the Triton kernel where there
-    is one; everything else takes `match_plain`.
+    does not depend on how many, nor on the shortcuts that the kernel takes, unless `known` allows guesses. A GPU takes
+    the Triton kernel where there is one; everything else takes `match_plain`.
 
     Args:
         query: Features of the query frame; unit length for cosine similarity.
@@ -194,7 +194,7 @@ def _remembered(
 
 
 def _order(count: int, frames: slice, known: KnownFrames | None) -> tuple[int, ...]:
-    """Return in which order some of so many memory frames are best searched, from behind; places count from the first."""
+    """Return in which order some of so many memory frames are best searched, from behind, by places among these."""
     places = range(count)[frames]
     order = places if known is None or known.order is None else known.order
     return tuple(place - places.start for place in order if place in places)

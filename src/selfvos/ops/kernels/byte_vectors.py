@@ -59,9 +59,9 @@ def products_of_48(typing, queries, cells, span, place, bars, passed):  # noqa: 
 @intrinsic
 @no_type_check
 def product_of_rest(typing, queries, cells, row, channels, place):  # noqa: ARG001
-    """Multiply a query cell from a channel on with the bytes from a place on; `channels` says from which, and of how many.
+    """Multiply a query cell with the bytes from a place on.
 
-    What is multiplied is a multiple of `REST` bytes.
+    `channels` says from which channel on, and how many it has; the rest is a multiple of `REST` bytes, or nothing.
     """
     number = types.int64
     return types.int32(queries, cells, number, types.UniTuple(number, 2), number), _emit_rest

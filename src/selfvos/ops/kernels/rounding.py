@@ -37,8 +37,8 @@ class Rounded(NamedTuple):
     query: Int8[np.ndarray, "m c"]
     memory: UInt8[np.ndarray, " s"]
     """By slot and row. In a row come the first channels, by group of four, column, and channel in the group; then for
-    each column two words: how long the cell is in its first channels, rounded up, and `_SHIFT`; then the other channels,
-    by column. What follows means nothing."""
+    each column two words: how long the cell is in its first channels, rounded up, and `_SHIFT`; then the other
+    channels, by column. What follows means nothing."""
     slot: Int64[np.ndarray, " n"]
     """Where each memory frame lies there."""
     error: Int32[np.ndarray, " m"]
@@ -48,7 +48,7 @@ class Rounded(NamedTuple):
     unit: float
     """What a product of rounded cells counts in."""
     first: int
-    """Channels that are multiplied before it is guessed whether the others are worth it; all where nothing is guessed."""
+    """Channels that are multiplied before it is guessed whether the rest is worth it; all where nothing is guessed."""
     words: Int32[np.ndarray, " r"]
     """Two words for each query cell, and some more that mean nothing. Multiplied with those of a memory cell, they are
     what is taken from the product of the first channels before it is compared; nothing so far."""

@@ -10,10 +10,10 @@ from selfvos.ops.kernels.byte_vectors import (
     LANES,
     MOST_VECTORS,
     QUERIES,
+    product_of_rest,
     products_of_16,
     products_of_32,
     products_of_48,
-    product_of_rest,
 )
 from selfvos.ops.kernels.rounding import MOST_WORD, Rounded
 from selfvos.ops.kernels.vectors import CELLS, lowest_bit, pair_products
@@ -176,6 +176,30 @@ def _are_settled(floors, q, count):
 
 @_borrowing
 @no_type_check
+def _keep(rounded, candidates, pairs, rest, cell):
+    """Make those of some memory cells candidates whose products of all channels reach the floor; return what it costs.
+
+    `pairs` is the query cell, the products of its first channels, and a bit for each memory cell that is meant. The
+    last channels of the first memory cell lie at `rest`, and its number is `cell`.
+    """
+    queries, memory, first = rounded[0], rounded[1], rounded[6]
+    found, numbers, counts, _, floors = candidates[:5]
+    q, products, bits = pairs
+    channels, number, cost = (first, queries.shape[1]), counts[q], 0
+    while bits:
+        bit = lowest_bit(bits)
+        bits &= bits - 1
+        cost += _PASSED
+        product = products[bit] + product_of_rest(queries, memory, q, channels, rest + (channels[1] - first) * bit)
+        if product >= floors[q]:
+            found[q, number], numbers[q, number] = product, cell + bit
+            number += 1
+    counts[q] = number
+    return cost
+
+
+@_borrowing
+@no_type_check
 def sift_rows(query, memory, rounded, candidates, ys, place, columns, reach, lists, passed, credit):
     """Make cells of a memory row that may belong into a list candidates of the query cells of the rows y0..y1-1.
 
@@ -183,16 +207,14 @@ def sift_rows(query, memory, rounded, candidates, ys, place, columns, reach, lis
     has saved, how many rows it rests, and how many it would rest next. Returns the first row that was not sifted,
     because sifting rests.
     """
-    # Taken out of their tuples once: every time costs a count of references.
     left, right, slot, _, _, _, first, _, _ = rounded
-    found, numbers, counts, limits, floors, words, least = candidates
+    _, _, counts, limits, floors, words, least = candidates
     marks, room = passed
     bits, products = marks
     h, w, c = query.shape
-    bars, behind = (words, least), c - first
     frame, row = place
-    begin, origin = (slot[frame] * h + row) * w * (c // GROUP + 1), (frame * h + row) * w
-    rest = GROUP * (begin + w * (first // GROUP + 1))
+    bars, begin, origin = (words, least), (slot[frame] * h + row) * w * (c // GROUP + 1), (frame * h + row) * w
+    rests, behind = GROUP * (begin + w * (first // GROUP + 1)), c - first
     for y in range(ys[0], ys[1]):
         if credit[1] > 0:
             return y
@@ -221,18 +243,10 @@ def sift_rows(query, memory, rounded, candidates, ys, place, columns, reach, lis
                 for i in range(count if some else 0):
                     nearest, farthest = max(0, x + i - r - m), min(width, stop - m, x + i + r + 1 - m)
                     own = bits[i] & ((1 << farthest) - (1 << nearest)) if farthest > nearest else 0
-                    number = counts[q + i]
-                    while own:
-                        bit = lowest_bit(own)
-                        own &= own - 1
-                        product = products[i, bit]
-                        product += product_of_rest(left, right, q + i, (first, c), rest + behind * (m + bit))
-                        saved -= _PASSED
-                        if product >= floors[q + i]:
-                            found[q + i, number], numbers[q + i, number] = product, origin + m + bit
-                            number += 1
-                    counts[q + i] = number
-                    if number >= limits[q + i]:
+                    if not own:
+                        continue
+                    saved -= _keep(rounded, candidates, (q + i, products[i], own), rests + m * behind, origin + m)
+                    if counts[q + i] >= limits[q + i]:
                         saved -= _FLUSHED * offer(query, memory, rounded, candidates, lists, q + i, room)
                 m += width
         credit[0] = min(max(0, saved), credit[3])

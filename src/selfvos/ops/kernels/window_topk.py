@@ -183,7 +183,7 @@ def _insert(scores, cells, score, cell):
     cells[place] = cell
 
 
-@_compiled
+@_borrowing
 @no_type_check
 def _floors(scores, query, count):
     """Return what a product must reach to enter the lists of 3 query cells, the first `count` of which are wanted."""
@@ -194,7 +194,7 @@ def _floors(scores, query, count):
     return scores[query, last], second, third
 
 
-@_compiled
+@_borrowing
 @no_type_check
 def _search_row(query, memory, span, panel, reach, lists):
     """Offer memory cells left..right-1 of the row that starts at cell `origin` to query cells x0..x1-1 of row y."""
@@ -241,7 +241,7 @@ def _search_rows(query, memory, spans, panel, reach, lists):
                 _search_row(query, memory, span, (origin, left, right), r, lists)
 
 
-@_compiled
+@_borrowing
 @no_type_check
 def _sift_row(query, memory, sketches, span, origin, reach, lists, pending):
     """Offer the cells of a memory row whose sketches pass to query cells x0..x1-1 of row y; return how many passed.
@@ -274,7 +274,7 @@ def _sift_row(query, memory, sketches, span, origin, reach, lists, pending):
     return passed
 
 
-@_compiled
+@_borrowing
 @no_type_check
 def _multiply(query, memory, lists, pending):
     """Multiply and offer the last four pairs in the queue, or all where fewer wait."""
