@@ -96,7 +96,7 @@ def test_a_copy_sees_the_same_with_any_number_of_threads(tiles):
     frames = torch.rand(1, 3, 64, 96)
     ready = for_inference(trained(CONFIGS[0]))
     alone = ready.encode_frame(frames).base
-    with computing(1, kernels=3):
+    with computing(1, kernels=lambda: 3):
         together = ready.encode_frame(frames).base
     torch.testing.assert_close(together, alone, atol=1e-6, rtol=1e-5)
 

@@ -10,7 +10,7 @@ def test_kernels_have_as_many_threads_as_torch_unless_someone_says():
     before = torch.get_num_threads()
     with computing(2):
         assert (torch.get_num_threads(), kernel_threads()) == (2, 2)
-        with computing(1, kernels=3):
+        with computing(1, kernels=lambda: 3):
             assert (torch.get_num_threads(), kernel_threads()) == (1, 3)
         assert (torch.get_num_threads(), kernel_threads()) == (2, 2)
     assert (torch.get_num_threads(), kernel_threads()) == (before, before)
@@ -18,7 +18,7 @@ def test_kernels_have_as_many_threads_as_torch_unless_someone_says():
 
 def test_an_error_gives_threads_back():
     before = torch.get_num_threads()
-    with pytest.raises(ValueError, match="broken"), computing(3, kernels=4):
+    with pytest.raises(ValueError, match="broken"), computing(3, kernels=lambda: 4):
         raise ValueError("broken")
     assert (torch.get_num_threads(), kernel_threads()) == (before, before)
 
@@ -36,7 +36,7 @@ def test_other_threads_compute_as_before():
     with computing(2):
         beside.start()
         ready.wait(5)
-        with computing(1, kernels=4):
+        with computing(1, kernels=lambda: 4):
             told.set()
             beside.join()
     assert seen == [2, 2, 2]

@@ -13,6 +13,7 @@ from selfvos.models.segmenter import Segmenter, SegmenterConfig
 from selfvos.ops.alignment import AlignConfig
 from selfvos.ops.threads import computing, kernel_threads
 from selfvos.ops.whitening import WhitenConfig
+from selfvos.tracking.encoded_ahead import EncodedAhead, Encoder
 from selfvos.tracking.encoding import FeatureCache, FrameEncoding
 from selfvos.tracking.label_propagation import LabelPropagation
 from selfvos.tracking.settings import (
@@ -52,7 +53,7 @@ CORRECTED = drawn(5)[1]
 
 @pytest.fixture(autouse=True)
 def two_threads():
-    with computing(1, kernels=2):  # one of torch's: teams of two crawl where all tests run side by side
+    with computing(1, kernels=lambda: 2):  # one of torch's: teams of two crawl where all tests run side by side
         yield
 
 
@@ -116,15 +117,45 @@ def test_what_was_encoded_is_taken_with_half_of_torchs_threads(model, monkeypatc
         return encode(self, image)
 
     def telling_follow(self, frame):
-        said.append(("follow", torch.get_num_threads(), kernel_threads(), frame.prepared is not None))
+        said.append(("follow", torch.get_num_threads(), frame.prepared is not None))
         return follow(self, frame)
 
     monkeypatch.setattr(FrameEncoding, "features", telling_encode)
     monkeypatch.setattr(LabelPropagation, "follow", telling_follow)
     tracked(Tracker(model, PLAIN), walk(5))
-    assert [one for one in said if one[0] == "follow"] == 4 * [("follow", 1, 2, True)]
+    assert [one for one in said if one[0] == "follow"] == 4 * [("follow", 1, True)]
     assert [one for one in said if one[0] == "encode"][1:] == 4 * [("encode", True, 1, True)]
     assert (torch.get_num_threads(), kernel_threads()) == (1, 2)
+
+
+def test_kernels_have_all_threads_while_nothing_is_encoded(colours, monkeypatch):
+    begun, goes_on, features = threading.Event(), threading.Event(), FrameEncoding.features
+
+    def slow(self, image):
+        begun.set()
+        assert goes_on.wait(5)
+        return features(self, image)
+
+    tracker, ahead = Tracker(colours, PLAIN), EncodedAhead()
+    frames = ahead.walk(walk(2), Encoder(lambda: tracker._table, tracker._prepare))
+    tracker.start(next(frames).rgb, MASK)
+    with ahead.beside():
+        assert kernel_threads() == 2
+    monkeypatch.setattr(FrameEncoding, "features", slow)
+
+    def go_on():
+        with computing(1, kernels=lambda: 2):
+            next(frames)
+
+    second = threading.Thread(target=go_on)
+    second.start()
+    assert begun.wait(5)
+    with ahead.beside():
+        assert kernel_threads() == 1
+        goes_on.set()
+        second.join()
+        assert kernel_threads() == 2
+    frames.close()
 
 
 def test_frames_come_in_order_and_one_ahead(colours):

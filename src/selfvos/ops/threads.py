@@ -11,7 +11,7 @@ import torch
 
 
 class _Own(threading.local):
-    kernels: int | None = None
+    kernels: Callable[[], int] | None = None
 
 
 _own = _Own()
@@ -19,11 +19,11 @@ _own = _Own()
 
 def kernel_threads() -> int:
     """Return how many threads a kernel may have that this thread calls: as many as torch, unless `computing` says."""
-    return _own.kernels or torch.get_num_threads()
+    return _own.kernels() if _own.kernels else torch.get_num_threads()
 
 
 @contextmanager
-def computing(threads: int, *, kernels: int | None = None) -> Iterator[None]:
+def computing(threads: int, *, kernels: Callable[[], int] | None = None) -> Iterator[None]:
     """Have this thread, and no other, compute with so many threads in the block.
 
     Threads of kernels end with their work. Those of torch wait for more with their cores kept busy, so that work in
@@ -32,7 +32,7 @@ def computing(threads: int, *, kernels: int | None = None) -> Iterator[None]:
 
     Args:
         threads: Of torch's operations, at least 1.
-        kernels: Of this package's kernels; by default as many.
+        kernels: Tells how many those of this package may have at the time when they ask; by default as many.
     """
     before = torch.get_num_threads(), _own.kernels
     torch.set_num_threads(threads)

@@ -38,13 +38,14 @@ class EncodedAhead:
     """Encodes each frame of a walk while the one before it is tracked: one frame ahead, never more.
 
     Encoding on one core and matching on the other takes less time than both on both: no thread waits for another's
-    share of each operation. Torch has half of the threads on either side; the kernels of tracking may have all, since
-    their threads only take what is free.
+    share of each operation. Either side has half of the threads; the kernels of tracking have all while nothing is
+    being encoded.
     """
 
     def __init__(self) -> None:
         """Make it, with nothing encoded."""
         self._made: deque[_Made] = deque()
+        self._encoding = False
 
     def walk(self, frames: Iterable[Frame], encoder: Encoder) -> Iterator[Frame]:
         """Yield frames in their order, encoded where there are threads for it.
@@ -66,14 +67,26 @@ class EncodedAhead:
         made = self._made = deque[_Made]()
 
         def encoded(frame: Frame) -> Frame:
-            with computing(threads // 2):
-                made.extend(_encoded(frame, encoder))
+            self._encoding = True
+            try:
+                with computing(threads // 2):
+                    made.extend(_encoded(frame, encoder))
+            finally:
+                self._encoding = False
             return frame
 
         try:
             yield from ahead(map(encoded, waiting), 1)
         finally:
             made.clear()
+
+    @contextmanager
+    def beside(self) -> Iterator[None]:
+        """Compute in the block with what encoding leaves."""
+        threads = kernel_threads()
+        left = max(1, threads - threads // 2)
+        with computing(left, kernels=lambda: left if self._encoding else threads):
+            yield
 
     def take(self, frame: Rgb, table: ObjectTable) -> EncodedFrame | None:
         """Return what was made of a frame, if that was for this video, and forget it; None where nothing was."""
@@ -94,11 +107,3 @@ def _encoded(frame: Frame, encoder: Encoder) -> Iterable[_Made]:
     except Exception:
         logger.info("frame %s could not be encoded ahead of its turn", frame.name, exc_info=True)
         return ()
-
-
-@contextmanager
-def beside_encoding() -> Iterator[None]:
-    """Compute in the block with what another thread that encodes leaves."""
-    threads = kernel_threads()
-    with computing(max(1, threads - threads // 2), kernels=threads):
-        yield

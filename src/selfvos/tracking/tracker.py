@@ -12,7 +12,7 @@ from jaxtyping import Float, UInt8
 from selfvos.errors import UsageError
 from selfvos.models.segmenter import Segmenter
 from selfvos.ops.label_map import LabelMap
-from selfvos.tracking.encoded_ahead import EncodedAhead, Encoder, beside_encoding
+from selfvos.tracking.encoded_ahead import EncodedAhead, Encoder
 from selfvos.tracking.encoding import EncodedFrame, FeatureCache, FrameEncoding
 from selfvos.tracking.object_table import Ids, ObjectTable
 from selfvos.tracking.propagator import SYSTEMS, GivenMasks, PreparesFrames, SoftMasks, system_name
@@ -150,7 +150,7 @@ class Tracker:
         encoded = self._encoded_ahead.take(frame, table)
         if encoded is None:
             return self._follow(table, self._encode(frame, table), mask)
-        with beside_encoding():
+        with self._encoded_ahead.beside():
             return self._follow(table, encoded, mask)
 
     @torch.inference_mode()
