@@ -3,7 +3,8 @@
 Features are rounded to 8 bits, and how far a cell was moved by that is known. So the product of two rounded cells says
 between what bounds the product of the cells lies, whatever the features are. Cells that may belong into a query cell's
 list, and no others, are kept as its candidates, and in the end multiplied in float32 as `window_topk` does it: the
-answer is to the bit the same.
+answer is to the bit the same. Where channels come in the order of their variance, it may be guessed from the first ones
+whether the others are worth it, and one match in thousands is missed.
 
 Where too many pairs may belong into lists, as with features that are alike everywhere, rows of memory cells are
 multiplied in float32 at once.
