@@ -153,12 +153,12 @@ def _fire(leader: "subprocess.Popen[str]", fleet: Path, total: int, trouble: Tro
             for worker in workers_below(leader.pid):  # nobody is left to lead them
                 _kill(worker)
             return
-        if log.ended() == before:  # loading takes its time: where workers are killed before they have, none ever do
+        if log.ended() <= before:  # loading takes its time: where workers are killed before they have, none ever do
             due = time.monotonic() + trouble.every_s
         elif time.monotonic() >= due and killed["workers_killed"] < trouble.most:
             workers = workers_below(leader.pid)
             if workers and log.ended() < total:
-                before = log.ended()
+                before, due = log.ended() + 1, time.monotonic() + trouble.every_s  # the one more is that which is lost
                 _kill(dice.choice(workers))
                 killed["workers_killed"] += 1
                 print(f"{log.ended()} of {total} ended, {killed['workers_killed']} kills", file=sys.stderr, flush=True)

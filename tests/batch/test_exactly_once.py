@@ -42,7 +42,7 @@ def quick(monkeypatch):
             return tuple(ObjectState(int(i), 1.0, False) for i in np.unique(self.mask) if i)
 
     monkeypatch.setattr("selfvos.api.tracking.make_tracker", lambda *_: Still())
-    monkeypatch.setattr("selfvos.api.tracking.digest", lambda _: "0" * 64)
+    monkeypatch.setattr("selfvos.api.tracking.network_digest", lambda _: "0" * 64)
     monkeypatch.setattr(api, "weights_digest", lambda _: "0" * 64, raising=False)
 
 

@@ -15,7 +15,7 @@ from selfvos.data.source import DEFAULT_FPS, FrameArrays, Source, open_source
 from selfvos.data.track_folder import TrackFolder, TrackOrigin
 from selfvos.errors import MaskMismatch, UsageError
 from selfvos.models.segmenter import Segmenter
-from selfvos.models.weights import digest
+from selfvos.models.weights import network_digest
 from selfvos.settings import to_dict
 from selfvos.tracking.presets import PRESETS
 from selfvos.tracking.settings import TrackConfig
@@ -105,7 +105,7 @@ def track_to(
     origin = TrackOrigin(
         given=take.given,
         weights=model.name,
-        weights_digest=digest(model.state_dict()),
+        weights_digest=network_digest(model),
         settings=to_dict(config),
         span=asdict(shot.span),
         version=__version__,

@@ -8,7 +8,7 @@ import torch
 from selfvos.api.hub import SCHEME, fetch, push
 from selfvos.errors import UsageError
 from selfvos.models.segmenter import Segmenter, SegmenterConfig
-from selfvos.models.weights import WeightsNotes, digest, load_weights
+from selfvos.models.weights import WeightsNotes, load_weights, network_digest
 from selfvos.training.checkpoint import latest_checkpoint
 from selfvos.training.fit import WEIGHTS
 
@@ -43,7 +43,7 @@ def load(weights: str | Path = "default", *, device: str = "auto") -> Segmenter:
 
 def weights_digest(model: Segmenter) -> str:
     """Return the SHA-256 over the tensors of a network: equal weights have equal ones, in whatever file."""
-    return digest(model.state_dict())
+    return network_digest(model)
 
 
 def pick_device(name: str) -> torch.device:

@@ -153,6 +153,8 @@ class _Run:
         self._rows: dict[str, Row] = {}
         """Rows that are under way or wait."""
         self._written = 0.0
+        self._finished_more = False
+        """Whether a result came since the sink was last told to tidy up."""
 
     def go(self, rows: Iterator[Row], plan: Plan, pool: Pool, state: Path) -> None:
         """Do everything.
@@ -178,6 +180,9 @@ class _Run:
                     self._progress.began = time.monotonic()
                 self._ledger.started(job)
                 pool.submit(job)
+            if self._finished_more:  # now, while workers have something to do
+                self._finished_more = False
+                self._sink.gather(everything=False)
             more = pool.free() is False
             ended = pool.wait(_EVERY_S)
             for outcome in ended:  # all are noted, also where one of them stops the batch
@@ -212,7 +217,7 @@ class _Run:
             return
         del self._rows[outcome.key]
         if outcome.state in COVERED:
-            self._sink.gather(everything=False)
+            self._finished_more = True
         else:
             self._give_up(row, outcome)
 

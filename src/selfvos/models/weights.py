@@ -12,13 +12,23 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from selfvos.errors import DataError, UsageError, WeightsMismatch
+from selfvos.models.kept import kept
 from selfvos.models.old_notes import read_version_1
 from selfvos.models.segmenter import Segmenter, SegmenterConfig
 from selfvos.models.weights_notes import NOTES_VERSION, Quality, WeightsNotes
 from selfvos.settings import from_dict, to_dict
 from selfvos.storage import atomic_path, sealed, unsealed
 
-__all__ = ["Quality", "WeightsCard", "WeightsNotes", "digest", "load_into", "load_weights", "save_weights"]
+__all__ = [
+    "Quality",
+    "WeightsCard",
+    "WeightsNotes",
+    "digest",
+    "load_into",
+    "load_weights",
+    "network_digest",
+    "save_weights",
+]
 
 
 _SEALED_SINCE = 3
@@ -43,6 +53,11 @@ def digest(tensors: dict[str, Tensor]) -> str:
         total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)};".encode())
         total.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
     return total.hexdigest()
+
+
+def network_digest(model: Segmenter) -> str:
+    """Return the `digest` of all tensors of a network: equal weights have equal ones, in whatever file."""
+    return kept(model, "digest", None, lambda: digest(model.state_dict()))
 
 
 def save_weights(path: Path | str, model: Segmenter, *, notes: WeightsNotes | None = None, half: bool = False) -> str:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from selfvos.errors import UsageError
 from selfvos.models.inference import for_inference
+from selfvos.models.kept import kept
 from selfvos.models.precision import autocast, decide
 from selfvos.models.segmenter import Segmenter
 from selfvos.tracking.framing import Framing
@@ -130,8 +131,8 @@ class FrameEncoding:
         """
         self.model = model
         """As it was given."""
-        self.network = for_inference(model, stages) if cache is None else cache.network(model)
-        """The same, made ready."""
+        self.network = cache.network(model) if cache is not None else _ready(model, stages)
+        """The same, made ready; others may use it too."""
         self.config = config
         self.cache = cache
         self._keyed = stages is None or "key" in stages or cache is not None
@@ -159,3 +160,9 @@ class FrameEncoding:
             features = self.network.encode_frame(image, keyed=self._keyed)
         stages = {name: stage.float() for name, stage in features.stages.items()}
         return FrameFeatures(key=features.key, base=features.base.float(), stages=stages)
+
+
+def _ready(model: Segmenter, stages: Collection[str] | None) -> Segmenter:
+    """Return a network made ready for watching: the one of the video before, where nothing has changed."""
+    known = None if stages is None else frozenset(stages)
+    return kept(model, "ready", known, lambda: for_inference(model, stages))
