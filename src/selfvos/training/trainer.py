@@ -23,6 +23,7 @@ from selfvos.training.checkpoint import Checkpoint, Position, RunFacts
 from selfvos.training.clip_loader import ClipLoader
 from selfvos.training.distributed import World
 from selfvos.training.ema import WeightAverage
+from selfvos.training.leaving import leaving
 from selfvos.training.mask_store import MaskStore, NoMasks
 from selfvos.training.optimiser import rate_factor, set_rates
 from selfvos.training.phase import PhaseState, Round, RoundStart, Saved, plan_phase
@@ -123,8 +124,10 @@ class Trainer:
             run=self.run.folder,
         )
         refreshed = state.module.needs_masks and not self.config.true_masks
-        for cut in phase.rounds(done=self.position.step, refreshed=refreshed):
-            self._run_round(cut, state, update)
+        # Several processes can only agree to stop at the end of a step.
+        with leaving(state.module, self.watch) if self.world.size == 1 else nullcontext():
+            for cut in phase.rounds(done=self.position.step, refreshed=refreshed):
+                self._run_round(cut, state, update)
         self._saved = state.left()
         self.model.requires_grad_(True)
 
@@ -145,7 +148,11 @@ class Trainer:
 
         with closing(loader.clips(steps)) as clips:
             for step in steps:
-                self._step(step, clips, state, Learning(update, keep))
+                try:
+                    self._step(step, clips, state, Learning(update, keep))
+                except Stopped as error:
+                    self._save(state)
+                    raise self._stopped() from error
                 self._save_if_due(state)
 
     def _step(self, step: int, clips: Iterator[Clip], state: PhaseState, learning: "Learning") -> None:
@@ -230,7 +237,7 @@ class Trainer:
             raise self._stopped()
 
     def _save(self, state: PhaseState) -> None:
-        if not self.world.is_main:
+        if not self.world.is_main or not self.position.total:  # before the first step there is nothing to keep
             return
         stored = state.saved().plain()
         if self.average:

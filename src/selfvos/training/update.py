@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from selfvos.errors import Diverged
+from selfvos.errors import Diverged, Stopped
 from selfvos.models.precision import autocast
 from selfvos.training.distributed import World
 from selfvos.types import Clip
@@ -51,12 +51,17 @@ class Update:
 
         Raises:
             Diverged: That happened several times in a row.
+            Stopped: The step was left, see `leaving`; nothing has changed.
         """
         self.optimizer.zero_grad(set_to_none=True)
         before = {name: buffer.clone() for name, buffer in self.module.named_buffers()}
-        with autocast(self.precision, self.world.device):
-            total, parts = self.module(clip, generator)
-        total.backward()
+        try:
+            with autocast(self.precision, self.world.device):
+                total, parts = self.module(clip, generator)
+            total.backward()
+        except Stopped:
+            self._take_back(before)
+            raise
         learning = [p for group in self.optimizer.param_groups for p in group["params"]]
         norm = nn.utils.clip_grad_norm_(learning, self.clip_norm or math.inf)
         losses = {
@@ -66,14 +71,17 @@ class Update:
         }
         finite = math.isfinite(losses["loss"]) and math.isfinite(losses["gradient_norm"])
         if self.world.any(flag=not finite):
-            # What normalisation has gathered of such a batch would end in the next checkpoint.
-            for name, buffer in self.module.named_buffers():
-                buffer.copy_(before[name])
+            self._take_back(before)
             self._tolerate(losses, keep(clip))
             return losses, False
         self.failures = 0
         self.optimizer.step()
         return losses, True
+
+    def _take_back(self, before: dict[str, Tensor]) -> None:
+        """Forget what normalisation has gathered of a batch: it would end in the next checkpoint."""
+        for name, buffer in self.module.named_buffers():
+            buffer.copy_(before[name])
 
     def _tolerate(self, losses: dict[str, float], kept: Path | None) -> None:
         self.failures += 1
