@@ -72,17 +72,26 @@ for entry in json.loads(plan):
 '''
 
 ELASTIC = """
-import signal
+import signal, time
 
 def tell(stage, *_, **__):
     seen.append(stage)
-    first = os.environ["TORCHELASTIC_RESTART_COUNT"] == "0"
     if first and os.environ["RANK"] == "1" and len(seen) == 7:
+        note("killed")
         os.kill(os.getpid(), signal.SIGKILL)
 
-seen = []
-fit(from_dict(TrainConfig, json.loads(plan)), video_cache, Path(folder[0]), device=torch.device("cpu"),
-    start=Start(resume=True), watch=Watching(tell))
+def note(what):
+    Path(f"{folder[0]}.{what}").write_text(str(time.time()))
+
+first, seen = os.environ["TORCHELASTIC_RESTART_COUNT"] == "0", []
+if not first:
+    note("again")
+try:
+    fit(from_dict(TrainConfig, json.loads(plan)), video_cache, Path(folder[0]), device=torch.device("cpu"),
+        start=Start(resume=True), watch=Watching(tell))
+except RuntimeError:
+    note("seen")
+    raise
 """
 
 
@@ -207,6 +216,9 @@ def test_a_killed_process_is_started_again_and_the_run_ends_in_the_same_weights(
     assert done.returncode == 0, done.stderr[-3000:]
     assert "exitcode: -9" in done.stderr
     assert differences(tmp_path / "whole", tmp_path / "killed") == (0.0, 0.0)
+    killed, seen, again = (float((tmp_path / f"killed.{what}").read_text()) for what in ("killed", "seen", "again"))
+    print(f"the other rank saw it after {seen - killed:.2f} s, and all were there again after {again - killed:.1f} s")
+    assert seen - killed < 5
 
 
 def test_more_processes_than_clips_are_refused():
