@@ -40,21 +40,23 @@ pytestmark = pytest.mark.chaos
 CPU = torch.device("cpu")
 
 
-def test_a_video_lost_while_a_run_learns_is_named_and_the_run_goes_on_when_it_is_back(config, videos, tmp_path):  # noqa: F811
+def test_a_video_lost_while_a_run_learns_is_named_and_the_run_goes_on_when_it_is_back(config, videos, tmp_path, caplog):  # noqa: F811
     """Nothing is skipped: a run that learned from fewer videos than it says would not be the run that was asked for."""
-    cache = build_video_cache([videos], cache=tmp_path / "cache", short_side_px=320)
-    away = tmp_path / "away"
+    shutil.copytree(videos, tmp_path / "videos")
+    cache = build_video_cache([tmp_path / "videos"], cache=tmp_path / "cache", short_side_px=320)
 
     def tell(stage, done, _, **__):
         if (stage, done) == ("warmup", 3):
-            shutil.move(tmp_path / "cache", away)
+            shutil.rmtree(tmp_path / "cache")
+            shutil.move(tmp_path / "videos", tmp_path / "away")
 
-    with pytest.raises(DataError, match=r"square\d.* was removed or damaged .* run again") as caught:
+    with pytest.raises(DataError, match=r"square\d.* was removed or damaged.* run again") as caught:
         fit(config, cache, tmp_path / "run", device=CPU, watch=Watching(tell))
     assert "\n" not in str(caught.value)
     assert latest_checkpoint(tmp_path / "run") is not None
-    shutil.move(away, tmp_path / "cache")
-    fit(config, cache, tmp_path / "run", device=CPU, start=Start(resume=True))
+    shutil.move(tmp_path / "away", tmp_path / "videos")
+    fit(config, cache, tmp_path / "run", device=CPU, start=Start(resume=True))  # the cache is made anew on the way
+    assert "made anew" in caplog.text
     fit(config, cache, tmp_path / "whole", device=CPU)
     ends = [(tmp_path / name / "weights.safetensors").read_bytes() for name in ("run", "whole")]
     assert _tensors(ends[0]) == _tensors(ends[1])

@@ -1,11 +1,14 @@
+import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from selfvos.data import video_cache
 from selfvos.data.mask_png import write_mask
 from selfvos.data.training_videos import FoundVideo
 from selfvos.data.video_cache import build_video_cache, cache_video, default_cache
@@ -150,15 +153,40 @@ def test_a_flipped_byte_is_noticed_wherever_it_is_and_the_file_made_again(tmp_pa
         assert first.path.name in caplog.text
 
 
-def test_a_file_that_is_damaged_while_it_is_used_is_named(tmp_path):
-    cached = cache_video(
-        FoundVideo("v", folder_of_frames(tmp_path / "video")), cache=tmp_path / "cache", short_side_px=320
-    )
-    cached.path.write_bytes(b"0" * 5000)
-    with pytest.raises(DataError, match=f"{cached.path.name} of v was removed or damaged.*run again"):
-        cached.frame(0)
+@pytest.mark.parametrize("harm", [lambda path: path.write_bytes(b"0" * 5000), lambda path: path.unlink()])
+def test_a_file_that_is_lost_while_it_is_used_is_made_anew(tmp_path, caplog, harm):
+    video = FoundVideo("v", folder_of_frames(tmp_path / "video"))
+    cached = cache_video(video, cache=tmp_path / "cache", short_side_px=320)
+    before, whole = cached.frame(3), cached.path.read_bytes()
+    harm(cached.path)
+    assert np.array_equal(cached.frame(3), before)
+    assert cached.path.read_bytes() == whole
+    assert f"v: cache file {cached.path} was removed or damaged" in caplog.text
+
+
+def test_a_file_is_made_anew_once_for_all_threads(tmp_path, monkeypatch):
+    video = FoundVideo("v", folder_of_frames(tmp_path / "video"))
+    cached = cache_video(video, cache=tmp_path / "cache", short_side_px=320)
+    before = [cached.frame(i) for i in range(5)]
     cached.path.unlink()
-    with pytest.raises(DataError, match="run again"):
+    made = []
+    write = video_cache._write
+    monkeypatch.setattr(video_cache, "_write", lambda *given: made.append(given) or write(*given))
+    with ThreadPoolExecutor(8) as pool:
+        after = list(pool.map(cached.frame, range(5)))
+    assert np.array_equal(before, after)
+    assert len(made) == 1
+
+
+def test_frames_of_another_video_never_take_the_place_of_those_that_are_lost(tmp_path):
+    folder = folder_of_frames(tmp_path / "video")
+    cached = cache_video(FoundVideo("v", folder), cache=tmp_path / "cache", short_side_px=320)
+    cached.path.unlink()
+    Image.new("RGB", (60, 40)).save(folder / "3.png")
+    with pytest.raises(DataError, match=f"{cached.path.name} of v .*the video has changed.*bring the video back"):
+        cached.frame(0)
+    shutil.rmtree(folder)
+    with pytest.raises(DataError, match=f"{cached.path.name} of v was removed or damaged, and cannot be made anew"):
         cached.frame(0)
 
 

@@ -6,10 +6,10 @@ import json
 import logging
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -56,6 +56,8 @@ class CachedVideo:
     """Name of each frame: a picture's stem, the number of a frame in a video file."""
     identity: str
     """SHA-256 of all frames as they are kept: the same wherever the video lies and whatever it is called."""
+    again: "Callable[[], CachedVideo] | None" = field(default=None, repr=False, compare=False)
+    """Decodes the video once more, where its file in the cache is not whole."""
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -66,23 +68,41 @@ class CachedVideo:
         return len(self) == 1
 
     def frame(self, index: int) -> UInt8[np.ndarray, "y x 3"]:
-        """Decode one frame to RGB.
+        """Decode one frame to RGB; a file that was removed or damaged meanwhile is made anew from the video.
 
         Raises:
-            DataError: The cache was damaged or removed meanwhile.
+            DataError: That cannot be, or the video is another one now.
+            OutOfSpace: The disk is full.
         """
-        start, end = self.offsets[index], self.offsets[index + 1]
         try:
-            handle = os.open(self.path, os.O_RDONLY)
-            try:
-                jpeg = os.pread(handle, end - start, start)
-            finally:
-                os.close(handle)
-            return np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB"))
+            return self._read(index)
         except (OSError, SyntaxError) as error:
+            log.warning("%s: cache file %s was removed or damaged (%s); made anew", self.name, self.path, error)
+        try:
+            return self._made_anew()._read(index)
+        except (DataError, UsageError, OSError, SyntaxError) as error:
             raise DataError(
-                f"cache file {self.path} of {self.name} was removed or damaged ({error}); run again: it is made anew"
+                f"cache file {self.path} of {self.name} was removed or damaged, and cannot be made anew ({error}); "
+                "bring the video back and run again"
             ) from error
+
+    def _read(self, index: int) -> UInt8[np.ndarray, "y x 3"]:
+        start, end = self.offsets[index], self.offsets[index + 1]
+        handle = os.open(self.path, os.O_RDONLY)
+        try:
+            jpeg = os.pread(handle, end - start, start)
+        finally:
+            os.close(handle)
+        return np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB"))
+
+    def _made_anew(self) -> "CachedVideo":
+        """Return the same frames again: whoever has learned from them so far goes on with no others."""
+        if self.again is None:
+            raise DataError("nobody knows where the video lies")
+        made = self.again()
+        if made.identity != self.identity:
+            raise DataError("the video has changed")
+        return made
 
 
 @dataclass(frozen=True)
@@ -193,20 +213,21 @@ def cache_video(video: FoundVideo, *, cache: Path, short_side_px: int, watch: Wa
         Stopped: The watch asked.
     """
     target = _target(video, cache, short_side_px)
+    again = partial(cache_video, video, cache=cache, short_side_px=short_side_px)
     try:
         cached = _open(target, video.name)
         touch(target)
-        return cached
+        return replace(cached, again=again)
     except FileNotFoundError:
         pass
     except (OSError, ValueError, KeyError, TypeError) as error:
         log.warning("%s: cache file %s is damaged (%s); made anew", video.name, target, error)
     with in_turn(target, partial(go_on, watch)):
         with suppress(OSError, ValueError, KeyError, TypeError):
-            return _open(target, video.name)
+            return replace(_open(target, video.name), again=again)
         with atomic_path(target) as temporary, as_path(video) as path:
             _write(temporary, _frames(video, path), short_side_px, watch)
-    return _open(target, video.name)
+    return replace(_open(target, video.name), again=again)
 
 
 def _decode_all(
