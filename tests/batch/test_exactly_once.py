@@ -98,12 +98,12 @@ def _check(job: Job, model, points: list[int]) -> None:
         sink = open_sink(open_store(plan.out), plan.layout)
         there = list(sink.finished())
         assert len(there) <= 1
-        assert [sink.fault(stored) for stored in there] == [""] * len(there)
+        assert list(sink.faults(there)) == [""] * len(there)
         assert sink.partial() == []
         open_store(plan.out).tidy()
         assert track_one(job, model).state == ("already" if there else "done")
         [stored] = sink.finished()
-        assert sink.fault(stored) == ""
+        assert list(sink.faults([stored])) == [""]
         _empty(root)
 
 
@@ -142,7 +142,7 @@ def test_a_kill_while_parts_become_a_shard_loses_and_doubles_nothing(jobs, job, 
         gather()  # as a batch does when it goes on
         stored = list(Shards(open_store(plan.out)).finished())
         assert sorted(one.result.name for one in stored) == [f"clip{i}" for i in range(4)]
-        assert [Shards(open_store(plan.out)).fault(one) for one in stored] == [""] * 4
+        assert list(Shards(open_store(plan.out)).faults(stored)) == [""] * 4
         assert not list((root / "parts").iterdir())
         _empty(root)
         if status == 0:

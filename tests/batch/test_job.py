@@ -39,7 +39,7 @@ def test_what_is_kept_is_what_tracking_gives(jobs, model, plan):
     np.testing.assert_array_equal(_kept_masks(plan, stored), wanted)
     assert (stored.result.key, stored.result.name, stored.result.frames) == (row.key, "clip0", 4)
     assert stored.result.weights == api.weights_digest(model)
-    assert _sink(plan).fault(stored) == ""
+    assert list(_sink(plan).faults([stored])) == [""]
 
 
 def test_a_finished_video_is_not_tracked_again(jobs, model, plan):
@@ -130,7 +130,7 @@ def test_inputs_and_results_behind_urls(jobs, model, plan, clips):
         states = [track_one(Job(row, remote), model).state for _ in range(2)]
         assert states == ["done", "already"]
         [stored] = _sink(remote).finished()
-        assert _sink(remote).fault(stored) == ""
+        assert list(_sink(remote).faults([stored])) == [""]
         missing = replace(row, video="memory://in/none.mp4", name="none")
         assert "nothing at" in track_one(Job(missing, remote), model).reason
     finally:

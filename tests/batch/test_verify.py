@@ -9,7 +9,7 @@ from selfvos.batch.job import Job, track_one
 from selfvos.batch.manifest import read_manifest
 from selfvos.batch.shards import Shards
 from selfvos.batch.sink import open_sink
-from selfvos.batch.store import open_store
+from selfvos.batch.store import LocalStore, open_store
 from selfvos.batch.verify import Repair, verify
 from selfvos.errors import UsageError
 
@@ -165,3 +165,31 @@ def test_a_shard_is_made_when_there_are_enough_parts(jobs, model, plan, monkeypa
         sink.gather(everything=False)
     assert [stored.place.partition("/")[0] for stored in sink.finished()] == ["masks"] * 3 + ["parts"]
     assert track_one(jobs[3], model).state == "already"
+
+
+def test_a_shard_is_fetched_once_however_many_videos_it_holds(jobs, model, plan, monkeypatch):
+    for job in jobs:
+        assert track_one(job, model).state == "done"
+    store = open_store(plan.out)
+    sink = open_sink(store, plan.layout)
+    sink.gather(everything=True)
+    stored = list(sink.finished())
+    lent = []
+    lend = LocalStore.lend
+    monkeypatch.setattr(LocalStore, "lend", lambda self, name: lent.append(name) or lend(self, name))
+    assert list(sink.faults(stored)) == [""] * 4
+    assert len(lent) == (1 if plan.layout == "parquet" else 4)
+
+
+@pytest.mark.parametrize("plan", ["parquet"], indirect=True)
+def test_a_damaged_video_of_a_shard_does_not_hide_the_others(jobs, model, plan):
+    for job in jobs:
+        assert track_one(job, model).state == "done"
+    sink = open_sink(open_store(plan.out), plan.layout)
+    sink.gather(everything=True)
+    stored = list(sink.finished())
+    shard = Path(plan.out) / stored[0].place
+    _damage_masks_of(shard, 1)
+    assert [bool(fault) for fault in sink.faults(stored)] == [False, True, False, False]
+    shard.write_bytes(b"nothing")
+    assert all("cannot be read" in fault for fault in sink.faults(stored))

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -71,8 +71,11 @@ class Folders:
         """See `Sink`."""
         return [name for name in self._store.names(TRACKS) if self._store.read(f"{TRACKS}/{name}/{DONE}") is None]
 
-    def fault(self, stored: Stored) -> str:
+    def faults(self, stored: Iterable[Stored]) -> Iterator[str]:
         """See `Sink`."""
+        return map(self._fault, stored)
+
+    def _fault(self, stored: Stored) -> str:
         if stored.place != f"{TRACKS}/{stored.result.name}":
             return f"{stored.place} holds the track of {stored.result.name}"
         with self._store.lend(stored.place) as folder:

@@ -7,9 +7,10 @@ shard counts, and its parts are removed when the batch goes on.
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, astuple, fields
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -90,16 +91,11 @@ class Shards:
             if not self._opens(f"{folder}/{name}")
         ]
 
-    def fault(self, stored: Stored) -> str:
+    def faults(self, stored: Iterable[Stored]) -> Iterator[str]:
         """See `Sink`."""
-        import pyarrow
-
-        with self._store.lend(stored.place) as path:
-            try:
-                found = _digest(_rows(path, stored.part))
-            except (pyarrow.ArrowException, OSError, ValueError, TypeError) as error:
-                return f"cannot be read: {str(error)[:120]}"
-        return "" if found == stored.result.digest else "its rows are not those that were written"
+        for place, together in groupby(stored, key=lambda one: one.place):
+            with self._store.lend(place) as path:
+                yield from _faults(path, together)
 
     def discard(self, stored: Stored) -> None:
         """See `Sink`; the other videos of a shard become parts again."""
@@ -108,9 +104,10 @@ class Shards:
             return
         if folder == MASKS:
             with self._store.lend(stored.place) as path, self._store.scratch("split") as scratch:
-                for part, result in enumerate(_about(path)):
-                    if part != stored.part and not self.fault(Stored(result, stored.place, part)):
-                        self._split(path, part, result, scratch)
+                all_of_it = [Stored(result, stored.place, part) for part, result in enumerate(_about(path))]
+                for one, fault in zip(all_of_it, _faults(path, all_of_it), strict=True):
+                    if one.part != stored.part and not fault:
+                        self._split(path, one.part, one.result, scratch)
         self._store.remove(stored.place)
 
     def discard_partial(self, name: str) -> None:
@@ -176,8 +173,12 @@ def read_shard(path: Path | str) -> Iterator[tuple[Result, list[api.MaskRow]]]:
     Raises:
         DataError: It is no such file.
     """
-    for part, result in enumerate(_about(Path(path))):
-        yield result, _rows(Path(path), part)
+    from pyarrow import parquet
+
+    results = _about(Path(path))
+    with parquet.ParquetFile(path) as file:
+        for part, result in enumerate(results):
+            yield result, _rows(file, part)
 
 
 class _Writer:
@@ -251,11 +252,33 @@ def _about(path: Path) -> list[Result]:
     return results
 
 
-def _rows(path: Path, part: int) -> list[api.MaskRow]:
+def _faults(path: Path, stored: Iterable[Stored]) -> Iterator[str]:
+    """Say of each result in a file what is wrong with it: opening a shard reads what it says of all its videos."""
+    import pyarrow
     from pyarrow import parquet
 
-    with parquet.ParquetFile(path) as file:
-        return [api.MaskRow(**data) for data in file.read_row_group(part).to_pylist()]
+    damaged = (pyarrow.ArrowException, OSError, ValueError, TypeError)
+    try:
+        opened = parquet.ParquetFile(path)
+    except damaged as error:
+        yield from (_unreadable(error) for _ in stored)
+        return
+    with opened as file:
+        for one in stored:
+            try:
+                same = _digest(_rows(file, one.part)) == one.result.digest
+            except damaged as error:
+                yield _unreadable(error)
+            else:
+                yield "" if same else "its rows are not those that were written"
+
+
+def _unreadable(error: Exception) -> str:
+    return f"cannot be read: {str(error)[:120]}"
+
+
+def _rows(file: Any, part: int) -> list[api.MaskRow]:
+    return [api.MaskRow(**data) for data in file.read_row_group(part).to_pylist()]
 
 
 def _digest(rows: Sequence[Any]) -> str:

@@ -1,6 +1,6 @@
 """How results are kept: one protocol, and the two ways that follow it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
@@ -100,8 +100,11 @@ class Sink(Protocol):
         """Return the names of what looks like a result and is not whole."""
         ...
 
-    def fault(self, stored: Stored) -> str:
-        """Hold a result against its digest; return what is wrong, or nothing."""
+    def faults(self, stored: Iterable[Stored]) -> Iterator[str]:
+        """Hold results against their digests; yield of each what is wrong, or nothing.
+
+        A file that holds several of them one after another is fetched and opened once.
+        """
         ...
 
     def discard(self, stored: Stored) -> None:

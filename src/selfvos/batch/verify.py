@@ -121,21 +121,19 @@ class _Check:
         self._partial = [(sink, name) for sink in sinks for name in sink.partial()]
 
     def look(self, watch: Watch) -> None:
-        stored = [(sink, one) for sink in self._sinks for one in sink.finished()]
-        for done, (sink, one) in enumerate(stored, start=1):
+        by_sink = [(sink, list(sink.finished())) for sink in self._sinks]
+        looked = [(sink, one, faults) for sink, stored in by_sink for faults in [sink.faults(stored)] for one in stored]
+        for done, (sink, one, faults) in enumerate(looked, start=1):
             go_on(watch)
             key = one.result.key
-            fault = self._fault(sink, one)
+            fault = next(faults)
+            if self._names.get(one.result.name, key) != key:
+                fault = "made from another row of this name"
             if fault:
                 self._faulty.append((sink, one))
                 self._wrong[self._names.get(one.result.name, key)] = fault
             self._found[key].append((sink, one))
-            watch.tell("verifying", done, len(stored))
-
-    def _fault(self, sink: Sink, one: Stored) -> str:
-        if self._names.get(one.result.name, one.result.key) != one.result.key:
-            return "made from another row of this name"
-        return sink.fault(one)
+            watch.tell("verifying", done, len(looked))
 
     def discard(self) -> None:
         """Take away what is wrong; of what is there twice, all but the first that is whole."""
