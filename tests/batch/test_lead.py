@@ -218,6 +218,18 @@ def test_workers_that_die_while_they_load_end_the_batch(clips, plan):
         lead(clips / "m.jsonl", plan, engine)
 
 
+def test_a_machine_that_goes_away_with_all_its_loading_workers_does_not_end_the_batch(clips, plan, model):
+    class Gone(Scripted):
+        def start(self):
+            worker = super().start()
+            self._words[id(worker)] = [Dead("the machine went away") if self.started <= 8 else None]
+            return worker
+
+    hands = Gone(lambda job: track_one(job, model))
+    assert lead(clips / "m.jsonl", plan, lambda: Pool(hands, 4)).done == 4
+    assert hands.started == 12
+
+
 def test_another_batch_in_the_same_place_is_refused(run, model, plan, clips):
     run(lambda job: track_one(job, model))
     other = replace(plan, settings=("match.top_k=5",))

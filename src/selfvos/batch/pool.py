@@ -11,6 +11,7 @@ _GRACE_S = 30.0
 """What a worker gets beyond the limit of its video to say so itself."""
 _LOADING_S = 900.0
 _FAILED_LOADS = 3
+"""For each worker, in a row: a machine that goes away takes all of its workers along, and is no reason to give up."""
 
 
 @dataclass(frozen=True)
@@ -137,8 +138,8 @@ class Pool:
     def _lost(self, seat: _Seat, reason: str) -> Outcome | None:
         job, took = seat.job, time.monotonic() - seat.since
         self._failed_loads += not seat.loaded
-        if self._failed_loads >= _FAILED_LOADS:
-            raise ResourceError(f"{_FAILED_LOADS} workers in a row ended while they loaded the model: {reason}")
+        if self._failed_loads >= _FAILED_LOADS * len(self._seats):
+            raise ResourceError(f"{self._failed_loads} workers in a row ended while they loaded the model: {reason}")
         self._replace(seat)
         return None if job is None else _of(job, "lost", reason, took)
 
