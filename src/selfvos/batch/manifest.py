@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +40,9 @@ class Row:
     settings: tuple[str, ...] = field(default=())
     """Tracker settings of this video alone, such as ``match.top_k=5``."""
 
-    @property
+    @cached_property
     def key(self) -> str:
-        """Return what the result is filed under: it follows from everything in the row."""
+        """What the result is filed under: it follows from everything in the row, and is asked for ten times."""
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:24]
 
 
