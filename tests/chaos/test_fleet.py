@@ -14,7 +14,7 @@ pytestmark = [
 @pytest.mark.parametrize(
     ("videos", "trouble"),
     [
-        pytest.param(200, Trouble(every_s=2.0, leader_at=0.5, most=3), id="short"),
+        pytest.param(200, Trouble(every_s=1.0, leader_at=0.5, most=3), id="short"),
         pytest.param(
             3000, Trouble(every_s=15.0, leader_at=0.5), id="long", marks=[pytest.mark.slow, pytest.mark.timeout(3600)]
         ),
@@ -25,7 +25,7 @@ def test_each_good_video_is_finished_once_whatever_is_killed(tmp_path, videos, t
     good, bad = make(tmp_path / "videos", videos)
     assert len(bad) == videos // 100
     happened = run(tmp_path, good | bad, 0, trouble)
-    assert happened["leaders_killed"] == 1
+    assert happened["leaders_killed"] == 1 <= happened["workers_killed"]
     found = verdict(tmp_path, good, bad)
     assert found["passed"], found
     assert (found["whole"], found["there_twice"], found["missing"]) == (len(good), 0, 0)
