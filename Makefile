@@ -69,7 +69,7 @@ frontend/node_modules: frontend/package-lock.json
 bench: $(DEV)  ## measure speed and memory against plain references (QUICK=1 for fewer repetitions)
 	$(BIN)/python -m benchmarks.run $(if $(QUICK),--quick) $(ARGS)
 
-chaos: $(DEV)  ## track 10,000 tiny videos while workers are killed, and look (an hour; ARGS="--videos 500" for fewer)
+chaos: $(DEV)  ## track 10,000 tiny videos while workers are killed, and look (half an hour; ARGS="--videos 500" for fewer)
 	$(BIN)/python -m benchmarks.chaos build/chaos $(ARGS)
 
 fleet: $(DEV)  ## track 200 clips on two workers, kill one midway, and look (VIDEOS=folder of videos)
