@@ -164,8 +164,10 @@ def _match_on_cpu(
         query, memory = F.pad(query, (0, missing)), F.pad(memory, (0, missing))
     query_array, memory_array = (tensor.detach().contiguous().numpy() for tensor in (query, memory))
     worth = _is_worth_sketching(h * w, c, reach)
-    axes = _main_axes(query_array, kernel.AXES) if worth else None
-    by_bytes = byte_kernel() if worth and axes is None else None
+    by_bytes = byte_kernel() if worth and known is not None and known.cache.leading else None
+    axes = _main_axes(query_array, kernel.AXES) if worth and by_bytes is None else None
+    if worth and axes is None and by_bytes is None:
+        by_bytes = byte_kernel()
 
     def search(frames: slice) -> tuple[Tensor, Tensor]:
         last = reach[frames], config.top_k, kernel_threads()

@@ -5,6 +5,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from selfvos.ops.kernels import byte_vectors, rounding, sifting, window_bytes, window_topk
+from selfvos.ops.matching import KnownFrames, MatchCache, MatchConfig, _main_axes, match
 from selfvos.ops.whitening import WhitenConfig, fit_whitening
 
 pytestmark = pytest.mark.skipif(not byte_vectors.AVAILABLE, reason="this processor does not multiply bytes")
@@ -180,3 +181,16 @@ def test_the_order_of_frames_does_not_change_the_answer():
             window_topk.window_topk(query, memory, reach, 4, 1, None, order),
         ):
             assert all((a == b).all() for a, b in zip(found, wanted, strict=True))
+
+
+def test_what_may_be_guessed_is_multiplied_in_bytes_whatever_has_become_of_the_features():
+    rng = np.random.default_rng(0)
+    main = draw(rng, 7, 96) / np.arange(1, 97, dtype=np.float32) ** 0.5
+    frames = torch.from_numpy(draw(rng, 4, 20, 30, 7) @ main + 0.02 * draw(rng, 4, 20, 30, 96))
+    frames = torch.nn.functional.normalize(frames, dim=-1)
+    config, permanent = MatchConfig(top_k=4, radius_cells=12.0), torch.zeros(3, dtype=torch.bool)
+    assert _main_axes(frames[3].numpy(), window_topk.AXES) is not None, "sketches would do for these"
+    for leading in (True, False):
+        known = KnownFrames(MatchCache(leading=leading), (0, 1, 2))
+        match(frames[3], frames[:3].contiguous(), permanent, config, known)
+        assert (known.cache.rounded is not None) == leading
