@@ -11,6 +11,15 @@ def workers() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "selfvos-ahead"]
 
 
+@pytest.fixture(autouse=True)
+def nobody_elses():
+    """Wait for threads that other tests left in the midst of an item: they end with it."""
+    deadline = time.monotonic() + 20
+    while workers() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not workers(), "a test before this one has left an iteration open"
+
+
 def test_everything_comes_in_order():
     assert list(ahead(range(100), 3)) == list(range(100))
     assert list(ahead([])) == []

@@ -78,13 +78,36 @@ def note(model):
     model.notes = replace(model.notes, supervision="none" if model.notes.supervision == "true masks" else "true masks")
 
 
+def put_a_method_in_place(model):
+    model.encode_frame = lambda *_, seeing=model.encode_frame, **__: seeing(*_, **__)
+
+
+def exchange_a_layer(model):
+    model.encoder.backbone.relu = nn.ReLU() if hasattr(model.encoder.backbone, "relu") else nn.Identity()
+
+
+def hook_a_layer(model):
+    next(layer for layer in model.modules() if isinstance(layer, nn.Conv2d)).register_forward_hook(lambda *_: None)
+
+
+def set_a_layer(model):
+    next(layer for layer in model.modules() if isinstance(layer, nn.BatchNorm2d)).eps *= 2
+
+
 @pytest.mark.parametrize(
     "change",
-    [add, turn_round, put_other_numbers, change_unseen_by_torch, learn, see_a_frame_in_training, load, note],
+    [
+        *(add, turn_round, put_other_numbers, change_unseen_by_torch, learn, see_a_frame_in_training, load, note),
+        *(put_a_method_in_place, exchange_a_layer, hook_a_layer, set_a_layer),
+    ],
     ids=lambda change: change.__name__,
 )
 def test_it_is_made_anew_after_every_change(model, change):
     assert times_made(model, between=lambda: change(model)) == 3
+
+
+def test_training_and_back_changes_nothing(model):
+    assert times_made(model, between=lambda: model.train().eval()) == 1
 
 
 def test_the_digest_is_that_of_the_tensors_also_after_a_change(model):

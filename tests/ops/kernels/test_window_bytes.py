@@ -11,10 +11,10 @@ from selfvos.ops.whitening import WhitenConfig, fit_whitening
 pytestmark = pytest.mark.skipif(not byte_vectors.AVAILABLE, reason="this processor does not multiply bytes")
 
 
-def search(query, memory, reach, k, workers=1, frames=None, ids=None):
+def search(query, memory, reach, k, workers=1, frames=None, ids=None, telling=None):
     order = range(len(memory))
     known = window_bytes.Remembered(memory, frames or rounding.RoundedFrames(), ids or order, order)
-    return window_bytes.window_topk(query, known, reach, k, workers)
+    return window_bytes.window_topk(query, known, reach, k, workers, telling)
 
 
 def draw(rng, *shape):
@@ -128,6 +128,15 @@ def test_guesses_miss_fewer_than_one_match_in_a_thousand(channels):
     assert (found[0][kept] == np.sort(wanted[0], axis=1)[:, ::-1][kept]).mean() > 0.999
 
 
+@pytest.mark.parametrize(
+    ("channels", "first"), [(32, 32), (64, 64), (96, 32), (128, 64), (192, 64), (384, 128), (2048, 2048)]
+)
+def test_a_third_of_the_channels_comes_first_where_it_may_be_guessed(channels, first):
+    cells = draw(np.random.default_rng(0), 1, 4, 5, channels)
+    assert rounding.RoundedFrames(leading=True).round(cells[0], cells, [0], 1).first == first
+    assert rounding.RoundedFrames().round(cells[0], cells, [0], 1).first == channels
+
+
 def test_guesses_spare_most_products_in_full():
     frames = whitened(np.random.default_rng(0), 7, 40, 60, 192)
     query, memory = frames[-1].copy(), frames[:-1].copy()
@@ -148,13 +157,14 @@ def test_guesses_spare_most_products_in_full():
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     shape=st.tuples(st.integers(1, 3), st.integers(1, 12), st.integers(1, 60)),
-    channels=st.sampled_from([32, 96, 160, 1024]),
+    channels=st.sampled_from([32, 96, 128, 160, 1024]),
     k=st.sampled_from([1, 6, 64]),
+    telling=st.sampled_from([None, 0.0, 0.02, 0.15]),
     alike=st.sampled_from([0.0, 0.9, 1.0]),
     silent=st.sampled_from([0, 40, 96]),
     seed=st.integers(0, 2**31),
 )
-def test_guesses_leave_no_list_short(shape, channels, k, alike, silent, seed):
+def test_guesses_leave_no_list_short(shape, channels, k, telling, alike, silent, seed):
     rng = np.random.default_rng(seed)
     n, h, w = shape
     scene = alike * draw(rng, channels) + (1 - alike) * draw(rng, n + 1, h, w, channels)
@@ -162,7 +172,8 @@ def test_guesses_leave_no_list_short(shape, channels, k, alike, silent, seed):
     scene /= np.maximum(np.linalg.norm(scene, axis=-1, keepdims=True), 1e-6)
     query, memory = scene[-1].astype(np.float32), scene[:-1].astype(np.float32)
     reach = rng.integers(-1, w, (n, h))
-    scores, cells = search(query, memory, reach, k, 1, rounding.RoundedFrames(leading=True))
+    told = None if telling is None else rng.random((n, h, w)) < telling
+    scores, cells = search(query, memory, reach, k, 1, rounding.RoundedFrames(leading=True), telling=told)
     wanted, _ = window_topk.window_topk(query, memory, reach, k, 1)
     assert (np.isfinite(scores) == np.isfinite(wanted)).all()
     products = query.reshape(h * w, 1, -1) * memory.reshape(n * h * w, -1)[np.where(np.isfinite(scores), cells, 0)]

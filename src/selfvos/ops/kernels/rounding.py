@@ -24,7 +24,7 @@ _TILE = LANES * MOST_VECTORS
 _TINY = 1e-30  # above all that is lost to underflow
 _LARGEST = 1e15  # products of larger features may overflow
 _FAR = 5e8  # beyond what any two sums of products differ by
-_LEADING = 1 / 3  # share of channels that are multiplied before it is guessed whether the others are worth it
+_LEADING = 1 / 3  # share of channels, about, that are multiplied before it is guessed whether the others are worth it
 _GUESSED = 1 / 8  # of what rounding may do at worst; 3 times what it does as a rule
 MOST_WORD = 2**15 - 1
 _MOST_WORDS = 256  # channels whose sum fits into 16 bits for certain
@@ -108,7 +108,7 @@ class RoundedFrames:
 
     def _first(self, channels: int) -> int:
         """Return how many channels come first, so that the others are whole parts of `REST`."""
-        first = int(channels // REST * _LEADING) * REST + channels % REST
+        first = channels - round(channels // REST * (1 - _LEADING)) * REST
         return first if self._leading and 0 < first <= _MOST_WORDS else channels
 
     def _take(self, memory: Float32[np.ndarray, "n h w c"], ids: Sequence[Hashable], workers: int) -> np.ndarray:

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Int64
 
 from selfvos.ops.kernels.byte_vectors import QUERIES
-from selfvos.ops.kernels.sifting import SETTLED, TILE, flush, flush_all, offer, raise_floor, sift_rows
+from selfvos.ops.kernels.sifting import SETTLED, TILE, flush, flush_all, offer, raise_floor, settle, sift_rows
 from selfvos.ops.kernels.vectors import CELLS
 from selfvos.ops.kernels.window_topk import _borrowing, _compiled
 
@@ -106,7 +106,7 @@ def _settle(given, telling, band, lists, room):
     for q in range(band[0] * w, band[1] * w):
         if floors[q] != SETTLED and _is_settled(query, memory, rounded, candidates, telling, lists, q, room):
             flush(query, memory, candidates, lists, q)
-            floors[q] = SETTLED
+            settle(rounded, candidates, q)
 
 
 @_borrowing

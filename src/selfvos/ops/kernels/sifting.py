@@ -61,6 +61,18 @@ def start_again(candidates: Candidates, lists: tuple[np.ndarray, np.ndarray], ce
     lists[0][cells], lists[1][cells] = -np.inf, np.iinfo(np.int64).max
     candidates.found[cells], candidates.limit[cells] = 0, k + _SPARE
     candidates.floor[cells] = np.iinfo(np.int32).min
+    if candidates.least is not candidates.floor:
+        candidates.words[cells] = (candidates.words[cells] & ~0xFFFF) | MOST_WORD
+
+
+@_borrowing
+@no_type_check
+def settle(rounded, candidates, q):
+    """Let nothing enter the list of a query cell any more."""
+    candidates[4][q] = SETTLED
+    if len(rounded[8]):
+        words = candidates[5]
+        words[q] = (words[q] & ~0xFFFF) | (-MOST_WORD & 0xFFFF)
 
 
 @_borrowing
