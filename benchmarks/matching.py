@@ -8,7 +8,8 @@ from benchmarks.compare import Entry, Turns, compare
 from benchmarks.footage import features, model, whitened
 from benchmarks.reference.matcher import dense_matches
 from selfvos.ops import matching
-from selfvos.ops.matching import KnownFrames, MatchCache, MatchConfig, Matches, match
+from selfvos.ops.known_frames import KnownFrames, MatchCache
+from selfvos.ops.matching import MatchConfig, Matches, match
 from selfvos.ops.propagation import readout
 from selfvos.tracking.recommendation import recommended
 

@@ -1,7 +1,7 @@
 """Which memory cells answer for which query cells: restricted top-k affinity, never written out densely."""
 
 import math
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Literal, NamedTuple
@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from selfvos.errors import DataError, UsageError
 from selfvos.ops.kernels.loading import byte_kernel, gpu_kernels, window_kernel
+from selfvos.ops.known_frames import KnownFrames, MatchCache
 from selfvos.ops.threads import kernel_threads
 
 _TILE = 8
@@ -69,36 +70,6 @@ class Matches(NamedTuple):
     """Softmax of the scores over the temperature, `per_frame` divided by the number of frames; 0 where unused."""
     score: Float[Tensor, "m k"]
     """Dot products, descending; -inf where unused, that is where fewer than k cells may be matched."""
-
-
-class MatchCache:
-    """What matching made of memory frames, for the next query frame."""
-
-    def __init__(self, *, leading: bool = False) -> None:
-        """Keep nothing yet.
-
-        Args:
-            leading: Cells have unit length, and their channels come in the order of their variance, as whitening leaves
-                them. Then a kernel may guess by the first ones which cells are too unlike to be multiplied in full:
-                where processors multiply bytes, fewer than one in a thousand of the matches is missed.
-        """
-        self.leading = leading
-        self.rounded: Any = None
-        """Of the kernel that multiplies bytes; None until it has been used."""
-
-
-@dataclass(frozen=True)
-class KnownFrames:
-    """Tells which memory frames have been matched before."""
-
-    cache: MatchCache
-    ids: tuple[Hashable, ...]
-    """One for each memory frame; whoever has the id of a frame that came before has its features."""
-    telling: Bool[Tensor, "n h w"] | None = None
-    """Memory cells that matter. Where none of them is among the best of a query cell, it may get others than the best:
-    none that matter, and each of them better than all that do. None: all matter."""
-    order: tuple[int, ...] | None = None
-    """Places of the memory frames, those that are most like the query frame last. None: as they are."""
 
 
 _Search = Callable[[slice], tuple[Float[Tensor, "m k"], Int64[Tensor, "m k"]]]

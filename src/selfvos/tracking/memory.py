@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
-from selfvos.ops.matching import KnownFrames, MatchCache
+from selfvos.ops.known_frames import KnownFrames, MatchCache
 from selfvos.ops.sparse_labels import SparseLabels, joined, spliced
 
 ELSEWHERE = -1_000_000

@@ -5,7 +5,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from selfvos.ops.kernels import byte_vectors, rounding, sifting, window_bytes, window_topk
-from selfvos.ops.matching import KnownFrames, MatchCache, MatchConfig, _main_axes, match
+from selfvos.ops.known_frames import KnownFrames, MatchCache
+from selfvos.ops.matching import MatchConfig, _main_axes, match
 from selfvos.ops.whitening import WhitenConfig, fit_whitening
 
 pytestmark = pytest.mark.skipif(not byte_vectors.AVAILABLE, reason="this processor does not multiply bytes")
