@@ -74,11 +74,17 @@ def test_a_process_killed_in_the_middle_costs_its_video_one_attempt(plan, clips)
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds workers in /proc")
 def test_an_actor_killed_in_the_middle_costs_its_video_one_attempt(plan, clips):
-    pytest.importorskip("ray")
+    ray = pytest.importorskip("ray")
     from selfvos.batch.actors import Actors
 
+    actors = Actors(plan, workers=1)
+    one = actors.start()
+    arenas = ray.get(one.handle.__ray_call__.remote(lambda _: os.environ.get("MALLOC_ARENA_MAX")), timeout=60)
+    assert arenas == "2", "glibc reads it where a process begins; without it a worker grows from video to video"
+    actors.end(one)
+
     watch, killed = _kill_one_when("ray::Worker", Path(plan.out))
-    summary = lead(*(clips / "m.jsonl", plan, lambda: Pool(Actors(plan, workers=1), 1)), policy=POLICY, watch=watch)
+    summary = lead(*(clips / "m.jsonl", plan, lambda: Pool(actors, 1)), policy=POLICY, watch=watch)
     assert killed
     assert (summary.done, summary.quarantined) == (4, 0)
     assert summary.states.get("lost", 0) <= 1

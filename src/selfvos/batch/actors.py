@@ -11,6 +11,7 @@ from selfvos.batch.job import Job, Plan
 from selfvos.batch.pool import Dead, Word, Worker
 from selfvos.errors import ResourceError
 
+_ARENAS = "MALLOC_ARENA_MAX"
 _MEMORY_BYTES = 100 * 2**20
 """Of Ray's object store: nothing large goes through it."""
 
@@ -47,7 +48,13 @@ class Actors:
         except Exception as error:  # Ray raises what it likes, plain exceptions too
             raise ResourceError(f"no Ray at {address or 'this machine'}: {' '.join(str(error).split())}") from error
         gpus = int(plan.device != "cpu" and ray.cluster_resources().get("GPU", 0) > 0)
-        self._kind: Any = ray.remote(num_cpus=plan.threads, num_gpus=gpus, max_restarts=0)(Worker)
+        worker = {
+            "num_cpus": plan.threads,
+            "num_gpus": gpus,
+            "max_restarts": 0,
+            "runtime_env": {"env_vars": _allocator()},
+        }
+        self._kind: Any = ray.remote(**worker)(Worker)
 
     def start(self) -> Any:
         """See `Hands`."""
@@ -85,6 +92,15 @@ class Actors:
             return Dead(f"the worker was lost: {_first_line(error)}")
         except self._ray.exceptions.RayError as error:
             return Dead(f"the worker failed: {_first_line(error)}")
+
+
+def _allocator() -> dict[str, str]:
+    """Return what tells glibc, where a worker begins, to serve all threads from two arenas.
+
+    Ray's own threads have made an arena each by the time that `api.use_threads` could say so, and those of each video
+    leave holes in others of them: a worker grew from 670 MB to 840 over 200 clips, and stays within 623 and 652 so.
+    """
+    return {_ARENAS: os.environ.get(_ARENAS, "2")}
 
 
 def _first_line(error: Exception) -> str:
