@@ -12,7 +12,7 @@ from tests import tiny
 
 import selfvos
 from selfvos import api
-from selfvos.api.memory import give_back, share_arenas
+from selfvos.api.memory import give_back, keeping_blocks, share_arenas
 from selfvos.errors import UsageError
 
 VIDEOS, FRAMES = 50, 3
@@ -111,3 +111,23 @@ def test_what_lies_free_between_blocks_in_use_goes_back():
 def test_threads_are_told_to_share_arenas_where_the_c_library_has_them():
     told = share_arenas()
     assert told == (sys.platform == "linux" and platform.libc_ver()[0] == "glibc")
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told")
+def test_blocks_of_a_step_are_taken_again_by_the_next_without_being_cleared():
+    resource = pytest.importorskip("resource")
+
+    def faults(steps: int) -> int:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for _ in range(steps):
+            blocks = [torch.ones(40 * 2**20, dtype=torch.uint8) for _ in range(4)]
+            del blocks
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+    anew, before = faults(6), resident_bytes()
+    with keeping_blocks():
+        faults(3)
+        kept, held = faults(6), resident_bytes()
+    assert kept < 0.2 * anew, (kept, anew)
+    assert held - before > 100 * 2**20
+    assert resident_bytes() - before < 20 * 2**20

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from selfvos import recipes
+from selfvos.api.memory import keeping_blocks
 from selfvos.api.weights import pick_device
 from selfvos.data.cache_limit import evict
 from selfvos.data.video_cache import PACK, VideoCache, build_video_cache, default_cache
@@ -64,8 +65,9 @@ def train(
         OutOfSpace: The disk is full; the last checkpoint is untouched.
     """
     with _stoppable(watch) as watch:
-        cached = _opened(videos, config, watch)
-        return fit(config, cached, Path(out), device=pick_device(device), start=Start(resume=resume), watch=watch)
+        cached, start = _opened(videos, config, watch), Start(resume=resume)
+        with keeping_blocks():
+            return fit(config, cached, Path(out), device=pick_device(device), start=start, watch=watch)
 
 
 def replay(run: str | Path, *, device: str = "auto") -> list[Replay]:
@@ -111,7 +113,8 @@ def adapt(
         cached = _opened(videos, config, watch)
         ways = model.notes.quality if config.track == model.notes.track else {}
         start = Start(resume=resume, network=_with_mask_path(model, config))
-        path = fit(config, cached, Path(out), device=model.device, start=start, watch=watch)
+        with keeping_blocks():
+            path = fit(config, cached, Path(out), device=model.device, start=start, watch=watch)
     _keep_ways(path, ways)
     return path
 
