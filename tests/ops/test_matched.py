@@ -30,6 +30,22 @@ def test_a_stage_is_interpolated_before_it_is_brought_to_unit_length(features):
     assert torch.equal(matched(features, "layer3", unit_length=False), features.stages["layer3"])
 
 
+def test_views_of_other_sizes_lie_on_the_same_cells_with_equal_shares(features):
+    smaller = FrameFeatures(
+        key=features.key,
+        base=features.base,
+        stages={name: stage[:, :, ::2, ::2] for name, stage in features.stages.items()},
+    )
+    both = matched(features, "layer2+layer3", beside=[smaller])
+    assert both.shape == (2, 28, 4, 4)
+    torch.testing.assert_close(both[:, :14] * 2**0.5, matched(features, "layer2+layer3"))
+    torch.testing.assert_close(both.norm(dim=1), torch.ones(2, 4, 4))
+    constant = FrameFeatures(key=features.key, base=features.base, stages={"layer3": torch.ones(2, 8, 3, 2)})
+    raw = matched(features, "layer3", unit_length=False, beside=[constant])
+    torch.testing.assert_close(raw[:, 8:], torch.ones(2, 8, 4, 4))
+    assert matched(features, "layer3", scale=2, beside=[constant]).shape == (2, 16, 8, 8)
+
+
 def test_the_key_is_taken_as_it_is(features):
     assert matched(features, "key") is features.key
 

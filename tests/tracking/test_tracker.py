@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
 from selfvos.errors import MaskMismatch, UsageError
 from selfvos.models.segmenter import Segmenter, SegmenterConfig
@@ -436,6 +437,41 @@ def test_stages_are_matched_together(slim_model):
         cosines("layer1+layer3")
     with pytest.raises(UsageError, match="unknown feature 'layer3.layer9'"):
         MatchedFeature(slim_model, config(feature_stage="layer3+layer9"))
+
+
+def test_a_frame_is_seen_again_at_shares_of_its_size(slim_model):
+    """What is matched beside a frame is what the network says of the frame when it is tracked at that size."""
+    frame, _ = draw({1: (8, 8)})
+
+    def key(**how):
+        settings = config(feature_stage="layer2+layer3", **how)
+        encoding = FrameEncoding(slim_model, settings.frame)
+        return MatchedFeature(encoding.network, settings).key(encoding.encode(frame, encoding.fit(frame)))
+
+    alone, both = key(), key(feature_smaller=(0.5,))
+    size = alone.shape[2]
+    assert both.shape == (*alone.shape[:2], 2 * size)
+    torch.testing.assert_close(both[..., :size] * 2**0.5, alone)
+    half = key(frame_short_side_px=min(frame.shape[:2]) // 2)
+    seen = both[..., size:].unflatten(0, (-1, 2)).unflatten(2, (-1, 2)).mean(dim=(1, 3))
+    cosine = F.cosine_similarity(seen, half, dim=2)
+    assert cosine.mean() > 0.9, cosine
+    with pytest.raises(UsageError, match="shares between 0 and 1"):
+        config(feature_smaller=(1.5,))
+
+
+def test_trackers_that_share_what_they_see_share_smaller_views_as_well(slim_model, monkeypatch):
+    seen = []
+    encode = FrameEncoding.features
+    monkeypatch.setattr(FrameEncoding, "features", lambda self, image: seen.append(image.shape) or encode(self, image))
+    settings = config(feature_stage="layer3", feature_smaller=(0.5,))
+    cache = FeatureCache({"layer3"})
+    frame, mask = draw({1: (8, 8)})
+    trackers = [Tracker(slim_model, settings, cache), Tracker(slim_model, settings, cache)]
+    for tracker in trackers:
+        tracker.start(frame, mask)
+    assert len(seen) == 2
+    assert seen[1][2] == seen[0][2] // 2
 
 
 def test_weights_that_learned_from_true_masks_mark_their_results(colour_model):

@@ -7,6 +7,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 from jaxtyping import Float, UInt8
 from torch import Tensor
+from torch.nn import functional as F
 
 from selfvos.errors import UsageError
 from selfvos.models.inference import for_inference
@@ -89,15 +90,23 @@ class EncodedFrame:
         self.prepared: Any = None
         """What its propagator made of it before its turn; see `PreparesFrames`."""
         self._encoding = encoding
+        self._smaller: dict[float, FrameFeatures] = {}
 
     @cached_property
     def features(self) -> FrameFeatures:
         """What the visual encoder says of it."""
         return self.once("features", lambda: self._encoding.features(self.image))
 
+    def smaller(self, share: float) -> FrameFeatures:
+        """Return what the visual encoder says of it at a share of its size, in (0, 1), to the nearest whole cell."""
+        if share not in self._smaller:
+            self._smaller[share] = self.once(("features", share), lambda: self._encoding.smaller(self.image, share))
+        return self._smaller[share]
+
     def forget_features(self) -> None:
         """Give their memory back; whoever asks for them again waits again."""
         self.__dict__.pop("features", None)
+        self._smaller.clear()
 
     def once(self, known: Hashable, make: Callable[[], Made]) -> Made:
         """Return what is made of this frame at this size; see `FeatureCache.once`."""
@@ -160,6 +169,15 @@ class FrameEncoding:
             features = self.network.encode_frame(image, keyed=self._keyed)
         stages = {name: stage.float() for name, stage in features.stages.items()}
         return FrameFeatures(key=features.key, base=features.base.float(), stages=stages)
+
+    def smaller(self, image: Float[Tensor, "1 3 y x"], share: float) -> FrameFeatures:
+        """Return what the network says of a frame at a share of its size, both sides to the nearest whole cell."""
+        size = [_cells(side, share, self.network.stride) for side in image.shape[2:]]
+        return self.features(F.interpolate(image, size, mode="bilinear", align_corners=False, antialias=True))
+
+
+def _cells(side: int, share: float, stride: int) -> int:
+    return max(1, round(side * share / stride)) * stride
 
 
 def _ready(model: Segmenter, stages: Collection[str] | None) -> Segmenter:

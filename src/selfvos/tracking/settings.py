@@ -55,6 +55,9 @@ class FeatureConfig:
     """``key``, or a stage of the backbone such as ``layer3``, or several on one grid, joined by +."""
     scale: int = 1
     """Interpolate it to so many times its rows and columns; must divide the stride."""
+    smaller: tuple[float, ...] = ()
+    """See the frame again at each of these shares of its size, in (0, 1): the same stages of these views, interpolated
+    to the cells, are matched beside it. They know more of what surrounds a cell, the frame itself where it lies."""
     unit_length: bool = True
     """Bring it to unit length in every cell; the key has it anyway, until it is interpolated."""
     whiten: WhitenConfig | None = None
@@ -62,6 +65,8 @@ class FeatureConfig:
 
     def __post_init__(self) -> None:
         _at_least("scale", self.scale, 1)
+        if not all(0 < share < 1 for share in self.smaller):
+            raise UsageError(f"smaller views are shares between 0 and 1, got {self.smaller}")
 
     @property
     def stages(self) -> tuple[str, ...]:
