@@ -33,7 +33,7 @@ def test_the_weights_that_shipped_say_the_same_in_new_words():
     found.track["show"] |= {"edge_epsilon": 1e-5}
     found.track["refine"] |= {"rounds": 0}
     now = load_weights(Path(str(importlib.resources.files("selfvos.models") / "assets" / "default.safetensors")))[1]
-    assert found.track == now.notes.track == now.notes.quality["best"].track | {"match": now.notes.track["match"]}
+    assert found.track == now.notes.track == now.notes.quality["balanced"].track
     assert (found.steps, found.supervision, found.pieces[0]) == (now.notes.steps, "none", now.notes.pieces[0])
     assert now.digest == "744f310ff5358d9485e5d35f3f30c68b2a174a9cac15f3d80620c54902e73ade"
 

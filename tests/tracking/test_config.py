@@ -51,7 +51,10 @@ def test_weights_that_ship_know_how_to_be_quick():
         6,
         0,
     )
-    assert api.track_config(model, None, "balanced") == api.track_config(model, None, "best") == recommended(model)
+    balanced, best = api.track_config(model, None, "balanced"), api.track_config(model, None, "best")
+    assert balanced == recommended(model)
+    larger = balanced.at_size(600)
+    assert best == replace(larger, feature=replace(larger.feature, smaller=(0.8,)))
     with pytest.raises(UsageError, match="know fast, balanced, best, not 'fats'; did you mean 'fast'"):
         api.track_config(model, None, "fats")
     with pytest.raises(UsageError, match="not both"):

@@ -62,9 +62,11 @@ def measure_machine(*, device: str = "auto", watch: Watch = ignore) -> MachineSp
     busy = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     model = load("default", device=device)
     configs = {name: quality_config(model, name) for name in model.notes.quality}
-    alike = [config for n, config in enumerate(configs.values()) if config not in list(configs.values())[:n]]
-    total = len(alike) * (FULL + TIMED)
-    found = [_seconds(model, config, watch, n * (FULL + TIMED), total) for n, config in enumerate(alike)]
+    frames = FULL + TIMED
+    total = len(configs) * frames
+    found = {
+        name: _seconds(model, config, watch, n * frames, total) for n, (name, config) in enumerate(configs.items())
+    }
     return MachineSpeed(
         processor=_processor(),
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
@@ -72,7 +74,7 @@ def measure_machine(*, device: str = "auto", watch: Watch = ignore) -> MachineSp
         system=f"{platform.system()} {platform.machine()}",
         versions=f"selfvos {__version__}, torch {torch.__version__}",
         load=busy,
-        seconds_per_frame={name: round(found[alike.index(config)], 3) for name, config in configs.items()},
+        seconds_per_frame={name: round(seconds, 3) for name, seconds in found.items()},
     )
 
 
