@@ -1,7 +1,6 @@
 """What of a frame's features is matched, in one video."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor
@@ -50,7 +49,12 @@ class MatchedFeature:
     def key(self, frame: EncodedFrame) -> Float[Tensor, "h w c"]:
         """Return what a frame is matched by."""
         config, whitening = self.config, self.learned.whitening
-        how: dict[str, Any] = {"unit_length": config.unit_length, "scale": config.scale}
-        found = matched(frame.features, config.stage, **how, beside=[frame.smaller(share) for share in config.smaller])
+        found = matched(
+            frame.features,
+            config.stage,
+            unit_length=config.unit_length,
+            scale=config.scale,
+            beside=[frame.smaller(share) for share in config.smaller],
+        )
         cells = found[0].permute(1, 2, 0).contiguous()
         return cells if whitening is None else whitening(cells)
