@@ -4,7 +4,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from selfvos.errors import UsageError
-from selfvos.ops.alignment import AlignConfig, aligned_readout, aligned_readout_plain, shrink
+from selfvos.ops.alignment import (
+    AlignConfig,
+    aligned_readout,
+    best_shifts,
+    best_shifts_plain,
+    shifted_readout,
+    shifted_readout_plain,
+    shrink,
+)
 from selfvos.ops.matching import Matches
 from selfvos.ops.propagation import readout
 
@@ -32,7 +40,12 @@ def _example(seed: int, frames: int = 3, objects: int = 2, grid: tuple[int, int]
 def test_kernel_and_torch_agree(seed, reach):
     picture, pictures, labels, index, weight = _example(seed)
     arguments = picture, pictures, labels, Matches(index, weight, weight), SCALE, AlignConfig(reach=reach)
-    torch.testing.assert_close(aligned_readout(*arguments), aligned_readout_plain(*arguments))
+    shifts, size = best_shifts(*arguments), (picture.shape[0], picture.shape[1])
+    assert shifts.any()
+    torch.testing.assert_close(shifts, best_shifts_plain(*arguments))
+    found = labels, Matches(index, weight, weight), shifts, size, SCALE
+    torch.testing.assert_close(shifted_readout(*found), shifted_readout_plain(*found))
+    torch.testing.assert_close(shifted_readout(*found), aligned_readout(*arguments))
 
 
 def test_a_frame_that_moved_by_one_label_takes_its_labels_along():

@@ -9,6 +9,7 @@ import torch
 from selfvos.errors import MaskMismatch, UsageError
 from selfvos.models.segmenter import Segmenter, SegmenterConfig
 from selfvos.ops.alignment import AlignConfig
+from selfvos.ops.label_fusion import FusionConfig
 from selfvos.ops.whitening import WhitenConfig
 from selfvos.tracking.settings import (
     FeatureConfig,
@@ -74,6 +75,7 @@ SYSTEMS = {
     "whitened": ("colour", replace(PLAIN, feature=FeatureConfig(whiten=WhitenConfig()))),
     "hard": ("colour", replace(PLAIN, labels=LabelConfig(hard=True, scale=2))),
     "aligned": ("colour", replace(PLAIN, labels=LabelConfig(scale=4, align=AlignConfig(), reach_cells=2.0))),
+    "fused": ("colour", replace(PLAIN, labels=LabelConfig(scale=4, align=AlignConfig(), fuse=FusionConfig()))),
     "ages": ("colour", replace(PLAIN, memory=MemoryConfig(last=1, offsets=(1, 3), pad_start="fill"))),
     "refined": (
         "slim",

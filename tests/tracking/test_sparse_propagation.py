@@ -8,6 +8,7 @@ import torch
 
 from selfvos.models.segmenter import Segmenter, SegmenterConfig
 from selfvos.ops.alignment import AlignConfig
+from selfvos.ops.label_fusion import FusionConfig
 from selfvos.ops.matching import MatchConfig
 from selfvos.tracking import by_memory
 from selfvos.tracking.label_propagation import LabelPropagation
@@ -26,7 +27,8 @@ CONFIG = TrackConfig(
 )
 COPIES = replace(CONFIG, memory=MemoryConfig(last=3, pad_start="fill"), match=replace(CONFIG.match, per_frame=True))
 SOME = replace(CONFIG, memory=MemoryConfig(last=3, offsets=(1, 3)))
-WAYS = {"recommended": CONFIG, "with copies": COPIES, "with some frames": SOME}
+FUSED = replace(CONFIG, labels=replace(CONFIG.labels, fuse=FusionConfig()))
+WAYS = {"recommended": FUSED, "aligned alone": CONFIG, "with copies": COPIES, "with some frames": SOME}
 
 
 @pytest.fixture(scope="module")

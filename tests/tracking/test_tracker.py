@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ from selfvos.errors import MaskMismatch, UsageError
 from selfvos.models.segmenter import Segmenter, SegmenterConfig
 from selfvos.models.weights import WeightsNotes
 from selfvos.ops.alignment import AlignConfig
+from selfvos.ops.label_fusion import FusionConfig
 from selfvos.ops.matching import match
 from selfvos.ops.whitening import WhitenConfig
 from selfvos.tracking import propagation
@@ -257,6 +259,27 @@ def test_aligned_labels_follow_by_less_than_a_cell(colour_model):
 def test_labels_are_aligned_in_parts_of_cells_alone():
     with pytest.raises(UsageError, match="labels.align"):
         config(labels_align=AlignConfig())
+
+
+def test_labels_are_fused_where_they_are_aligned_alone():
+    with pytest.raises(UsageError, match=r"labels\.fuse"):
+        config(labels_scale=4, labels_fuse=FusionConfig())
+
+
+def test_a_wire_that_sways_is_followed_by_its_colour(colour_model):
+    """Each frame bends it another way, by less than a cell: a shift of whole cells cannot tell its parts apart."""
+    overlap = {}
+    for fuse in (None, FusionConfig()):
+        tracker = Tracker(colour_model, config(labels_scale=4, labels_align=AlignConfig(), labels_fuse=fuse))
+        overlap[fuse] = 0.0
+        for t in range(8):
+            frame, mask = draw({})
+            for row in range(len(frame)):
+                column = 32 + 2 * round(math.sin(row / 3 + 1.5 * t))
+                frame[row, column : column + 2], mask[row, column : column + 2] = (250, 250, 40), 1
+            found = (tracker.step(frame) if t else tracker.start(frame, mask)) > 0
+            overlap[fuse] += float((found & (mask > 0)).sum() / (found | (mask > 0)).sum()) / 8
+    assert overlap[FusionConfig()] > max(0.8, overlap[None] + 0.1), overlap
 
 
 @pytest.mark.parametrize("settings", [{}, {"labels_scale": 4, "refine_remember": "changes"}])

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32, Int8, Int64, UInt8
+from jaxtyping import Float, Float32, Int8, Int64, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -69,15 +69,46 @@ def aligned_readout(
     Source:
         This package's own; block matching within the reach of a cell.
     """
+    shifts = best_shifts(picture, pictures, labels, matches, scale, config)
+    return shifted_readout(labels, matches, shifts, (picture.shape[0], picture.shape[1]), scale)
+
+
+def best_shifts(
+    picture: UInt8[Tensor, "y x 3"],
+    pictures: UInt8[Tensor, "n y x 3"],
+    labels: Float[Tensor, "r l"],
+    matches: Matches,
+    scale: int,
+    config: AlignConfig,
+) -> Int8[Tensor, "m k 2"]:
+    """Return by how many labels each matched cell is shifted, down and right; see `aligned_readout`."""
     if picture.device.type != "cpu":
-        return aligned_readout_plain(picture, pictures, labels, matches, scale, config)
+        return best_shifts_plain(picture, pictures, labels, matches, scale, config)
+    from selfvos.ops.kernels import aligned_readout as kernel
+
+    even = kernel.even_cells(labels.float().contiguous().numpy(), scale**2)
+    return torch.from_numpy(choose_shifts((picture, pictures), even, matches, scale, config))
+
+
+def shifted_readout(
+    labels: Float[Tensor, "r l"], matches: Matches, shifts: Int8[Tensor, "m k 2"], size: tuple[int, int], scale: int
+) -> Float[Tensor, "m l"]:
+    """Mix the labels of matched memory cells, each shifted.
+
+    Args:
+        labels: See `aligned_readout`.
+        matches: Memory cells that the cells of the frame were matched with.
+        shifts: By how many labels each is shifted, down and right.
+        size: Rows and columns of labels in a frame.
+        scale: Rows and columns of labels in a cell.
+    """
+    if labels.device.type != "cpu":
+        return shifted_readout_plain(labels, matches, shifts, size, scale)
     from selfvos.ops.kernels import aligned_readout as kernel
 
     values, found = labels.float().contiguous().numpy(), _arrays(matches)
-    even, workers = kernel.even_cells(values, scale**2), kernel_threads()
-    shifts = choose_shifts((picture, pictures), even, matches, scale, config)
-    size = picture.shape[0], picture.shape[1]
-    return torch.from_numpy(kernel.carry(values, found, shifts, scale=scale, size=size, workers=workers))
+    workers = kernel_threads()
+    return torch.from_numpy(kernel.carry(values, found, shifts.numpy(), scale=scale, size=size, workers=workers))
 
 
 def choose_shifts(
@@ -107,30 +138,38 @@ def _arrays(matches: Matches) -> tuple[Int64[np.ndarray, "m k"], Float32[np.ndar
     return matches.index.contiguous().numpy(), matches.weight.float().contiguous().numpy()
 
 
-def aligned_readout_plain(
+def best_shifts_plain(
     picture: UInt8[Tensor, "y x 3"],
     pictures: UInt8[Tensor, "n y x 3"],
     labels: Float[Tensor, "r l"],
     matches: Matches,
     scale: int,
     config: AlignConfig,
-) -> Float[Tensor, "m l"]:
-    """Do the same with torch alone, on any device; see `aligned_readout`, whose oracle this is."""
+) -> Int8[Tensor, "m k 2"]:
+    """Do the same with torch alone, on any device; see `best_shifts`, whose oracle this is."""
     here = _patches(picture[None], scale, (0, 0), 0)[:, None]
-    fixed = _even_around(labels, len(pictures), (picture.shape[0] // scale, picture.shape[1] // scale), scale)
-    fixed = fixed[matches.index]
-    best, chosen = torch.full(matches.index.shape, torch.inf, device=picture.device), torch.zeros_like(matches.index)
-    shifts = _shifts(config.reach)
-    for number, shift in enumerate(shifts):
+    grid = (picture.shape[0] // scale, picture.shape[1] // scale)
+    fixed = (even_channels(labels, len(pictures), grid, scale) >= 0)[matches.index]
+    best = torch.full(matches.index.shape, torch.inf, device=picture.device)
+    chosen = torch.zeros((*matches.index.shape, 2), dtype=torch.int8, device=picture.device)
+    for number, shift in enumerate(_shifts(config.reach)):
         there = _patches(pictures, scale, shift, config.reach)[matches.index]
         cost = (here - there).square().sum(dim=2) + config.inertia * _WHITE * (shift[0] ** 2 + shift[1] ** 2)
         better = (cost < best) & ~(fixed & (number > 0))
-        best, chosen = torch.where(better, cost, best), torch.where(better, number, chosen)
-    fine = _fine(labels, len(pictures), picture.shape[:2], scale)
+        best, chosen = torch.where(better, cost, best), torch.where(better[..., None], chosen.new_tensor(shift), chosen)
+    return chosen
+
+
+def shifted_readout_plain(
+    labels: Float[Tensor, "r l"], matches: Matches, shifts: Int8[Tensor, "m k 2"], size: tuple[int, int], scale: int
+) -> Float[Tensor, "m l"]:
+    """Do the same with torch alone, on any device; see `shifted_readout`, whose oracle this is."""
+    frames = len(labels) * scale**2 // (size[0] * size[1])
+    fine, reach = _fine(labels, frames, size, scale), int(shifts.abs().max())
     carried = labels.new_zeros(len(matches.index), labels.shape[1])
-    for number, shift in enumerate(shifts):
-        moved = F.pixel_unshuffle(_shifted(fine, shift, config.reach), scale).flatten(2).transpose(1, 2).flatten(0, 1)
-        weight = matches.weight * (chosen == number)
+    for shift in _shifts(reach):
+        moved = F.pixel_unshuffle(_shifted(fine, shift, reach), scale).flatten(2).transpose(1, 2).flatten(0, 1)
+        weight = matches.weight * (shifts == shifts.new_tensor(shift)).all(dim=2)
         carried += F.embedding_bag(matches.index, moved, per_sample_weights=weight, mode="sum")
     return carried
 
@@ -162,9 +201,16 @@ def _fine(labels: Float[Tensor, "r l"], frames: int, size: tuple[int, ...], scal
     return F.pixel_shuffle(labels.unflatten(0, (frames, *grid)).permute(0, 3, 1, 2), scale)
 
 
-def _even_around(labels: Float[Tensor, "r l"], frames: int, grid: tuple[int, int], scale: int) -> Bool[Tensor, " r"]:
-    """Say which cells have one label in all their parts, the same as all their neighbours."""
+def even_channels(labels: Float[Tensor, "r l"], frames: int, grid: tuple[int, int], scale: int) -> Int64[Tensor, " r"]:
+    """Return which channel all parts of a cell and of all its neighbours show, or -1.
+
+    Args:
+        labels: See `aligned_readout`.
+        frames: How many frames they are of.
+        grid: Rows and columns of cells in a frame.
+        scale: Rows and columns of labels in a cell.
+    """
     even = (labels.unflatten(1, (-1, scale**2)).amin(dim=2) >= EVEN).float()
     maps = even.unflatten(0, (frames, *grid)).permute(0, 3, 1, 2)
-    around = -F.max_pool2d(-maps, 3, stride=1, padding=1)
-    return (around.amax(dim=1) > 0).flatten()
+    best, channel = (-F.max_pool2d(-maps, 3, stride=1, padding=1)).max(dim=1)
+    return torch.where(best > 0, channel, -1).flatten()

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from selfvos.ops.alignment import EVEN, AlignConfig, choose_shifts
 from selfvos.ops.contact import PART, drop_apart
+from selfvos.ops.label_fusion import PRESENT, FusionConfig
 from selfvos.ops.matching import Matches
 from selfvos.ops.threads import kernel_threads
 
@@ -117,7 +118,11 @@ def spliced(labels: SparseLabels, cells: slice, new: SparseLabels) -> SparseLabe
 
 
 def carried(
-    picture: UInt8[Tensor, "y x 3"], memory: LabelledFrames, matches: Matches, config: AlignConfig
+    picture: UInt8[Tensor, "y x 3"],
+    memory: LabelledFrames,
+    matches: Matches,
+    align: AlignConfig,
+    fuse: FusionConfig | None = None,
 ) -> SparseLabels:
     """Mix the labels of matched cells, each shifted to where its surroundings look most like the query cell's.
 
@@ -125,18 +130,38 @@ def carried(
         picture: The frame, one pixel for each label.
         memory: The frames that it was matched with, their labels rounded.
         matches: Cells in them.
-        config: How far labels may shift.
+        align: How far labels may shift.
+        fuse: How parts of cells are told apart by colour; None: they are not.
 
     Returns:
-        What `selfvos.ops.alignment.aligned_readout` returns, in the time that the objects of each cell take.
+        What `selfvos.ops.alignment.aligned_readout` and `selfvos.ops.label_fusion.fused` return, in the time that the
+        objects of each cell take.
     """
+    from selfvos.ops.kernels import label_fusion
     from selfvos.ops.kernels import sparse_labels as kernel
 
     blocks, workers = memory.labels.blocks, kernel_threads()
     even = kernel.even_cells(blocks, EVEN * _STEPS)
-    shifts = choose_shifts((picture, memory.pictures), even, matches, memory.scale, config)
+    shifts = choose_shifts((picture, memory.pictures), even, matches, memory.scale, align)
     found = matches.index.contiguous().numpy(), matches.weight.float().contiguous().numpy(), shifts
-    return SparseLabels(*kernel.carry(blocks, found, memory.grid, memory.channels, workers))
+    now = SparseLabels(*kernel.carry(blocks, found, memory.grid, memory.channels, workers))
+    if fuse is None:
+        return now
+    shown = picture.contiguous().numpy(), memory.pictures.contiguous().numpy()
+    values = label_fusion.fuse(
+        shown,
+        blocks,
+        even,
+        found,
+        now.blocks,
+        reach=fuse.reach,
+        colour=255 * fuse.colour,
+        inertia=fuse.inertia,
+        around=fuse.around_cells,
+        present=PRESENT,
+        workers=workers,
+    )
+    return replace(now, values=values)
 
 
 def stretched(labels: SparseLabels, channels: int, lost_below: float) -> SparseLabels:

@@ -9,9 +9,10 @@ from torch.nn import functional as F
 
 from selfvos.errors import UsageError
 from selfvos.ops import masks as mask_ops
-from selfvos.ops.alignment import aligned_readout, shrink
+from selfvos.ops.alignment import best_shifts, shifted_readout, shrink
 from selfvos.ops.contact import drop_apart, without
 from selfvos.ops.evidence import evidence
+from selfvos.ops.label_fusion import Matched, fused
 from selfvos.ops.label_map import LabelMap
 from selfvos.ops.labels import fold, stretch, unfold
 from selfvos.ops.sparse_labels import SparseLabels
@@ -172,12 +173,16 @@ class LabelPropagation:
         return DenseMasks(self._together(settle(maps, self.config.labels))[None], self.label_stride)
 
     def _mixed(self, view: View, found: Propagation) -> Float[Tensor, "m l"]:
-        align, memory = self.config.labels.align, self.memory
-        if align is None or view.picture is None or found.matches is None:
+        config, memory, picture, matches = self.config.labels, self.memory, view.picture, found.matches
+        if config.align is None or picture is None or matches is None:
             return found.carry(memory.labels)
-        scale, grid = self.config.labels.scale, view.key.shape[0] * view.key.shape[1]
+        grid = view.key.shape[0] * view.key.shape[1]
         pictures, labels = found.as_matched(memory.pictures, 1), found.as_matched(memory.labels, grid)
-        return aligned_readout(view.picture, pictures, labels, found.matches, scale, align)
+        shifts = best_shifts(picture, pictures, labels, matches, config.scale, config.align)
+        mixed = shifted_readout(labels, matches, shifts, (picture.shape[0], picture.shape[1]), config.scale)
+        if config.fuse is None:
+            return mixed
+        return fused(mixed, labels, Matched(picture, pictures, matches, shifts, config.scale), config.fuse)
 
     def _together(self, labels: Float[Tensor, "o1 h w"]) -> Float[Tensor, "o1 h w"]:
         """Return labels without parts of objects that appear apart from them."""

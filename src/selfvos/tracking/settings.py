@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from selfvos.errors import UsageError
 from selfvos.ops.alignment import AlignConfig
+from selfvos.ops.label_fusion import FusionConfig
 from selfvos.ops.label_map import Up
 from selfvos.ops.matching import MatchConfig
 from selfvos.ops.whitening import WhitenConfig
@@ -132,6 +133,9 @@ class LabelConfig:
     align: AlignConfig | None = None
     """Labels of matched cells shift to where the pictures agree best, by less than a cell; None: they stay. Needs
     labels finer than cells (`scale`), and matches."""
+    fuse: FusionConfig | None = None
+    """Parts of cells listen to matched parts that look like them: lines and outlines stay sharp. None: all parts of a
+    matched cell count alike. Needs `align`."""
     reach_cells: float | None = None
     """A part of an object that touches nothing of it must appear within so many cells of where the object was in the
     frame before; an object that was lost may appear anywhere. None: parts may, too."""
@@ -145,6 +149,8 @@ class LabelConfig:
         _at_least("scale", self.scale, 1)
         if not 0 <= self.lost_below < 1:
             raise UsageError(f"lost_below must be in [0, 1), got {self.lost_below}")
+        if self.fuse is not None and self.align is None:
+            raise UsageError("labels are fused where they are aligned: set labels.align, or labels.fuse to null")
         if self.reach_cells is not None and not self.reach_cells >= 0:
             raise UsageError(f"reach_cells must be at least 0, got {self.reach_cells}; null lifts the restriction")
 
@@ -235,8 +241,8 @@ class TrackConfig:
     def at_size(self, short_side_px: int) -> "TrackConfig":
         """Return the same way to track at another size: what counts cells or tracked pixels grows or shrinks with it.
 
-        These are the window of `match`, `labels.reach_cells` and `show.edge_px`. A cell's parts and the Gaussian of a
-        point stay: both are shares of a cell, whatever it covers.
+        These are the window of `match`, `labels.reach_cells`, `labels.fuse.around_cells` and `show.edge_px`. A cell's
+        parts and the Gaussian of a point stay: both are shares of a cell, whatever it covers.
 
         Args:
             short_side_px: Height or width that frames are tracked at, whichever is the shorter.
@@ -260,6 +266,9 @@ class TrackConfig:
         show, labels = replace(self.show, edge_px=_scaled(self.show.edge_px, factor)), self.labels
         if labels.reach_cells is not None:
             labels = replace(labels, reach_cells=labels.reach_cells * factor)
+        if labels.fuse is not None:
+            around = round(labels.fuse.around_cells * factor)
+            labels = replace(labels, fuse=replace(labels.fuse, around_cells=around))
         return replace(self, frame=frame, match=match, labels=labels, show=show)
 
 

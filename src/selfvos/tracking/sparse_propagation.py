@@ -47,7 +47,7 @@ class SparsePropagation(LabelPropagation):
         channels, pictures = self.latest.channels, found.as_matched(self.memory.pictures, 1)
         labels = self._as_matched(self.memory.sparse_labels, found, grid[0] * grid[1])
         memory = LabelledFrames(pictures=pictures, labels=labels, scale=config.scale, channels=channels)
-        now = carried(view.picture, memory, found.matches, config.align)
+        now = carried(view.picture, memory, found.matches, config.align, config.fuse)
         if self._partial:
             now = of_known(now)
         if config.restore_contrast:
