@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from selfvos.errors import UsageError
-from selfvos.ops.alignment import even_channels
+from selfvos.ops.alignment import EVEN, even_channels
 from selfvos.ops.matching import Matches
 
 PRESENT = 0.01
@@ -68,8 +68,8 @@ def fused(
     A part of a cell of the frame gets the mean of the labels of all parts near its place in the matched cells, weighed
     by the weight of the match times exp(-d / 2 - s): d is the mean squared difference of their three colours, in units
     of `FusionConfig.colour` squared, s what the steps between both cost. Then the means of an object over cells move to
-    what they were. An object that a cell shows less than `PRESENT` of takes part in that share. Cells whose matches all
-    show one thing, and so do their neighbours, stay as they are.
+    what they were. An object that a cell shows less than `PRESENT` of takes part in that share. Cells that were carried
+    one thing alone, or whose matches all show one thing and so do their neighbours, stay as they are.
 
     Args:
         carried: What `selfvos.ops.alignment.aligned_readout` returns: for each channel all parts of a cell, row by row.
@@ -84,10 +84,12 @@ def fused(
         Patch-based label fusion of medical atlases (Coupe et al. 2011, Rousseau et al. 2011), with patches of one
         pixel, candidates from learned matches, and areas kept, which is this package's own.
     """
-    busy = ~_decided(labels, found)
+    parts = found.scale**2
+    even = carried.unflatten(1, (-1, parts)).amin(dim=2).amax(dim=1) >= EVEN
+    busy = ~(even | _decided(labels, found))
     if not busy.any():
         return carried
-    parts, cells = found.scale**2, busy.nonzero()[:, 0]
+    cells = busy.nonzero()[:, 0]
     before = carried[cells].unflatten(1, (-1, parts))
     there = (before.mean(dim=2, keepdim=True) / PRESENT).clamp_max(1)
     mixed = before.lerp(_mixed(labels, found, cells, config), there.expand_as(before))

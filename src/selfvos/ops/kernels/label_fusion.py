@@ -5,14 +5,14 @@ from typing import no_type_check
 import numpy as np
 from jaxtyping import Float32, Int8, Int64, UInt8
 
-from selfvos.ops.kernels.aligned_readout import _is_even_around
+from selfvos.ops.kernels.aligned_readout import _EVEN, _is_even_around
 from selfvos.ops.kernels.label_map import _compiled
-from selfvos.ops.kernels.sparse_labels import STEPS, Blocks, _source
+from selfvos.ops.kernels.sparse_labels import STEPS, Blocks
 from selfvos.ops.parallel import in_parallel
 
 _CELLS = 256
 """Query cells that a thread takes at a time."""
-_FAINT = 30.0
+_FAINT = np.float32(12)
 """Exponent from which a weight is next to nothing."""
 
 
@@ -83,40 +83,15 @@ def _is_busy(even, index, weight, query, h, w):
 
 @_compiled
 @no_type_check
-def _weigh(picture, pictures, index, weight, shifts, query, y, x, i, j, scale, reach, precision, inertia, weights):
-    """Weigh all parts that may be listened to, in the order of places, rows and columns; return what brings their sum
-    to that of the matches.
-    """
-    height, width = picture.shape[:2]
-    h, w, side = height // scale, width // scale, 2 * reach + 1
-    least = np.float32(np.inf)
-    for place in range(index.shape[1]):
-        if weight[query, place] == 0:
-            continue
-        cell = index[query, place]
-        frame = cell // (h * w)
-        top = cell // w % h * scale + shifts[query, place, 0] + i - reach
-        left = cell % w * scale + shifts[query, place, 1] + j - reach
-        for step in range(side * side):
-            there, across = top + step // side, left + step % side
-            there, across = min(max(there, 0), height - 1), min(max(across, 0), width - 1)
-            apart = np.int64(0)
-            for colour in range(3):
-                between = np.int64(picture[y, x, colour]) - np.int64(pictures[frame, there, across, colour])
-                apart += between * between
-            down, right = step // side - reach, step % side - reach
-            cost = np.float32(apart) * precision + inertia * np.float32(down * down + right * right)
-            weights[place * side * side + step] = cost
-            least = min(least, cost)
-    total, all_shares = np.float32(0), np.float32(0)
-    for place in range(index.shape[1]):
-        share = weight[query, place]
-        all_shares += share
-        for step in range(place * side * side, (place + 1) * side * side):
-            beyond = weights[step] - least
-            weights[step] = share * np.exp(-beyond) if share > 0 and beyond < _FAINT else np.float32(0)
-            total += weights[step]
-    return all_shares / total
+def _is_even(values, first, last):
+    """Say whether one of some blocks has nearly all of all parts."""
+    for block in range(first, last):
+        part = 0
+        while part < values.shape[1] and values[block, part] >= np.float32(_EVEN):
+            part += 1
+        if part == values.shape[1]:
+            return True
+    return False
 
 
 @_compiled
@@ -136,37 +111,75 @@ def _mix(
 ):  # fmt: skip
     parts = values.shape[1]
     scale, side = int(np.sqrt(parts)), 2 * reach + 1
-    h, w = picture.shape[0] // scale, picture.shape[1] // scale
-    weights = np.zeros(index.shape[1] * side * side, np.float32)
-    moved = np.zeros(2, np.int64)
+    height, width = picture.shape[:2]
+    h, w = height // scale, width // scale
+    costs = np.empty(index.shape[1] * side * side, np.float32)
     for query in range(cells[0], cells[1]):
-        busy[query] = _is_busy(even, index, weight, query, h, w)
+        first, last = start[query], start[query + 1]
+        busy[query] = not _is_even(values, first, last) and _is_busy(even, index, weight, query, h, w)
         if not busy[query]:
             continue
         for part in range(parts):
             i, j = part // scale, part % scale
             y, x = query // w * scale + i, query % w * scale + j
-            factor = _weigh(
-                picture, pictures, index, weight, shifts, query, y, x, i, j, scale, reach, precision, inertia, weights
-            )
-            for step in range(len(weights)):
-                if weights[step] == 0:
+            red, green, blue = np.int32(picture[y, x, 0]), np.int32(picture[y, x, 1]), np.int32(picture[y, x, 2])
+            least, shares, place_cost = np.float32(np.inf), np.float32(0), 0
+            for place in range(index.shape[1]):
+                if weight[query, place] == 0:
                     continue
-                share = weights[step] * factor * np.float32(1 / STEPS)
-                place, around = step // (side * side), step % (side * side)
-                moved[0] = shifts[query, place, 0] + around // side - reach
-                moved[1] = shifts[query, place, 1] + around % side - reach
-                source, there = _source(index[query, place], moved, (h, w), scale, i, j)
-                for block in range(memory_start[source], memory_start[source + 1]):
-                    into = _slot(channel, start[query], start[query + 1], memory_channel[block])
-                    if into >= 0:
-                        mixed[into, part] += share * np.float32(memory_values[block, there])
-        for block in range(start[query], start[query + 1]):
-            before = values[block].sum() / np.float32(parts)
+                shares += weight[query, place]
+                cell = index[query, place]
+                frame = cell // (h * w)
+                top, left = cell // w % h * scale + shifts[query, place, 0] + i, cell % w * scale + j
+                left += shifts[query, place, 1]
+                for down in range(-reach, reach + 1):
+                    there = min(max(top + down, 0), height - 1)
+                    for right in range(-reach, reach + 1):
+                        across = min(max(left + right, 0), width - 1)
+                        a = np.int32(pictures[frame, there, across, 0]) - red
+                        b = np.int32(pictures[frame, there, across, 1]) - green
+                        c = np.int32(pictures[frame, there, across, 2]) - blue
+                        cost = np.float32(a * a + b * b + c * c) * precision
+                        cost += inertia * np.float32(down * down + right * right)
+                        costs[place_cost] = cost
+                        least = min(least, cost)
+                        place_cost += 1
+            total, place_cost = np.float32(0), 0
+            for place in range(index.shape[1]):
+                share = weight[query, place]
+                if share == 0:
+                    continue
+                cell = index[query, place]
+                frame = cell // (h * w)
+                top, left = cell // w % h * scale + shifts[query, place, 0] + i, cell % w * scale + j
+                left += shifts[query, place, 1]
+                for step in range(side * side):
+                    beyond = costs[place_cost] - least
+                    place_cost += 1
+                    if beyond > _FAINT:
+                        continue
+                    heard = share * np.exp(-beyond)
+                    total += heard
+                    there = min(max(top + step // side - reach, 0), height - 1)
+                    across = min(max(left + step % side - reach, 0), width - 1)
+                    source = (frame * h + there // scale) * w + across // scale
+                    inside = there % scale * scale + across % scale
+                    for block in range(memory_start[source], memory_start[source + 1]):
+                        for into in range(first, last):
+                            if channel[into] == memory_channel[block]:
+                                mixed[into, part] += heard * np.float32(memory_values[block, inside])
+            for block in range(first, last):
+                mixed[block, part] *= shares / total * np.float32(1 / STEPS)
+        for block in range(first, last):
+            before, after = np.float32(0), np.float32(0)
+            for part in range(parts):
+                before += values[block, part]
+            before /= np.float32(parts)
             there = min(before / present, np.float32(1))
             for part in range(parts):
                 mixed[block, part] = values[block, part] + there * (mixed[block, part] - values[block, part])
-            missing[block] = before - mixed[block].sum() / np.float32(parts)
+                after += mixed[block, part]
+            missing[block] = before - after / np.float32(parts)
 
 
 @_compiled
