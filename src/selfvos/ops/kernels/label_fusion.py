@@ -105,14 +105,28 @@ def _slot(channel, first, last, wanted):
 
 @_compiled
 @no_type_check
+def _as_far_as_present(values, mixed, present):
+    """Let an object take part as far as a cell shows it; return what fusing takes from its mean."""
+    before, after = np.float32(0), np.float32(0)
+    for part in range(len(values)):
+        before += values[part]
+    before /= np.float32(len(values))
+    there = min(before / present, np.float32(1))
+    for part in range(len(values)):
+        mixed[part] = values[part] + there * (mixed[part] - values[part])
+        after += mixed[part]
+    return before - after / np.float32(len(values))
+
+
+@_compiled
+@no_type_check
 def _mix(
     picture, pictures, memory_start, memory_channel, memory_values, even, index, weight, shifts, start, channel, values,
     reach, precision, inertia, present, cells, busy, mixed, missing,
 ):  # fmt: skip
     parts = values.shape[1]
     scale, side = int(np.sqrt(parts)), 2 * reach + 1
-    height, width = picture.shape[:2]
-    h, w = height // scale, width // scale
+    (height, width), h, w = picture.shape[:2], picture.shape[0] // scale, picture.shape[1] // scale
     costs = np.empty(index.shape[1] * side * side, np.float32)
     for query in range(cells[0], cells[1]):
         first, last = start[query], start[query + 1]
@@ -130,8 +144,8 @@ def _mix(
                 shares += weight[query, place]
                 cell = index[query, place]
                 frame = cell // (h * w)
-                top, left = cell // w % h * scale + shifts[query, place, 0] + i, cell % w * scale + j
-                left += shifts[query, place, 1]
+                top = cell // w % h * scale + shifts[query, place, 0] + i
+                left = cell % w * scale + shifts[query, place, 1] + j
                 for down in range(-reach, reach + 1):
                     there = min(max(top + down, 0), height - 1)
                     for right in range(-reach, reach + 1):
@@ -139,10 +153,9 @@ def _mix(
                         a = np.int32(pictures[frame, there, across, 0]) - red
                         b = np.int32(pictures[frame, there, across, 1]) - green
                         c = np.int32(pictures[frame, there, across, 2]) - blue
-                        cost = np.float32(a * a + b * b + c * c) * precision
-                        cost += inertia * np.float32(down * down + right * right)
-                        costs[place_cost] = cost
-                        least = min(least, cost)
+                        steps = np.float32(down * down + right * right)
+                        costs[place_cost] = np.float32(a * a + b * b + c * c) * precision + inertia * steps
+                        least = min(least, costs[place_cost])
                         place_cost += 1
             total, place_cost = np.float32(0), 0
             for place in range(index.shape[1]):
@@ -151,8 +164,8 @@ def _mix(
                     continue
                 cell = index[query, place]
                 frame = cell // (h * w)
-                top, left = cell // w % h * scale + shifts[query, place, 0] + i, cell % w * scale + j
-                left += shifts[query, place, 1]
+                top = cell // w % h * scale + shifts[query, place, 0] + i
+                left = cell % w * scale + shifts[query, place, 1] + j
                 for step in range(side * side):
                     beyond = costs[place_cost] - least
                     place_cost += 1
@@ -171,15 +184,7 @@ def _mix(
             for block in range(first, last):
                 mixed[block, part] *= shares / total * np.float32(1 / STEPS)
         for block in range(first, last):
-            before, after = np.float32(0), np.float32(0)
-            for part in range(parts):
-                before += values[block, part]
-            before /= np.float32(parts)
-            there = min(before / present, np.float32(1))
-            for part in range(parts):
-                mixed[block, part] = values[block, part] + there * (mixed[block, part] - values[block, part])
-                after += mixed[block, part]
-            missing[block] = before - after / np.float32(parts)
+            missing[block] = _as_far_as_present(values[block], mixed[block], present)
 
 
 @_compiled
