@@ -67,7 +67,7 @@ def slurm_script(command: Sequence[str], config: TrainConfig, job: SlurmJob) -> 
         "#SBATCH --open-mode=append",
         f"#SBATCH --signal=TERM@{_NOTICE_SECONDS}",
         "set -euo pipefail",
-        'head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)',
+        'head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | sed -n 1p)',
         "port=$((20000 + SLURM_JOB_ID % 20000))",
         "exec srun torchrun \\",
         f"  --nnodes={job.nodes} --nproc-per-node={job.gpus} --max-restarts={_RESTARTS} \\",
