@@ -19,8 +19,8 @@ from selfvos.training.settings import ObjectiveSpec, OptimizerConfig
 
 TOLERANCE = 1e-5
 SIZES = (1, 2, 4)
-LOOKS = 5
-"""Seconds between two looks of torchrun at its processes."""
+SOON = 5
+"""Seconds after which a rank has seen that another is gone."""
 NO_MATTER = {"encoder.key_head.0.bias", "encoder.key_head.1.running_mean"}
 """Normalisation takes the bias away again: its true gradient is zero, and Adam makes steps of what rounding leaves."""
 RATE = 1e-5
@@ -86,7 +86,9 @@ def note(what):
     Path(f"{folder[0]}.{what}").write_text(str(time.time()))
 
 first, seen = os.environ["TORCHELASTIC_RESTART_COUNT"] == "0", []
-if not first:
+if first:  # torchrun ends the other rank, at times before that has seen the death by itself
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+else:
     note("again")
 try:
     fit(from_dict(TrainConfig, json.loads(plan)), video_cache, Path(folder[0]), device=torch.device("cpu"),
@@ -212,17 +214,14 @@ def test_a_killed_process_is_started_again_and_the_run_ends_in_the_same_weights(
     run(videos, cache, [{"folder": str(tmp_path / "whole"), "config": config, "size": 2}])
     script = tmp_path / "elastic.py"
     script.write_text(PROGRAM.split("for entry in")[0] + ELASTIC)
-    # torchrun looks only every few seconds, so that it does not end the other rank before that has seen it by itself.
-    looks = ["--max-restarts=1", f"--monitor-interval={LOOKS}"]
-    torchrun = ["torch.distributed.run", "--standalone", "--nproc-per-node=2", *looks, str(script)]
+    torchrun = ["torch.distributed.run", "--standalone", "--nproc-per-node=2", "--max-restarts=1", str(script)]
     arguments = [str(videos), str(cache), json.dumps(to_dict(config)), str(tmp_path / "killed")]
     done = subprocess.run([sys.executable, "-m", *torchrun, *arguments], capture_output=True, text=True, timeout=290)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert "exitcode: -9" in done.stderr
     assert differences(tmp_path / "whole", tmp_path / "killed") == (0.0, 0.0)
     killed, seen, again = (float((tmp_path / f"killed.{what}").read_text()) for what in ("killed", "seen", "again"))
     print(f"the other rank saw it after {seen - killed:.2f} s, and all were there again after {again - killed:.1f} s")
-    assert seen - killed < LOOKS
+    assert seen - killed < SOON
 
 
 def test_more_processes_than_clips_are_refused():
