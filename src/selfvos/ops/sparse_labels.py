@@ -141,7 +141,7 @@ def carried(
     from selfvos.ops.kernels import sparse_labels as kernel
 
     blocks, workers = memory.labels.blocks, kernel_threads()
-    even = kernel.even_cells(blocks, EVEN * _STEPS)
+    even = kernel.even_cells(blocks, EVEN * _STEPS, workers)
     shifts = choose_shifts((picture, memory.pictures), even, matches, memory.scale, align)
     found = matches.index.contiguous().numpy(), matches.weight.float().contiguous().numpy(), shifts
     now = SparseLabels(*kernel.carry(blocks, found, memory.grid, memory.channels, workers))

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float32, Int8, Int64, UInt8
 
 from selfvos.ops.kernels.label_map import _compiled
+from selfvos.ops.kernels.patches import COLOURS, inside_window, see_patch, sum_of_squares
 from selfvos.ops.parallel import in_parallel
 
 
@@ -22,10 +23,11 @@ def choose_shifts(
     """Return by how many labels each matched cell is shifted, down and right; see `selfvos.ops.alignment`."""
     index, weight = matches
     shifts = np.zeros((*index.shape, 2), np.int8)
-    how = scale, reach, np.float32(inertia)
+    window = scale + 2 * _AROUND
+    how = scale, reach, np.float32(inertia), inside_window(window, window + 2 * reach)
 
     def choose(cells: tuple[int, int]) -> None:
-        _choose(*pictures, even, index, weight, *how, cells, shifts)
+        _choose(pictures[0][None], pictures[1], even, index, weight, *how, cells, shifts)
 
     in_parallel(choose, _chunks(len(index), workers), workers)
     return shifts
@@ -113,11 +115,15 @@ def _difference(picture, pictures, frame, y, x, my, mx, scale):
 
 @_compiled
 @no_type_check
-def _choose(picture, pictures, even, index, weight, scale, reach, inertia, cells, shifts):
+def _choose(picture, pictures, even, index, weight, scale, reach, inertia, inside, cells, shifts):
     height, width = pictures.shape[1:3]
     h, w = height // scale, width // scale
+    around = _AROUND + reach
+    side = scale + 2 * around
+    plane, centre = side * side, reach * side + reach
+    here, there = np.zeros(COLOURS * plane, np.float32), np.zeros(COLOURS * plane, np.float32)
     for query in range(cells[0], cells[1]):
-        y, x = query // w * scale, query % w * scale
+        seen = False
         for place in range(index.shape[1]):
             if weight[query, place] == 0:
                 continue
@@ -125,14 +131,18 @@ def _choose(picture, pictures, even, index, weight, scale, reach, inertia, cells
             frame, row, column = cell // (h * w), cell // w % h, cell % w
             if _is_even_around(even, frame, row, column, h, w):
                 continue
-            best = np.float64(_difference(picture, pictures, frame, y, x, row * scale, column * scale, scale))
+            if not seen:
+                y, x = query // w * scale, query % w * scale
+                see_patch(picture, 0, y - _AROUND, x - _AROUND, side, here, 0, plane)
+                seen = True
+            see_patch(pictures, frame, row * scale - around, column * scale - around, side, there, 0, plane)
+            best = np.float64(sum_of_squares(here, there, centre, inside))
             for i in range(-reach, reach + 1):
                 for j in range(-reach, reach + 1):
                     if i == 0 and j == 0:
                         continue
-                    cost = inertia * (i * i + j * j) + _difference(
-                        picture, pictures, frame, y, x, row * scale + i, column * scale + j, scale
-                    )
+                    apart = sum_of_squares(here, there, centre + i * side + j, inside)
+                    cost = inertia * (i * i + j * j) + np.float64(apart)
                     if cost < best:
                         best = cost
                         shifts[query, place, 0], shifts[query, place, 1] = i, j

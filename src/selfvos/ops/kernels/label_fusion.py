@@ -6,14 +6,14 @@ import numpy as np
 from jaxtyping import Float32, Int8, Int64, UInt8
 
 from selfvos.ops.kernels.aligned_readout import _EVEN, _is_even_around
+from selfvos.ops.kernels.colour_votes import add_planes, add_voted, fill_costs, share_least, turn_into_votes
 from selfvos.ops.kernels.label_map import _compiled
-from selfvos.ops.kernels.sparse_labels import STEPS, Blocks
+from selfvos.ops.kernels.patches import COLOURS, see_patch
+from selfvos.ops.kernels.sparse_labels import STEPS, Blocks, add_window
 from selfvos.ops.parallel import in_parallel
 
 _CELLS = 256
 """Query cells that a thread takes at a time."""
-_FAINT = np.float32(12)
-"""Exponent from which a weight is next to nothing."""
 
 
 def fuse(
@@ -52,7 +52,7 @@ def fuse(
     how = reach, np.float32(1 / (6 * colour**2)), np.float32(inertia), np.float32(present)
 
     def mix(cells: tuple[int, int]) -> None:
-        _mix(*pictures, *memory, even, *matches, *carried, *how, cells, busy, mixed, missing)
+        _mix(pictures[0][None], pictures[1], memory, even, *matches, *carried, *how, cells, busy, mixed, missing)
 
     def settle(cells: tuple[int, int]) -> None:
         _settle(*carried, mixed, missing, busy, grid, around, how[3], cells, fused)
@@ -121,68 +121,59 @@ def _as_far_as_present(values, mixed, present):
 @_compiled
 @no_type_check
 def _mix(
-    picture, pictures, memory_start, memory_channel, memory_values, even, index, weight, shifts, start, channel, values,
+    picture, pictures, memory, even, index, weight, shifts, start, channel, values,
     reach, precision, inertia, present, cells, busy, mixed, missing,
 ):  # fmt: skip
-    parts = values.shape[1]
-    scale, side = int(np.sqrt(parts)), 2 * reach + 1
-    (height, width), h, w = picture.shape[:2], picture.shape[0] // scale, picture.shape[1] // scale
-    costs = np.empty(index.shape[1] * side * side, np.float32)
+    scale = int(np.sqrt(values.shape[1]))
+    h, w, matches = picture.shape[1] // scale, picture.shape[2] // scale, index.shape[1]
+    side, span = scale + 2 * reach, 2 * reach + 1
+    plane, behind = side * side, 2 * reach * (side + 1)
+    run = matches * plane
+    here, there = np.zeros(COLOURS * run, np.float32), np.zeros(COLOURS * run + behind, np.float32)
+    costs, whole = np.empty((span**2, run), np.float32), np.empty(run, np.int32)
+    least, shares, total = np.empty(run, np.float32), np.empty(run, np.float32), np.empty(run, np.float32)
+    powers = whole.view(np.float32)
+    most = 1
+    for query in range(cells[0], cells[1]):
+        most = max(most, start[query + 1] - start[query])
+    labels, heard = np.zeros((most, run + behind), np.float32), np.empty((most, run), np.float32)
     for query in range(cells[0], cells[1]):
         first, last = start[query], start[query + 1]
         busy[query] = not _is_even(values, first, last) and _is_busy(even, index, weight, query, h, w)
         if not busy[query]:
             continue
-        for part in range(parts):
-            i, j = part // scale, part % scale
-            y, x = query // w * scale + i, query % w * scale + j
-            red, green, blue = np.int32(picture[y, x, 0]), np.int32(picture[y, x, 1]), np.int32(picture[y, x, 2])
-            least, shares, place_cost = np.float32(np.inf), np.float32(0), 0
-            for place in range(index.shape[1]):
-                if weight[query, place] == 0:
-                    continue
-                shares += weight[query, place]
-                cell = index[query, place]
-                frame = cell // (h * w)
-                top = cell // w % h * scale + shifts[query, place, 0] + i
-                left = cell % w * scale + shifts[query, place, 1] + j
-                for down in range(-reach, reach + 1):
-                    there = min(max(top + down, 0), height - 1)
-                    for right in range(-reach, reach + 1):
-                        across = min(max(left + right, 0), width - 1)
-                        a = np.int32(pictures[frame, there, across, 0]) - red
-                        b = np.int32(pictures[frame, there, across, 1]) - green
-                        c = np.int32(pictures[frame, there, across, 2]) - blue
-                        steps = np.float32(down * down + right * right)
-                        costs[place_cost] = np.float32(a * a + b * b + c * c) * precision + inertia * steps
-                        least = min(least, costs[place_cost])
-                        place_cost += 1
-            total, place_cost = np.float32(0), 0
-            for place in range(index.shape[1]):
-                share = weight[query, place]
-                if share == 0:
-                    continue
-                cell = index[query, place]
-                frame = cell // (h * w)
-                top = cell // w % h * scale + shifts[query, place, 0] + i
-                left = cell % w * scale + shifts[query, place, 1] + j
-                for step in range(side * side):
-                    beyond = costs[place_cost] - least
-                    place_cost += 1
-                    if beyond > _FAINT:
-                        continue
-                    heard = share * np.exp(-beyond)
-                    total += heard
-                    there = min(max(top + step // side - reach, 0), height - 1)
-                    across = min(max(left + step % side - reach, 0), width - 1)
-                    source = (frame * h + there // scale) * w + across // scale
-                    inside = there % scale * scale + across % scale
-                    for block in range(memory_start[source], memory_start[source + 1]):
-                        for into in range(first, last):
-                            if channel[into] == memory_channel[block]:
-                                mixed[into, part] += heard * np.float32(memory_values[block, inside])
-            for block in range(first, last):
-                mixed[block, part] *= shares / total * np.float32(1 / STEPS)
+        blocks, begin, sum_of_shares = last - first, 0, np.float32(0)
+        shares[:], labels[:blocks] = 0, 0
+        for place in range(matches):
+            if weight[query, place] == 0:
+                continue
+            cell = index[query, place]
+            frame = cell // (h * w)
+            top = cell // w % h * scale + shifts[query, place, 0] - reach
+            left = cell % w * scale + shifts[query, place, 1] - reach
+            see_patch(picture, 0, query // w * scale, query % w * scale, side, here, begin, run)
+            see_patch(pictures, frame, top, left, side, there, begin, run)
+            window = frame, top, left
+            add_window(memory, window, side, (h, w), scale, np.float32(1 / STEPS), channel[first:last], labels, begin)
+            shares[begin : begin + plane] = weight[query, place]
+            sum_of_shares += weight[query, place]
+            begin += plane
+        least[:], total[:], heard[:blocks] = np.inf, 0, 0
+        for step in range(span**2):
+            down, right = step // span, step % span
+            far = inertia * np.float32((down - reach) ** 2 + (right - reach) ** 2)
+            fill_costs(here, there, down * side + right, precision, far, costs[step], least)
+        share_least(least, plane, begin)
+        for step in range(span**2):
+            turn_into_votes(costs[step], least, shares, whole, powers, total)
+            for block in range(blocks):
+                add_voted(costs[step], labels[block], step // span * side + step % span, heard[block])
+        add_planes(total, plane, begin)
+        for block in range(blocks):
+            add_planes(heard[block], plane, begin)
+            for part in range(scale * scale):
+                pixel = part // scale * side + part % scale
+                mixed[first + block, part] = heard[block, pixel] * sum_of_shares / total[pixel]
         for block in range(first, last):
             missing[block] = _as_far_as_present(values[block], mixed[block], present)
 

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float32, Int8, Int32, Int64, UInt16
 
 from selfvos.ops.kernels.label_map import _compiled
+from selfvos.ops.kernels.window_topk import _borrowing
 from selfvos.ops.parallel import in_parallel
 
 Blocks = tuple[Int64[np.ndarray, " _"], Int32[np.ndarray, " _"], Float32[np.ndarray, "_ _"] | UInt16[np.ndarray, "_ _"]]
@@ -28,10 +29,12 @@ def gather(maps: Float32[np.ndarray, "o1 y x"], scale: int) -> Blocks:
     return start, channel, values
 
 
-def even_cells(blocks: Blocks, least: float) -> Int64[np.ndarray, " r"]:
+def even_cells(blocks: Blocks, least: float, workers: int = 1) -> Int64[np.ndarray, " r"]:
     """Return the number of the channel that has at least so much of all parts of a cell, or -1."""
     even = np.full(len(blocks[0]) - 1, -1, np.int64)
-    _even_cells(*blocks, least, even)
+    step = -(-len(even) // workers)
+    chunks = [(first, min(first + step, len(even))) for first in range(0, len(even), step)]
+    in_parallel(lambda cells: _even_cells(*blocks, least, cells, even), chunks, workers)
     return even
 
 
@@ -113,8 +116,8 @@ def _gather(maps, scale, next_block, channel, values):
 
 @_compiled
 @no_type_check
-def _even_cells(start, channel, values, least, even):
-    for cell in range(len(even)):
+def _even_cells(start, channel, values, least, cells, even):
+    for cell in range(cells[0], cells[1]):
         for block in range(start[cell], start[cell + 1]):
             if values[block, 0] >= least:
                 even[cell] = channel[block]
@@ -167,33 +170,80 @@ def _count_carried(start, channel, values, index, weight, shifts, grid, channels
         count[query] = max(1, _list_channels(start, channel, index, weight, shifts, query, grid, scale, stamp, found))
 
 
+@_borrowing
+@no_type_check
+def add_window(blocks, place, side, grid, scale, share, wanted, into, first):
+    """Add a share of the labels of a window: for each wanted channel side * side parts, row by row, from a place on.
+
+    Args:
+        blocks: Of all cells, as three arrays.
+        place: Frame, row and column of parts where the window begins; beyond the border of a frame labels repeat.
+        side: Rows and columns of parts in the window.
+        grid: Rows and columns of cells in a frame.
+        scale: Rows and columns of parts in a cell.
+        share: What labels are multiplied by.
+        wanted: Channels.
+        into: A row for each of them; what others a cell shows is passed over.
+        first: Where in a row the window begins.
+    """
+    start, channel, values = blocks
+    (frame, top, left), (h, w) = place, grid
+    for i in range(side):
+        y = min(max(top + i, 0), h * scale - 1)
+        row, part = y // scale, y % scale * scale
+        begin = 0
+        while begin < side:
+            column = min(max(left + begin, 0), w * scale - 1) // scale
+            end = min(side, (column + 1) * scale - left) if column < w - 1 else side
+            source = (frame * h + row) * w + column
+            for block in range(start[source], start[source + 1]):
+                for number in range(len(wanted)):
+                    if wanted[number] == channel[block]:
+                        for j in range(begin, end):
+                            inside = min(max(left + j - column * scale, 0), scale - 1)
+                            into[number, first + j] += share * np.float32(values[block, part + inside])
+            begin = end
+        first += side
+
+
 @_compiled
 @no_type_check
 def _carry(start, channel, values, index, weight, shifts, grid, channels, cells, new_start, new_channel, new_values):
-    scale, parts = int(np.sqrt(values.shape[1])), values.shape[1]
-    step = np.float32(1 / STEPS)
+    (h, w), scale, parts = grid, int(np.sqrt(values.shape[1])), values.shape[1]
+    blocks, step = (start, channel, values), np.float32(1 / STEPS)
     stamp, found, slot = np.full(channels, -1, np.int64), np.empty(channels, np.int32), np.empty(channels, np.int64)
     for query in range(cells[0], cells[1]):
         count = _list_channels(start, channel, index, weight, shifts, query, grid, scale, stamp, found)
-        ordered = np.sort(found[:count])
-        for place in range(count):
-            slot[ordered[place]] = new_start[query] + place
-            new_channel[new_start[query] + place] = ordered[place]
+        first = new_start[query]
+        wanted, into = new_channel[first : first + count], new_values[first : first + count]
+        wanted[:] = found[:count]
+        _sort(wanted)
+        for number in range(count):
+            slot[wanted[number]] = number
         for place in range(index.shape[1]):
             share, cell = weight[query, place] * step, index[query, place]
             if share == 0:
                 continue
             if shifts[query, place, 0] == 0 and shifts[query, place, 1] == 0:
                 for block in range(start[cell], start[cell + 1]):
-                    into = slot[channel[block]]
+                    number = slot[channel[block]]
                     for part in range(parts):
-                        new_values[into, part] += share * np.float32(values[block, part])
+                        into[number, part] += share * np.float32(values[block, part])
                 continue
-            for i in range(scale):
-                for j in range(scale):
-                    source, part = _source(cell, shifts[query, place], grid, scale, i, j)
-                    for block in range(start[source], start[source + 1]):
-                        new_values[slot[channel[block]], i * scale + j] += share * np.float32(values[block, part])
+            top, left = cell // w % h * scale + shifts[query, place, 0], cell % w * scale + shifts[query, place, 1]
+            add_window(blocks, (cell // (h * w), top, left), scale, grid, scale, share, wanted, into, 0)
+
+
+@_borrowing
+@no_type_check
+def _sort(numbers):
+    """Sort a few numbers, in place."""
+    for place in range(1, len(numbers)):
+        number, below = numbers[place], place - 1
+        while below >= 0 and numbers[below] > number:
+            numbers[below + 1] = numbers[below]
+            below -= 1
+        numbers[below + 1] = number
 
 
 @_compiled
