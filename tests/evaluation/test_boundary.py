@@ -1,12 +1,9 @@
-from typing import no_type_check
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from selfvos.evaluation import boundary
-from selfvos.evaluation.boundary import Edges, compiled, count_near, tolerance_px, trace
+from selfvos.evaluation.boundary import Edges, count_near, tolerance_px, trace
 
 
 def traced(ids, count):
@@ -96,19 +93,3 @@ def test_near_agrees_with_every_pair_measured(ours, others, radius):
     expected = sum(any((y - v) ** 2 + (x - u) ** 2 <= radius**2 for v, u in others) for y, x in ours)
     found = count_near(as_edges(ours, (12, 16)), as_edges(others, (12, 16)), radius)
     assert found.tolist() == [expected]
-
-
-def test_kernels_compile_where_nothing_can_be_kept_on_disk(monkeypatch):
-    real = boundary.njit
-
-    def no_folder(**options):
-        if options.get("cache"):
-            raise RuntimeError("cannot cache function: no locator available")
-        return real(**options)
-
-    @no_type_check
-    def double(x):
-        return 2 * x
-
-    monkeypatch.setattr(boundary, "njit", no_folder)
-    assert compiled(double)(21) == 42

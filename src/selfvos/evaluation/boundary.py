@@ -5,12 +5,12 @@ the cost hardly grows with the number of objects. Everything runs outside the in
 """
 
 import math
-from collections.abc import Callable
-from typing import Any, NamedTuple, no_type_check
+from typing import NamedTuple, no_type_check
 
 import numpy as np
 from jaxtyping import Int64, UInt8
-from numba import njit
+
+from selfvos.ops.kernels.compiling import compiled
 
 TOLERANCE = 0.008
 """Distance that still counts as a match, as a share of the frame's diagonal (DAVIS)."""
@@ -28,14 +28,6 @@ class Edges(NamedTuple):
     def counts(self) -> Int64[np.ndarray, "o"]:
         """Number of boundary pixels of each object."""
         return self.starts[:, -1] - self.starts[:, 0]
-
-
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile a kernel without the interpreter lock, kept on disk wherever a folder can be written to."""
-    try:
-        return njit(nogil=True, cache=True)(function)
-    except RuntimeError:  # a read-only installation without a home folder: compile once per process
-        return njit(nogil=True)(function)
 
 
 def tolerance_px(shape: tuple[int, int], tolerance: float = TOLERANCE) -> int:

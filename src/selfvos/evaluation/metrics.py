@@ -7,7 +7,8 @@ import numpy as np
 from jaxtyping import Float, Float64, Int64, Integer, UInt8
 
 from selfvos.errors import DataError, MaskMismatch
-from selfvos.evaluation.boundary import TOLERANCE, Edges, compiled, count_near, tolerance_px, trace
+from selfvos.evaluation.boundary import TOLERANCE, Edges, count_near, tolerance_px, trace
+from selfvos.ops.kernels.compiling import compiled
 from selfvos.types import Mask
 
 _HIGHEST = 65535

@@ -148,9 +148,3 @@ def test_products_that_are_no_numbers_pass_every_sketch():
     memory[0, 1, 1, :] = -np.inf
     scores, _ = kernel.window_topk(query, memory, np.full((2, 2), 1), 3, 1, draw_axes(rng, 32))
     assert (np.isposinf(scores[:, 0]).reshape(2, 8) == [[1, 1, 1, 0, 0, 1, 1, 1]] * 2).all()
-
-
-def test_code_without_a_file_is_compiled_without_a_cache():
-    scope = {}
-    exec("def double(x):\n    return 2 * x", scope)
-    assert kernel._compiled(scope["double"])(21) == 42

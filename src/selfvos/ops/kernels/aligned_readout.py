@@ -5,7 +5,7 @@ from typing import no_type_check
 import numpy as np
 from jaxtyping import Float32, Int8, Int64, UInt8
 
-from selfvos.ops.kernels.label_map import _compiled
+from selfvos.ops.kernels.compiling import compiled
 from selfvos.ops.kernels.patches import COLOURS, inside_window, see_patch, sum_of_squares
 from selfvos.ops.parallel import in_parallel
 
@@ -66,7 +66,7 @@ _AROUND = 1
 _EVEN = 0.99
 
 
-@_compiled
+@compiled
 @no_type_check
 def _even_cells(labels, parts):
     cells, width = labels.shape
@@ -84,7 +84,7 @@ def _even_cells(labels, parts):
     return even
 
 
-@_compiled
+@compiled
 @no_type_check
 def _is_even_around(even, frame, row, column, h, w):
     first = even[(frame * h + row) * w + column]
@@ -97,7 +97,7 @@ def _is_even_around(even, frame, row, column, h, w):
     return True
 
 
-@_compiled
+@compiled
 @no_type_check
 def _difference(picture, pictures, frame, y, x, my, mx, scale):
     """Sum of squares over a cell and its surroundings, in whole numbers; beyond the border its pixels repeat."""
@@ -113,7 +113,7 @@ def _difference(picture, pictures, frame, y, x, my, mx, scale):
     return total
 
 
-@_compiled
+@compiled
 @no_type_check
 def _choose(picture, pictures, even, index, weight, scale, reach, inertia, inside, cells, shifts):
     height, width = pictures.shape[1:3]
@@ -148,7 +148,7 @@ def _choose(picture, pictures, even, index, weight, scale, reach, inertia, insid
                         shifts[query, place, 0], shifts[query, place, 1] = i, j
 
 
-@_compiled
+@compiled
 @no_type_check
 def _carry(labels, index, weight, shifts, scale, size, cells, carried):
     height, width = size

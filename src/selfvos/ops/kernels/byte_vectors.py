@@ -1,8 +1,4 @@
-"""Sums of products of 8-bit numbers for the matcher's CPU kernel: one instruction multiplies and adds 64 pairs.
-
-numba keeps compiled code by the date of the file that calls these: whoever changes this file saves `window_bytes.py`
-anew as well.
-"""
+"""Sums of products of 8-bit numbers for the matcher's CPU kernel: one instruction multiplies and adds 64 pairs."""
 
 from typing import no_type_check
 

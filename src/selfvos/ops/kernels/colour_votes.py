@@ -8,7 +8,7 @@ from typing import no_type_check
 
 import numpy as np
 
-from selfvos.ops.kernels.window_topk import _borrowing
+from selfvos.ops.kernels.compiling import borrowing
 
 _LOG2_E = np.float32(np.log2(np.e))
 _LEAST = np.float32(-100)
@@ -18,7 +18,7 @@ _POLYNOMIAL = (0.99999993, 0.69315297, 0.24015453, 0.0558236, 0.00899258, 0.0018
 _TWO_TO = tuple(np.float32(number) for number in _POLYNOMIAL)
 
 
-@_borrowing
+@borrowing
 @no_type_check
 def fill_costs(here, there, first, precision, step, costs, least):
     """Fill what each pixel's counterparts cost, which begin at a place, and lower the least cost."""
@@ -31,7 +31,7 @@ def fill_costs(here, there, first, precision, step, costs, least):
         least[pixel] = min(least[pixel], costs[pixel])
 
 
-@_borrowing
+@borrowing
 @no_type_check
 def turn_into_votes(costs, least, shares, whole, powers, total):
     """Turn costs into votes, and add those up: shares times e to the power of how far costs are below the least."""
@@ -49,7 +49,7 @@ def turn_into_votes(costs, least, shares, whole, powers, total):
         total[pixel] += costs[pixel]
 
 
-@_borrowing
+@borrowing
 @no_type_check
 def add_voted(votes, labels, first, mixed):
     """Add what the counterparts of pixels show, which begin at a place, by their votes."""
@@ -57,7 +57,7 @@ def add_voted(votes, labels, first, mixed):
         mixed[pixel] += votes[pixel] * labels[np.uint64(first + pixel)]
 
 
-@_borrowing
+@borrowing
 @no_type_check
 def share_least(values, plane, end):
     """Give each pixel the least that one of the planes up to an end has there."""
@@ -69,7 +69,7 @@ def share_least(values, plane, end):
             values[np.uint64(first + pixel)] = values[pixel]
 
 
-@_borrowing
+@borrowing
 @no_type_check
 def add_planes(values, plane, end):
     """Add to the first plane the others up to an end."""

@@ -4,24 +4,20 @@ How much nearer a point is to its centroid than to the second nearest says how f
 can change sides. Most points are far from any border, so after the first step few are looked at again.
 """
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple, no_type_check
+from functools import partial
+from typing import NamedTuple, no_type_check
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int64
-from numba import njit
+
+from selfvos.ops.kernels.compiling import compiled
 
 _SLACK = np.float32(1e-5)  # of a length: more than rounding errors of bounds add up to
 
 
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    # Sums may be taken in any order, in vectors, but infinity stays infinity.
-    options: dict[str, Any] = {"nogil": True, "fastmath": {"reassoc", "contract", "nsz"}, "error_model": "numpy"}
-    try:
-        return njit(cache=True, **options)(function)
-    except RuntimeError:  # no folder to keep compiled code in: every process compiles anew
-        return njit(**options)(function)
+# Sums may be taken in any order, in vectors, but infinity stays infinity.
+_compiled = partial(compiled, fastmath={"reassoc", "contract", "nsz"}, error_model="numpy")
 
 
 class Descents(NamedTuple):

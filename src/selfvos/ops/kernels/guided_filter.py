@@ -5,7 +5,7 @@ from typing import no_type_check
 import numpy as np
 from jaxtyping import Float32
 
-from selfvos.ops.kernels.label_map import _compiled
+from selfvos.ops.kernels.compiling import compiled
 
 _COARSE = 2
 
@@ -62,7 +62,7 @@ def margin(radius: int) -> int:
     return _COARSE * (2 * radius + 3)
 
 
-@_compiled
+@compiled
 @no_type_check
 def _halve(maps):
     """Average over squares of 2 x 2 pixels; an odd last row or column is left out."""
@@ -78,7 +78,7 @@ def _halve(maps):
     return small
 
 
-@_compiled
+@compiled
 @no_type_check
 def _box(maps, radius, part):
     """Average over square windows, cut off at the picture's border, by sums of columns and then of rows.
@@ -122,7 +122,7 @@ def _box(maps, radius, part):
     return out
 
 
-@_compiled
+@compiled
 @no_type_check
 def _explain_colours(small, radius, epsilon):
     """Return each window's mean colour, and the inverse of its covariance: rr, rg, rb, gg, gb, bb."""
@@ -149,7 +149,7 @@ def _explain_colours(small, radius, epsilon):
     return means[:3], inverse
 
 
-@_compiled
+@compiled
 @no_type_check
 def _explain(mask, small, mean, inverse, radius, part):
     """Return what to multiply colours with, and what to add, to get the mask: the mean over all windows of a pixel."""
@@ -176,7 +176,7 @@ def _explain(mask, small, mean, inverse, radius, part):
     return _box(planes, radius, part)
 
 
-@_compiled
+@compiled
 @no_type_check
 def _apply(frame, planes, corner, part, out):
     """Interpolate planes to all pixels of a part, bilinear, and put the pixels' colours in."""

@@ -7,7 +7,7 @@ from jaxtyping import Float32, Int8, Int64, UInt8
 
 from selfvos.ops.kernels.aligned_readout import _EVEN, _is_even_around
 from selfvos.ops.kernels.colour_votes import add_planes, add_voted, fill_costs, share_least, turn_into_votes
-from selfvos.ops.kernels.label_map import _compiled
+from selfvos.ops.kernels.compiling import compiled
 from selfvos.ops.kernels.patches import COLOURS, see_patch
 from selfvos.ops.kernels.sparse_labels import STEPS, Blocks, add_window
 from selfvos.ops.parallel import in_parallel
@@ -64,7 +64,7 @@ def fuse(
     return fused
 
 
-@_compiled
+@compiled
 @no_type_check
 def _is_busy(even, index, weight, query, h, w):
     """Say whether matches show more than one thing, or their neighbours do."""
@@ -81,7 +81,7 @@ def _is_busy(even, index, weight, query, h, w):
     return False
 
 
-@_compiled
+@compiled
 @no_type_check
 def _is_even(values, first, last):
     """Say whether one of some blocks has nearly all of all parts."""
@@ -94,7 +94,7 @@ def _is_even(values, first, last):
     return False
 
 
-@_compiled
+@compiled
 @no_type_check
 def _slot(channel, first, last, wanted):
     for block in range(first, last):
@@ -103,7 +103,7 @@ def _slot(channel, first, last, wanted):
     return -1
 
 
-@_compiled
+@compiled
 @no_type_check
 def _as_far_as_present(values, mixed, present):
     """Let an object take part as far as a cell shows it; return what fusing takes from its mean."""
@@ -118,7 +118,7 @@ def _as_far_as_present(values, mixed, present):
     return before - after / np.float32(len(values))
 
 
-@_compiled
+@compiled
 @no_type_check
 def _mix(
     picture, pictures, memory, even, index, weight, shifts, start, channel, values,
@@ -178,7 +178,7 @@ def _mix(
             missing[block] = _as_far_as_present(values[block], mixed[block], present)
 
 
-@_compiled
+@compiled
 @no_type_check
 def _settle(start, channel, values, mixed, missing, busy, grid, around, present, cells, fused):
     h, w = grid

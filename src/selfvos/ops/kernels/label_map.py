@@ -1,18 +1,11 @@
 """Interpolate soft masks to pixels, decide and add up: no picture of probabilities is ever written."""
 
-from collections.abc import Callable
-from typing import Any, no_type_check
+from typing import no_type_check
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int32
-from numba import njit
 
-
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    try:
-        return njit(nogil=True, cache=True)(function)
-    except RuntimeError:  # no folder to keep compiled code in: every process compiles anew
-        return njit(nogil=True)(function)
+from selfvos.ops.kernels.compiling import compiled
 
 
 def strengthen(
@@ -43,7 +36,7 @@ def add_up(
     return found
 
 
-@_compiled
+@compiled
 @no_type_check
 def _strengthen(values, rows, columns, label, best, channel):
     h, w = values.shape
@@ -68,7 +61,7 @@ def _strengthen(values, rows, columns, label, best, channel):
                 channel[y, x] = label
 
 
-@_compiled
+@compiled
 @no_type_check
 def _add_up(best, channel, found):
     height, width = best.shape

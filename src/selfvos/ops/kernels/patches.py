@@ -11,7 +11,7 @@ from typing import no_type_check
 import numpy as np
 from jaxtyping import Float32
 
-from selfvos.ops.kernels.window_topk import _borrowing, _compiled
+from selfvos.ops.kernels.compiling import borrowing, compiled
 
 COLOURS = 3
 
@@ -23,7 +23,7 @@ def inside_window(window: int, side: int) -> Float32[np.ndarray, " p"]:
     return np.ascontiguousarray(inside.ravel()[: np.flatnonzero(inside)[-1] + 1])
 
 
-@_borrowing
+@borrowing
 @no_type_check
 def see_patch(pictures, frame, top, left, side, patch, first, plane):
     """Fill a patch from a place on, with so many numbers a plane; beyond the border of a picture its pixels repeat."""
@@ -38,7 +38,7 @@ def see_patch(pictures, frame, top, left, side, patch, first, plane):
             first += 1
 
 
-@partial(_compiled, _nrt=False, fastmath={"reassoc"})  # in any order: what is added are whole numbers
+@partial(compiled, _nrt=False, fastmath={"reassoc"})  # in any order: what is added are whole numbers
 @no_type_check
 def sum_of_squares(here, there, first, inside):
     """Return how far apart the first window of a patch and any window of another are."""

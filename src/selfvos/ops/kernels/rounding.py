@@ -6,14 +6,15 @@ Source:
 """
 
 import math
-from collections.abc import Callable, Hashable, Sequence
-from typing import Any, NamedTuple, no_type_check
+from collections.abc import Hashable, Sequence
+from functools import partial
+from typing import NamedTuple, no_type_check
 
 import numpy as np
 from jaxtyping import Float32, Int8, Int32, Int64, UInt8
-from numba import njit
 
 from selfvos.ops.kernels.byte_vectors import GROUP, LANES, MOST_VECTORS, QUERIES, REST
+from selfvos.ops.kernels.compiling import compiled
 from selfvos.ops.parallel import in_parallel
 
 _MOST = 127  # largest whole number that features are rounded to
@@ -164,20 +165,10 @@ class RoundedFrames:
         self._cells, self._terms = cells, terms
 
 
-def _compiled(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-        try:
-            return njit(nogil=True, cache=True, **options)(function)
-        except RuntimeError:  # no folder to keep compiled code in: every process compiles anew
-            return njit(nogil=True, **options)(function)
-
-    return compiled
+_summing = partial(compiled, fastmath={"reassoc", "contract"})  # in any order, so that sums take vectors
 
 
-_IN_ANY_ORDER = {"fastmath": {"reassoc", "contract"}}  # so that sums take vectors
-
-
-@_compiled()
+@compiled
 @no_type_check
 def _step(rows):
     """Return what one step of rounded features is worth; not a number, or infinite, where features are."""
@@ -190,7 +181,7 @@ def _step(rows):
     return largest * np.float32(_MARGIN / _MOST) if not largest <= _TINY else np.float32(_TINY)
 
 
-@_compiled(**_IN_ANY_ORDER)
+@_summing
 @no_type_check
 def _round_cell(cell, step, rounded):
     """Round a cell to shifted bytes; return its own square, that of the rounded one, and of what lies between."""
@@ -207,7 +198,7 @@ def _round_cell(cell, step, rounded):
     return own, kept, lost
 
 
-@_compiled()
+@compiled
 @no_type_check
 def _round_memory(frame, step, first, packed):
     """Round a frame; return the largest square of what a cell lost, and of a cell; infinity where one has none."""
@@ -232,7 +223,7 @@ def _round_memory(frame, step, first, packed):
     return farthest, longest
 
 
-@_compiled()
+@compiled
 @no_type_check
 def _length(cell, first):
     """Return how long a rounded cell is in its first channels, and the sum of its numbers there."""
@@ -244,7 +235,7 @@ def _length(cell, first):
     return np.sqrt(np.float64(square)), total
 
 
-@_compiled()
+@compiled
 @no_type_check
 def _round_query(cells, terms, first, rounded, told):
     """Round the query frame, and bound what its products are off; return whether all of it are numbers.

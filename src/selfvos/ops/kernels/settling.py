@@ -13,9 +13,9 @@ import numpy as np
 from jaxtyping import Bool, Int64
 
 from selfvos.ops.kernels.byte_vectors import QUERIES
+from selfvos.ops.kernels.compiling import borrowing, compiled
 from selfvos.ops.kernels.sifting import SETTLED, TILE, flush, flush_all, offer, raise_floor, settle, sift_rows
 from selfvos.ops.kernels.vectors import CELLS
-from selfvos.ops.kernels.window_topk import _borrowing, _compiled
 
 _NEAR = 7  # rows of the latest frame, from the nearest on, that say what is likely to be found elsewhere
 _STAKE = 2**21  # pairs: what may be lost before it is given up
@@ -35,7 +35,7 @@ def telling_spans(telling: Bool[np.ndarray, "n h w"]) -> Int64[np.ndarray, "n h 
     return np.stack([np.where(some, first, 0), np.where(some, last, 0)], axis=2).astype(np.int64)
 
 
-@_compiled
+@compiled
 @no_type_check
 def search_settling(query, memory, rounded, candidates, visit, told, band, results):
     """Fill the lists of the query cells in rows top..bottom-1; return whether it was worth it, or nothing is done.
@@ -74,7 +74,7 @@ def search_settling(query, memory, rounded, candidates, visit, told, band, resul
     return True
 
 
-@_borrowing
+@borrowing
 @no_type_check
 def _search_latest(given, band, place, whole, spans, part, reach, lists, passed, credit):
     """Offer the row of the latest frame that is so many steps away to each row of query cells; `place` tells both.
@@ -97,7 +97,7 @@ def _search_latest(given, band, place, whole, spans, part, reach, lists, passed,
             )
 
 
-@_borrowing
+@borrowing
 @no_type_check
 def _settle(given, telling, band, lists, room):
     """Settle the lists of those query cells that have k cells, none of which matters, better than all that do."""
@@ -109,7 +109,7 @@ def _settle(given, telling, band, lists, room):
             settle(rounded, candidates, q)
 
 
-@_borrowing
+@borrowing
 @no_type_check
 def _is_settled(query, memory, rounded, candidates, telling, lists, q, room):
     scores, cells, _ = lists

@@ -15,9 +15,10 @@ from selfvos.ops.kernels.byte_vectors import (
     products_of_32,
     products_of_48,
 )
+from selfvos.ops.kernels.compiling import borrowing
 from selfvos.ops.kernels.rounding import MOST_WORD, Rounded
 from selfvos.ops.kernels.vectors import CELLS, lowest_bit, pair_products
-from selfvos.ops.kernels.window_topk import _borrowing, _four, _insert
+from selfvos.ops.kernels.window_topk import _four, _insert
 
 TILE = LANES * MOST_VECTORS
 SETTLED = 2**31 - 1
@@ -65,7 +66,7 @@ def start_again(candidates: Candidates, lists: tuple[np.ndarray, np.ndarray], ce
         candidates.words[cells] = (candidates.words[cells] & ~0xFFFF) | MOST_WORD
 
 
-@_borrowing
+@borrowing
 @no_type_check
 def settle(rounded, candidates, q):
     """Let nothing enter the list of a query cell any more."""
@@ -75,7 +76,7 @@ def settle(rounded, candidates, q):
         words[q] = (words[q] & ~0xFFFF) | (-MOST_WORD & 0xFFFF)
 
 
-@_borrowing
+@borrowing
 @no_type_check
 def raise_floor(rounded, candidates, scores, q):
     """Let the list of a query cell say what products have to reach."""
@@ -86,7 +87,7 @@ def raise_floor(rounded, candidates, scores, q):
     _guess(rounded, candidates, least, q)
 
 
-@_borrowing
+@borrowing
 @no_type_check
 def _guess(rounded, candidates, bar, q):
     """Let the words of a query cell say what a product of first channels is worth, if all channels reach the bar.
@@ -105,7 +106,7 @@ def _guess(rounded, candidates, bar, q):
         words[q] = (words[q] & ~0xFFFF) | (word & 0xFFFF)
 
 
-@_borrowing
+@borrowing
 @no_type_check
 def look_through(rounded, candidates, k, q, best):
     """Drop candidates of a query cell that k others are better than for certain, and raise its floor."""
@@ -134,7 +135,7 @@ def look_through(rounded, candidates, k, q, best):
     limits[q] = kept + _SPARE
 
 
-@_borrowing
+@borrowing
 @no_type_check
 def flush(query, memory, candidates, lists, q):
     """Multiply all candidates of a query cell in float32, offer them to its list, and forget them."""
@@ -150,7 +151,7 @@ def flush(query, memory, candidates, lists, q):
     limits[q] = scores.shape[1] + _SPARE
 
 
-@_borrowing
+@borrowing
 @no_type_check
 def flush_all(query, memory, rounded, candidates, lists, cells, room):
     """Multiply the candidates of some query cells that may still count, and raise their floors."""
@@ -161,7 +162,7 @@ def flush_all(query, memory, rounded, candidates, lists, cells, room):
             raise_floor(rounded, candidates, lists[0], q)
 
 
-@_borrowing
+@borrowing
 @no_type_check
 def offer(query, memory, rounded, candidates, lists, q, room):
     """Keep a query cell's candidates few: drop those that are beaten, flush where too many are left."""
@@ -176,7 +177,7 @@ def offer(query, memory, rounded, candidates, lists, q, room):
     return count
 
 
-@_borrowing
+@borrowing
 @no_type_check
 def _are_settled(floors, q, count):
     """Say whether nothing can enter the lists of some query cells any more."""
@@ -186,7 +187,7 @@ def _are_settled(floors, q, count):
     return True
 
 
-@_borrowing
+@borrowing
 @no_type_check
 def _keep(rounded, candidates, pairs, rest, cell):
     """Make those of some memory cells candidates whose products of all channels reach the floor; return what it costs.
@@ -210,7 +211,7 @@ def _keep(rounded, candidates, pairs, rest, cell):
     return cost
 
 
-@_borrowing
+@borrowing
 @no_type_check
 def sift_rows(query, memory, rounded, candidates, ys, place, columns, reach, lists, passed, credit):
     """Make cells of a memory row that may belong into a list candidates of the query cells of the rows y0..y1-1.

@@ -5,8 +5,7 @@ from typing import no_type_check
 import numpy as np
 from jaxtyping import Float32, Int8, Int32, Int64, UInt16
 
-from selfvos.ops.kernels.label_map import _compiled
-from selfvos.ops.kernels.window_topk import _borrowing
+from selfvos.ops.kernels.compiling import borrowing, compiled
 from selfvos.ops.parallel import in_parallel
 
 Blocks = tuple[Int64[np.ndarray, " _"], Int32[np.ndarray, " _"], Float32[np.ndarray, "_ _"] | UInt16[np.ndarray, "_ _"]]
@@ -76,7 +75,7 @@ STEPS = 2**15
 """Whole numbers up to a probability of 1, where labels are kept as such."""
 
 
-@_compiled
+@compiled
 @no_type_check
 def _shows(maps, channel, scale, row, column):
     for i in range(scale):
@@ -86,7 +85,7 @@ def _shows(maps, channel, scale, row, column):
     return False
 
 
-@_compiled
+@compiled
 @no_type_check
 def _count_shown(maps, scale, count):
     h, w = maps.shape[1] // scale, maps.shape[2] // scale
@@ -97,7 +96,7 @@ def _count_shown(maps, scale, count):
                     count[row * w + column] += 1
 
 
-@_compiled
+@compiled
 @no_type_check
 def _gather(maps, scale, next_block, channel, values):
     h, w = maps.shape[1] // scale, maps.shape[2] // scale
@@ -114,7 +113,7 @@ def _gather(maps, scale, next_block, channel, values):
                         values[block, i * scale + j] = maps[label, row * scale + i, column * scale + j]
 
 
-@_compiled
+@compiled
 @no_type_check
 def _even_cells(start, channel, values, least, cells, even):
     for cell in range(cells[0], cells[1]):
@@ -128,7 +127,7 @@ def _even_cells(start, channel, values, least, cells, even):
                 break
 
 
-@_compiled
+@compiled
 @no_type_check
 def _source(cell, shift, grid, scale, i, j):
     """Return the cell that a part of a shifted cell lies in, and which part of it that is."""
@@ -139,7 +138,7 @@ def _source(cell, shift, grid, scale, i, j):
     return (frame * h + y // scale) * w + x // scale, y % scale * scale + x % scale
 
 
-@_compiled
+@compiled
 @no_type_check
 def _list_channels(start, channel, index, weight, shifts, query, grid, scale, stamp, found):
     """List the channels that reach a query cell, and stamp them with its number; return how many they are."""
@@ -161,7 +160,7 @@ def _list_channels(start, channel, index, weight, shifts, query, grid, scale, st
     return count
 
 
-@_compiled
+@compiled
 @no_type_check
 def _count_carried(start, channel, values, index, weight, shifts, grid, channels, cells, count):
     scale = int(np.sqrt(values.shape[1]))
@@ -170,7 +169,7 @@ def _count_carried(start, channel, values, index, weight, shifts, grid, channels
         count[query] = max(1, _list_channels(start, channel, index, weight, shifts, query, grid, scale, stamp, found))
 
 
-@_borrowing
+@borrowing
 @no_type_check
 def add_window(blocks, place, side, grid, scale, share, wanted, into, first):
     """Add a share of the labels of a window: for each wanted channel side * side parts, row by row, from a place on.
@@ -206,7 +205,7 @@ def add_window(blocks, place, side, grid, scale, share, wanted, into, first):
         first += side
 
 
-@_compiled
+@compiled
 @no_type_check
 def _carry(start, channel, values, index, weight, shifts, grid, channels, cells, new_start, new_channel, new_values):
     (h, w), scale, parts = grid, int(np.sqrt(values.shape[1])), values.shape[1]
@@ -234,7 +233,7 @@ def _carry(start, channel, values, index, weight, shifts, grid, channels, cells,
             add_window(blocks, (cell // (h * w), top, left), scale, grid, scale, share, wanted, into, 0)
 
 
-@_borrowing
+@borrowing
 @no_type_check
 def _sort(numbers):
     """Sort a few numbers, in place."""
@@ -246,7 +245,7 @@ def _sort(numbers):
         numbers[below + 1] = number
 
 
-@_compiled
+@compiled
 @no_type_check
 def _stretch(start, channel, values, channels, lost_below):
     parts = values.shape[1]

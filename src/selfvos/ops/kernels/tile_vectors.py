@@ -1,8 +1,4 @@
-"""Winograd's transforms of one tile in LLVM's own vector types, so many channels at a time.
-
-numba keeps compiled code by the date of the file that calls these: whoever changes this file saves `winograd.py` anew
-as well.
-"""
+"""Winograd's transforms of one tile in LLVM's own vector types, so many channels at a time."""
 
 from typing import no_type_check
 

@@ -1,7 +1,6 @@
 """Sums of products for the matcher's CPU kernel, in LLVM's own vector types.
 
-One text serves every processor, and no compiler is needed at installation. numba keeps compiled code by the date of
-the file that calls these: whoever changes this file saves `window_topk.py` anew as well.
+One text serves every processor, and no compiler is needed at installation.
 """
 
 from typing import no_type_check

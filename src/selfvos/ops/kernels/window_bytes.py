@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int64
 
 from selfvos.ops.kernels.byte_vectors import QUERIES
+from selfvos.ops.kernels.compiling import borrowing, compiled
 from selfvos.ops.kernels.rounding import RoundedFrames
 from selfvos.ops.kernels.settling import search_settling, telling_spans
 from selfvos.ops.kernels.sifting import (
@@ -30,7 +31,7 @@ from selfvos.ops.kernels.sifting import (
 )
 from selfvos.ops.kernels.vectors import CELLS
 from selfvos.ops.kernels.vectors import QUERIES as FLOAT_QUERIES
-from selfvos.ops.kernels.window_topk import CHANNEL_STEP, _borrowing, _compiled, _search_rows
+from selfvos.ops.kernels.window_topk import CHANNEL_STEP, _search_rows
 from selfvos.ops.parallel import in_parallel
 
 __all__ = ["CHANNEL_STEP", "Remembered", "RoundedFrames", "window_topk"]
@@ -102,7 +103,7 @@ def window_topk(
     return scores, cells
 
 
-@_borrowing
+@borrowing
 @no_type_check
 def _search_row(query, memory, rounded, candidates, ys, place, reach, lists, passed, credit):
     """Offer a memory row to the query cells of the rows y0..y1-1: sifted, or in float32 while sifting rests."""
@@ -119,7 +120,7 @@ def _search_row(query, memory, rounded, candidates, ys, place, reach, lists, pas
     credit[1] -= 1
 
 
-@_compiled
+@compiled
 @no_type_check
 def search_band(query, memory, rounded, candidates, visit, band, results):
     """Fill the lists of the query cells in rows top..bottom-1.

@@ -14,13 +14,13 @@ which is no faster: its OpenMP layer ends every process forked after its first u
 layer any process that matches from two threads at once (servers do).
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any, no_type_check
+from collections.abc import Sequence
+from typing import no_type_check
 
 import numpy as np
 from jaxtyping import Float32, Int64
-from numba import njit
 
+from selfvos.ops.kernels.compiling import borrowing, compiled
 from selfvos.ops.kernels.vectors import (
     BOUND_CELLS,
     BOUND_QUERIES,
@@ -112,29 +112,14 @@ def _sketch(
     return sketches
 
 
-def _compiled(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
-    try:
-        return njit(nogil=True, cache=True, **options)(function)
-    except RuntimeError:  # no folder to keep compiled code in: every process compiles anew
-        return njit(nogil=True, **options)(function)
-
-
-def _borrowing(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile a function that makes no array, and so need not count references to those of its callers.
-
-    To count them, each with an atomic instruction on either side of a call, takes longer than what short functions do.
-    """
-    return _compiled(function, _nrt=False)
-
-
-@_borrowing
+@borrowing
 @no_type_check
 def _four(first, last):
     """Return four cell numbers from `first` on, none above `last`: repetitions are never looked at."""
     return first, min(first + 1, last), min(first + 2, last), min(first + 3, last)
 
 
-@_compiled
+@compiled
 @no_type_check
 def _sketch_rows(features, axes, band, sketches):
     """Fill the sketches of the rows top..bottom-1.
@@ -165,7 +150,7 @@ def _sketch_rows(features, axes, band, sketches):
                 sketches[row, AXES, x + j] = np.sqrt(_TINY if rest[j] < _TINY else rest[j])
 
 
-@_borrowing
+@borrowing
 @no_type_check
 def _insert(scores, cells, score, cell):
     """Put one cell into a list that is ordered by falling score, then rising number, if it belongs there."""
@@ -183,7 +168,7 @@ def _insert(scores, cells, score, cell):
     cells[place] = cell
 
 
-@_borrowing
+@borrowing
 @no_type_check
 def _floors(scores, query, count):
     """Return what a product must reach to enter the lists of 3 query cells, the first `count` of which are wanted."""
@@ -194,7 +179,7 @@ def _floors(scores, query, count):
     return scores[query, last], second, third
 
 
-@_borrowing
+@borrowing
 @no_type_check
 def _search_row(query, memory, span, panel, reach, lists):
     """Offer memory cells left..right-1 of the row that starts at cell `origin` to query cells x0..x1-1 of row y."""
@@ -221,7 +206,7 @@ def _search_row(query, memory, span, panel, reach, lists):
             floors = _floors(scores, q, count)
 
 
-@_borrowing
+@borrowing
 @no_type_check
 def _search_rows(query, memory, spans, panel, reach, lists):
     """Offer a row of memory cells to query cells x0..x1-1 of the rows y0..y1-1, a panel of them at a time.
@@ -241,7 +226,7 @@ def _search_rows(query, memory, spans, panel, reach, lists):
                 _search_row(query, memory, span, (origin, left, right), r, lists)
 
 
-@_borrowing
+@borrowing
 @no_type_check
 def _sift_row(query, memory, sketches, span, origin, reach, lists, pending):
     """Offer the cells of a memory row whose sketches pass to query cells x0..x1-1 of row y; return how many passed.
@@ -274,7 +259,7 @@ def _sift_row(query, memory, sketches, span, origin, reach, lists, pending):
     return passed
 
 
-@_borrowing
+@borrowing
 @no_type_check
 def _multiply(query, memory, lists, pending):
     """Multiply and offer the last four pairs in the queue, or all where fewer wait."""
@@ -292,7 +277,7 @@ def _multiply(query, memory, lists, pending):
         _insert(scores[q], cells[q], products[i], found[start + i])
 
 
-@_compiled
+@compiled
 @no_type_check
 def _search_band(query, memory, sketches, visit, band, results):
     """Fill the lists of the query cells in rows top..bottom-1.

@@ -5,7 +5,7 @@ from typing import no_type_check
 import numpy as np
 from jaxtyping import Float32
 
-from selfvos.ops.kernels.label_map import _compiled
+from selfvos.ops.kernels.compiling import compiled
 from selfvos.ops.kernels.tile_vectors import LANES, MADE, SEEN, make, see
 
 __all__ = ["LANES", "make_maps", "see_maps", "tiles"]
@@ -50,7 +50,7 @@ def make_maps(
     _make_rows(products, bias, more, np.float32(0 if rectify else -np.inf), (rows.start, rows.stop), rows.start, maps)
 
 
-@_compiled
+@compiled
 @no_type_check
 def _see_rows(maps, rows, first, seen):
     """Transform what the rows of tiles from rows[0] to rows[1] - 1 see; `seen` begins with row `first`."""
@@ -75,7 +75,7 @@ def _see_rows(maps, rows, first, seen):
             see(patch, c, (SEEN * channels, channels), seen, out + c, plane)
 
 
-@_compiled
+@compiled
 @no_type_check
 def _make_rows(products, bias, added, least, rows, first, maps):
     """Make the pixels of the rows of tiles from rows[0] to rows[1] - 1; `products` begin with row `first`."""
