@@ -5,12 +5,13 @@ import pytest
 
 from selfvos import api
 from selfvos.errors import UsageError
+from selfvos.ops.left_behind import LeaveConfig
 from selfvos.ops.matching import MatchConfig
 from selfvos.ops.window_attention import AttendConfig
 from selfvos.settings import from_dict, override, to_dict
 from selfvos.tracking.presets import PRESETS
 from selfvos.tracking.recommendation import recommended
-from selfvos.tracking.settings import FrameConfig, ShowConfig, TrackConfig
+from selfvos.tracking.settings import FrameConfig, LabelConfig, ShowConfig, TrackConfig
 
 
 @pytest.mark.parametrize(("side", "radius", "edge"), [(240, 9.0, 6), (360, 13.5, 9), (480, 18.0, 12)])
@@ -28,6 +29,8 @@ def test_other_sizes_scale_alike():
     assert TrackConfig(match=MatchConfig(radius_cells=math.inf)).at_size(240).match.radius_cells == math.inf
     assert TrackConfig(show=ShowConfig(edge_px=1)).at_size(120).show.edge_px == 1, "what is there stays there"
     assert TrackConfig().at_size(120).show.edge_px == 0
+    half = TrackConfig(labels=LabelConfig(leave=LeaveConfig())).at_size(240).labels.leave
+    assert half == LeaveConfig(away_cells=1.5, around_cells=4, reach_cells=18.0)
     with pytest.raises(UsageError, match=r"set frame\.short_side_px"):
         PRESETS.get("mast").at_size(240)
 

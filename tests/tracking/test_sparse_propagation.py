@@ -9,8 +9,9 @@ import torch
 from selfvos.models.segmenter import Segmenter, SegmenterConfig
 from selfvos.ops.alignment import AlignConfig
 from selfvos.ops.label_fusion import FusionConfig
+from selfvos.ops.left_behind import LeaveConfig
 from selfvos.ops.matching import MatchConfig
-from selfvos.tracking import by_memory
+from selfvos.tracking import by_memory, leaving
 from selfvos.tracking.label_propagation import LabelPropagation
 from selfvos.tracking.settings import FrameConfig, LabelConfig, MemoryConfig, RefineConfig, ShowConfig, TrackConfig
 from selfvos.tracking.sparse_masks import SparseMasks
@@ -74,6 +75,69 @@ def test_masks_are_those_of_whole_maps(model, way, monkeypatch):
     np.testing.assert_allclose(tracker.soft(), dense.soft(), atol=off)
     pairs = zip(tracker.objects, dense.objects, strict=True)
     assert all(abs(ours.confidence - theirs.confidence) < off for ours, theirs in pairs)
+
+
+@pytest.mark.parametrize("memory", [MemoryConfig(last=8), MemoryConfig(last=8, offsets=(1, 2, 7))])
+def test_what_objects_leave_behind_is_ground_in_both_ways(model, memory, monkeypatch):
+    """The same is found in the same of memory, and taken from the object in the same cells."""
+    calls = []
+
+    def left_half(now, then, given, config, known):
+        calls.append((now, then, given))
+        gone = torch.zeros(now.objects.shape[1:], dtype=torch.bool)
+        gone[1, :, : gone.shape[2] // 2] = True
+        return gone
+
+    monkeypatch.setattr(leaving, "left_behind", left_half)
+    frames, masks = scene(11, 3)
+    config = replace(CONFIG, memory=memory, labels=replace(CONFIG.labels, leave=LeaveConfig(frames=7)))
+    found, tracker = followed(model, config, frames, masks)
+    assert isinstance(tracker.propagator, SparsePropagation)
+    ours = calls.copy()
+    calls.clear()
+    monkeypatch.setattr(by_memory, "fits_sparse", lambda *_: False)
+    wanted, _ = followed(model, config, frames, masks)
+    assert len(ours) == len(calls) == 5
+    for one, other in zip(ours, calls, strict=True):
+        for mine, theirs in zip(one, other, strict=True):
+            assert mine.features.equal(theirs.features)
+            torch.testing.assert_close(mine.objects, theirs.objects, atol=1e-3, rtol=0)
+        assert one[2].objects.mean() > 0.1
+    for mine, theirs in zip(found, wanted, strict=True):
+        assert (mine != theirs).mean() < 1e-3
+    assert (found[4] == 2).any()
+    assert not (found[-1][:, : found[-1].shape[1] // 2 - 8] == 2).any()
+    assert (found[-1] == 1).any()
+
+
+@pytest.mark.parametrize("sparse", [True, False])
+def test_it_is_looked_for_now_and_then_and_where_some_was_left(model, sparse, monkeypatch):
+    """Going back to a snapshot goes back to how often it is looked."""
+    asked = []
+
+    def left_later(now, *_):
+        gone = torch.zeros(now.objects.shape[1:], dtype=torch.bool)
+        gone[0, 0, 0] = 3 <= len(asked) < 5
+        asked.append(tracker.propagator.memory.came)
+        return gone
+
+    monkeypatch.setattr(leaving, "left_behind", left_later)
+    if not sparse:
+        monkeypatch.setattr(by_memory, "fits_sparse", lambda *_: False)
+    frames, masks = scene(20, 1)
+    leave = LabelConfig(scale=4, align=AlignConfig(), leave=LeaveConfig())
+    tracker = Tracker(model, replace(CONFIG, memory=MemoryConfig(last=8), labels=leave))
+    tracker.start(frames[0], masks[0])
+    for frame in frames[1:16]:
+        tracker.step(frame)
+    assert asked == [6, 9, 12, 15], "the fourth look found some"
+    state = tracker.snapshot()
+    for _ in range(2):
+        tracker.restore(state)
+        del asked[4:]
+        for frame in frames[16:]:
+            tracker.step(frame)
+        assert asked[4:] == [16, 17, 18], "the next one too, the one after it none"
 
 
 def test_pinned_frames_and_new_objects_find_their_place(model, monkeypatch):

@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Int32, Int64, UInt8, UInt16
+from jaxtyping import Bool, Float, Float32, Int32, Int64, UInt8, UInt16
 from torch import Tensor
 
 from selfvos.ops.alignment import EVEN, AlignConfig, choose_shifts
@@ -214,6 +214,24 @@ def together(
             values[now.start[now.cell[gone]]] += values[gone]
             values[gone] = 0
     return replace(now, values=values)
+
+
+def object_means(labels: SparseLabels, objects: int, grid: tuple[int, int]) -> Float[Tensor, "o h w"]:
+    """Return the mean probability of each of so many objects in the cells of a frame."""
+    means = np.zeros((objects + 1, len(labels.start) - 1), np.float32)
+    one = _STEPS if labels.values.dtype == np.uint16 else 1
+    means[labels.channel, labels.cell] = _means(replace(labels, values=labels.values.astype(np.float32))) / one
+    return torch.from_numpy(means[1:].reshape(objects, *grid))
+
+
+def without(labels: SparseLabels, gone: Bool[Tensor, "o h w"]) -> SparseLabels:
+    """Return labels in which cells of an object are background; see `selfvos.ops.contact.without`."""
+    cells = np.concatenate([np.zeros((1, gone[0].numel()), np.bool_), gone.flatten(1).numpy()])
+    blocks = np.flatnonzero(cells[labels.channel, labels.cell])
+    values = labels.values.copy()
+    np.add.at(values, labels.start[labels.cell[blocks]], values[blocks])
+    values[blocks] = 0
+    return replace(labels, values=values)
 
 
 def background(labels: SparseLabels, grid: tuple[int, int], scale: int) -> Float[Tensor, "1 1 y x"]:

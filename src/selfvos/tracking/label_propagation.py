@@ -1,9 +1,10 @@
 """Label propagation: memory of past frames, matching, and labels carried along the matches."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -20,6 +21,7 @@ from selfvos.tracking.encoding import EncodedFrame, FrameEncoding
 from selfvos.tracking.feature import Learned, MatchedFeature
 from selfvos.tracking.framing import Framing
 from selfvos.tracking.labels import empty_memory, harden, settle, telling_cells, with_changes
+from selfvos.tracking.leaving import LOOKS, left
 from selfvos.tracking.memory import Entry, Remembered
 from selfvos.tracking.propagation import Once, Propagation, WatchMatches, propagation, unwatched_matches
 from selfvos.tracking.propagator import MEMORY, DenseMasks, GivenMasks, SoftMasks
@@ -52,6 +54,7 @@ class _State:
     masks: SoftMasks
     given: bool
     partial: bool
+    leaving: bool
 
 
 class LabelPropagation:
@@ -84,6 +87,8 @@ class LabelPropagation:
         self._given = False
         self._partial = False
         """Whether memory has cells of which nobody knows what they show."""
+        self._leaving = False
+        """Whether objects left something behind in the frame before."""
 
     @property
     def supervision(self) -> str:
@@ -98,7 +103,7 @@ class LabelPropagation:
 
     def start(self, frame: EncodedFrame) -> None:
         """See `Propagator.start`."""
-        self.memory, self._masks, self._partial = empty_memory(self.config), None, False
+        self.memory, self._masks, self._partial, self._leaving = empty_memory(self.config), None, False, False
         self.feature.begin(frame)
         self._view = self._look(frame)
 
@@ -148,7 +153,8 @@ class LabelPropagation:
     def snapshot(self) -> _State:
         """See `Propagator.snapshot`."""
         assert self._view is not None, "no video has begun"
-        return _State(self.memory.snapshot(), self.feature.learned, self._view, self.latest, self._given, self._partial)
+        memory, learned = self.memory.snapshot(), self.feature.learned
+        return _State(memory, learned, self._view, self.latest, self._given, self._partial, self._leaving)
 
     def restore(self, state: _State) -> None:
         """See `Propagator.restore`."""
@@ -156,7 +162,7 @@ class LabelPropagation:
         self.memory.restore(state.memory)
         self.feature.learned = state.learned
         self._view, self._masks, self._given = state.view, state.masks, state.given
-        self._partial = state.partial
+        self._partial, self._leaving = state.partial, state.leaving
 
     def _look(self, frame: EncodedFrame) -> View:
         view = View(self.feature.key(frame), frame.framing, frame.number)
@@ -170,7 +176,9 @@ class LabelPropagation:
             maps = _of_known(maps)
         if self.config.labels.restore_contrast:
             maps = stretch(maps, self.config.labels.lost_below)
-        return DenseMasks(self._together(settle(maps, self.config.labels))[None], self.label_stride)
+        labels = self._together(settle(maps, self.config.labels))
+        gone = self._left(view, lambda: F.avg_pool2d(labels[1:], self.config.labels.scale))
+        return DenseMasks((labels if gone is None else without(labels, gone))[None], self.label_stride)
 
     def _mixed(self, view: View, found: Propagation) -> Float[Tensor, "m l"]:
         config, memory, picture, matches = self.config.labels, self.memory, view.picture, found.matches
@@ -192,6 +200,15 @@ class LabelPropagation:
         now, before = (F.avg_pool2d(maps[1:], scale) for maps in (labels, self.latest.cells[0]))
         apart = drop_apart(now, before, reach)
         return without(labels, apart) if apart.any() else labels
+
+    def _left(self, view: View, objects: Callable[[], Float[Tensor, "o h w"]]) -> Bool[Tensor, "o h w"] | None:
+        """Return the cells that objects left behind; it is looked for them now and then, and where some have been."""
+        config = self.config.labels.leave
+        if config is None or not (self._leaving or self.memory.came % LOOKS == 0):
+            return None
+        gone = left(view.key, objects(), self.memory, config)
+        self._leaving = gone is not None
+        return gone
 
     def _refined(self, view: View, cells: SoftMasks, found: Propagation) -> SoftMasks:  # noqa: ARG002
         return cells

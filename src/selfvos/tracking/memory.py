@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from selfvos.ops.known_frames import KnownFrames, MatchCache
-from selfvos.ops.sparse_labels import SparseLabels, joined, spliced
+from selfvos.ops.sparse_labels import SparseLabels, joined, object_means, spliced
 
 ELSEWHERE = -1_000_000
 """Number of a frame that is not one of the walk: farther away than any that is."""
@@ -100,6 +100,11 @@ class Memory:
         return len(self._slots)
 
     @property
+    def came(self) -> int:
+        """How many frames of the walk have come."""
+        return self._came
+
+    @property
     def missing(self) -> int:
         """How many of the latest frames that it could lend have not come yet."""
         lent = len(self.ages) - self._permanent
@@ -162,6 +167,15 @@ class Memory:
             if isinstance(places, slice)
             else joined([self._sparse.part(self._cells(place, place + 1)) for place in places])
         )
+
+    def objects(self, place: int, count: int) -> Float[Tensor, "o h w"]:
+        """Return the mean probability of each of so many objects in the cells of a frame that is lent."""
+        chosen = range(len(self)) if self._offsets is None else self._chosen(self._offsets)
+        grid = self._keys.shape[1], self._keys.shape[2]
+        if self._sparse is not None:
+            return object_means(self._sparse.part(self._cells(chosen[place], chosen[place] + 1)), count, grid)
+        assert self._labels is not None, "asked for labels that were never written"
+        return self._labels[chosen[place]].unflatten(1, (count + 1, -1))[:, 1:].mean(dim=2).T.unflatten(1, grid)
 
     @property
     def pictures(self) -> UInt8[Tensor, "n y x 3"]:

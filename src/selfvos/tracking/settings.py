@@ -8,6 +8,7 @@ from selfvos.errors import UsageError
 from selfvos.ops.alignment import AlignConfig
 from selfvos.ops.label_fusion import FusionConfig
 from selfvos.ops.label_map import Up
+from selfvos.ops.left_behind import LeaveConfig
 from selfvos.ops.matching import MatchConfig
 from selfvos.ops.whitening import WhitenConfig
 from selfvos.ops.window_attention import AttendConfig
@@ -136,6 +137,9 @@ class LabelConfig:
     fuse: FusionConfig | None = None
     """Parts of cells listen to matched parts that look like them: lines and outlines stay sharp. None: all parts of a
     matched cell count alike. Needs `align`."""
+    leave: LeaveConfig | None = None
+    """What stays with the ground while its object moves on is ground, which the object uncovered; None: it stays the
+    object's. Meant for whitened features: others hardly tell one thing from another."""
     reach_cells: float | None = None
     """A part of an object that touches nothing of it must appear within so many cells of where the object was in the
     frame before; an object that was lost may appear anywhere. None: parts may, too."""
@@ -241,8 +245,9 @@ class TrackConfig:
     def at_size(self, short_side_px: int) -> "TrackConfig":
         """Return the same way to track at another size: what counts cells or tracked pixels grows or shrinks with it.
 
-        These are the window of `match`, `labels.reach_cells`, `labels.fuse.around_cells` and `show.edge_px`. A cell's
-        parts and the Gaussian of a point stay: both are shares of a cell, whatever it covers.
+        These are the window of `match`, `labels.reach_cells`, `labels.fuse.around_cells`, what `labels.leave` counts in
+        cells, and `show.edge_px`. A cell's parts and the Gaussian of a point stay: both are shares of a cell, whatever
+        it covers.
 
         Args:
             short_side_px: Height or width that frames are tracked at, whichever is the shorter.
@@ -269,6 +274,8 @@ class TrackConfig:
         if labels.fuse is not None:
             around = round(labels.fuse.around_cells * factor)
             labels = replace(labels, fuse=replace(labels.fuse, around_cells=around))
+        if labels.leave is not None:
+            labels = replace(labels, leave=labels.leave.at_scale(factor))
         return replace(self, frame=frame, match=match, labels=labels, show=show)
 
 

@@ -12,11 +12,13 @@ from selfvos.ops.sparse_labels import (
     background,
     carried,
     joined,
+    object_means,
     of_known,
     rounded,
     sparse,
     stretched,
     together,
+    without,
 )
 from selfvos.tracking.encoding import FrameEncoding
 from selfvos.tracking.label_propagation import LabelPropagation, View
@@ -54,7 +56,8 @@ class SparsePropagation(LabelPropagation):
             now = stretched(now, channels, config.lost_below)
         if config.reach_cells is not None:
             now = together(now, self._sparse(self.latest), config.reach_cells, grid, channels)
-        return SparseMasks(now, channels, self.label_stride, grid)
+        gone = self._left(view, lambda: object_means(now, channels - 1, grid))
+        return SparseMasks(now if gone is None else without(now, gone), channels, self.label_stride, grid)
 
     def _as_matched(self, labels: SparseLabels, found: Propagation, cells: int) -> SparseLabels:
         frames = range((len(labels.start) - 1) // cells)
