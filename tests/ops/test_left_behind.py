@@ -108,7 +108,14 @@ def test_one_place_has_no_turn():
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"frames": 5}, {"away_cells": 0.0}, {"around_cells": 0}, {"reach_cells": 0.0}, {"away_cells": float("inf")}],
+    [
+        {"frames": 5},
+        {"every": 0},
+        {"away_cells": 0.0},
+        {"around_cells": 0},
+        {"reach_cells": 0.0},
+        {"away_cells": float("inf")},
+    ],
 )
 def test_what_makes_no_sense_is_refused(wrong):
     with pytest.raises(UsageError, match="must be"):

@@ -39,6 +39,8 @@ class LeaveConfig:
     frames: int = 14
     """How far back it is looked where things were: in the oldest frame remembered that is not farther back; at least 6,
     before which nothing is decided."""
+    every: int = 3
+    """Frames from one look to the next while nothing is left behind; at least 1."""
     away_cells: float = 3.0
     """By how much its move must differ from that of its object, > 0."""
     around_cells: int = 8
@@ -47,9 +49,10 @@ class LeaveConfig:
     """How far things may have moved since, > 0; what moved farther says nothing."""
 
     def __post_init__(self) -> None:
-        if self.frames < LEAST_FRAMES or self.around_cells < 1:
-            found = f"{self.frames} and {self.around_cells}"
-            raise UsageError(f"frames must be at least {LEAST_FRAMES} and around_cells at least 1, got {found}")
+        if self.frames < LEAST_FRAMES or self.every < 1 or self.around_cells < 1:
+            found = f"{self.frames}, {self.every} and {self.around_cells}"
+            least = f"frames must be at least {LEAST_FRAMES}, every and around_cells at least 1"
+            raise UsageError(f"{least}, got {found}")
         if not (self.away_cells > 0 and math.isfinite(self.away_cells)):
             raise UsageError(f"away_cells must be > 0 and finite, got {self.away_cells}")
         if not self.reach_cells > 0:

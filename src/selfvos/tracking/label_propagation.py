@@ -21,7 +21,7 @@ from selfvos.tracking.encoding import EncodedFrame, FrameEncoding
 from selfvos.tracking.feature import Learned, MatchedFeature
 from selfvos.tracking.framing import Framing
 from selfvos.tracking.labels import empty_memory, harden, settle, telling_cells, with_changes
-from selfvos.tracking.leaving import LOOKS, left
+from selfvos.tracking.leaving import left
 from selfvos.tracking.memory import Entry, Remembered
 from selfvos.tracking.propagation import Once, Propagation, WatchMatches, propagation, unwatched_matches
 from selfvos.tracking.propagator import MEMORY, DenseMasks, GivenMasks, SoftMasks
@@ -204,7 +204,7 @@ class LabelPropagation:
     def _left(self, view: View, objects: Callable[[], Float[Tensor, "o h w"]]) -> Bool[Tensor, "o h w"] | None:
         """Return the cells that objects left behind; it is looked for them now and then, and where some have been."""
         config = self.config.labels.leave
-        if config is None or not (self._leaving or self.memory.came % LOOKS == 0):
+        if config is None or not (self._leaving or self.memory.came % config.every == 0):
             return None
         gone = left(view.key, objects(), self.memory, config)
         self._leaving = gone is not None

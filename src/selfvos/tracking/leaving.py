@@ -9,9 +9,6 @@ from selfvos.ops.left_behind import LEAST_FRAMES, LeaveConfig, Seen, left_behind
 from selfvos.tracking.memory import Memory
 from selfvos.tracking.propagator import PRESENT
 
-LOOKS = 3
-"""Frames between two looks for what objects leave behind, while nothing of it is there."""
-
 
 def left(
     key: Float[Tensor, "h w c"], now: Float[Tensor, "o h w"], memory: Memory, config: LeaveConfig
