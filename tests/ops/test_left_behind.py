@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from selfvos.errors import UsageError
-from selfvos.ops.left_behind import LeaveConfig, Seen, left_behind, similarity
+from selfvos.ops.left_behind import LeaveConfig, Seen, left_behind, similarity_transform
 
 GRID, CHANNELS = (20, 30), 32
 CONFIG = LeaveConfig()
@@ -95,14 +95,14 @@ def test_most_points_say_how_all_moved(seed):
     turn, shift = 1.1 * np.exp(0.2j), 5 - 3j
     there = turn * here + shift
     there[:24] += rng.uniform(8, 50, 24) * np.exp(1j * rng.uniform(0, 6.28, 24))
-    found_turn, found_shift, share = similarity(here, there)
+    found_turn, found_shift, share = similarity_transform(here, there)
     assert abs(found_turn - turn) < 1e-6
     assert abs(found_shift - shift) < 1e-4
     assert share == pytest.approx(0.6)
 
 
 def test_one_place_has_no_turn():
-    turn, shift, share = similarity(np.full(9, 3 + 4j), np.full(9, 5 + 4j))
+    turn, shift, share = similarity_transform(np.full(9, 3 + 4j), np.full(9, 5 + 4j))
     assert (turn, shift, share) == (1, 2, 1)
 
 

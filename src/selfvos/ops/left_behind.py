@@ -171,7 +171,7 @@ def _with_body(
     if body.sum() < _FEW:
         return None
     here, there = _places(np.zeros_like(by_cells)), _places(by_cells)
-    turn, shift, share = similarity(here[body], there[body])
+    turn, shift, share = similarity_transform(here[body], there[body])
     return turn * here + shift if share >= _TRUSTED else None
 
 
@@ -186,7 +186,7 @@ def _likeness(
     return torch.einsum("mc,mkc->mk", cells, around).amax(dim=1).double().cpu().numpy()
 
 
-def similarity(
+def similarity_transform(
     here: Complex128[np.ndarray, " n"], there: Complex128[np.ndarray, " n"]
 ) -> tuple[complex, complex, float]:
     """Return how most of some points were turned, scaled and shifted, as turn * here + shift, and their share.

@@ -211,8 +211,7 @@ def together(
         if apart.any():
             rows, columns = now.cell[parts] // grid[1] - box[0], now.cell[parts] % grid[1] - box[2]
             gone = parts[apart.numpy()[rows, columns]]
-            values[now.start[now.cell[gone]]] += values[gone]
-            values[gone] = 0
+            _give_to_ground(now, values, gone)
     return replace(now, values=values)
 
 
@@ -229,9 +228,14 @@ def without(labels: SparseLabels, gone: Bool[Tensor, "o h w"]) -> SparseLabels:
     cells = np.concatenate([np.zeros((1, gone[0].numel()), np.bool_), gone.flatten(1).numpy()])
     blocks = np.flatnonzero(cells[labels.channel, labels.cell])
     values = labels.values.copy()
+    _give_to_ground(labels, values, blocks)
+    return replace(labels, values=values)
+
+
+def _give_to_ground(labels: SparseLabels, values: np.ndarray, blocks: Int64[np.ndarray, " n"]) -> None:
+    """Give the background of their cells what some blocks of other channels have, in place."""
     np.add.at(values, labels.start[labels.cell[blocks]], values[blocks])
     values[blocks] = 0
-    return replace(labels, values=values)
 
 
 def background(labels: SparseLabels, grid: tuple[int, int], scale: int) -> Float[Tensor, "1 1 y x"]:

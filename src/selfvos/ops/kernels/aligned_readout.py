@@ -99,22 +99,6 @@ def _is_even_around(even, frame, row, column, h, w):
 
 @compiled
 @no_type_check
-def _difference(picture, pictures, frame, y, x, my, mx, scale):
-    """Sum of squares over a cell and its surroundings, in whole numbers; beyond the border its pixels repeat."""
-    height, width = picture.shape[:2]
-    total = 0
-    for i in range(-_AROUND, scale + _AROUND):
-        here, there = min(max(y + i, 0), height - 1), min(max(my + i, 0), height - 1)
-        for j in range(-_AROUND, scale + _AROUND):
-            a, b = min(max(x + j, 0), width - 1), min(max(mx + j, 0), width - 1)
-            for colour in range(3):
-                apart = np.int64(picture[here, a, colour]) - np.int64(pictures[frame, there, b, colour])
-                total += apart * apart
-    return total
-
-
-@compiled
-@no_type_check
 def _choose(picture, pictures, even, index, weight, scale, reach, inertia, inside, cells, shifts):
     height, width = pictures.shape[1:3]
     h, w = height // scale, width // scale

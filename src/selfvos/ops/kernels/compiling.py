@@ -40,7 +40,7 @@ def borrowing(function: Callable[..., Any]) -> Callable[..., Any]:
     return compiled(function, _nrt=False)
 
 
-def state_of(kernels: Path) -> str:
+def _state_of(kernels: Path) -> str:
     """Return what tells one state of a folder of Python files from any other."""
     digest = sha256()
     for file in sorted(kernels.glob("*.py")):
@@ -56,7 +56,7 @@ def _folder() -> str:
     An empty text, where there is no such place, leaves the choice to numba.
     """
     with suppress(OSError, RuntimeError):  # kernels in an archive; a user without a home
-        state = state_of(_HERE)
+        state = _state_of(_HERE)
         caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
         for place in (_SETTINGS.CACHE_DIR, _HERE / "__pycache__", Path(caches) / "selfvos" / "kernels"):
             if place and _is_ours(folder := Path(place) / f"kernels-{state}"):
