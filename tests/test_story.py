@@ -23,9 +23,9 @@ mask[40:80, 40:80] = 1
 tracker = Tracker(Segmenter(SegmenterConfig(backbone="lab-patches", mask_path="none")),
                   TrackConfig(refine=RefineConfig(rounds=0), frame=FrameConfig(short_side_px=64)))
 tracker.start(video[0], mask)
-for t in range(1, 1001):
+for t in range(1, 501):
     tracker.step(video[t % 20])
-    if t in (100, 1000):
+    if t in (50, 500):
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 

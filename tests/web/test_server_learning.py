@@ -20,13 +20,14 @@ WAY = {"feature": {"stage": "layer3"}, "refine": {"rounds": 0}, "frame": {"short
 
 
 def small_work(setup, pipe, asked):
-    """The worker, whose clips are small: a step takes milliseconds."""
+    """The worker, whose clips and pictures are small: a step takes milliseconds."""
     from selfvos.api import project_learning
     from selfvos.web.worker import work
 
     whole = project_learning.adaptation
-    small = ["clips.crop_px=64", "warmup.batch_clips=2"]
+    small = ["clips.crop_px=64", "warmup.batch_clips=1"]
     project_learning.adaptation = lambda model, sets: whole(model, [*sets, *small])
+    project_learning._CLUSTERED = ("max_videos=1", "max_frames=4", "short_side_px=64", "clusters.clusters=3")
     work(setup, pipe, asked)
 
 

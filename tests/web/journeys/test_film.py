@@ -104,6 +104,7 @@ def studio(tmp_path, quick_weights):
     server.stop()
 
 
+@pytest.mark.slow
 def test_film_of_a_clip_drawn_tracked_corrected_and_exported(studio, look):
     out, server, last = studio
     seen = look(viewport={"width": 1280, "height": 800})
