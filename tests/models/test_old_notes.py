@@ -33,7 +33,7 @@ def test_the_weights_that_shipped_say_the_same_in_new_words():
     found.track["labels"] |= {"fuse": {"colour": 0.02, "reach": 1, "inertia": 2.0, "around_cells": 4}}
     left_behind = {"frames": 14, "every": 3, "away_cells": 3.0, "around_cells": 8, "reach_cells": 36.0}
     found.track["labels"] |= {"leave": left_behind}
-    found.track["show"] |= {"edge_epsilon": 1e-5}
+    found.track["show"] |= {"edge_epsilon": 1e-5, "sure": 0.92, "lines_px": 7}
     found.track["refine"] |= {"rounds": 0}
     now = load_weights(Path(str(importlib.resources.files("selfvos.models") / "assets" / "default.safetensors")))[1]
     assert found.track == now.notes.track == now.notes.quality["balanced"].track

@@ -28,7 +28,9 @@ def test_other_sizes_scale_alike():
     assert TrackConfig(match=AttendConfig(radius_cells=12)).at_size(240).match == AttendConfig(radius_cells=6)
     assert TrackConfig(match=MatchConfig(radius_cells=math.inf)).at_size(240).match.radius_cells == math.inf
     assert TrackConfig(show=ShowConfig(edge_px=1)).at_size(120).show.edge_px == 1, "what is there stays there"
-    assert TrackConfig().at_size(120).show.edge_px == 0
+    assert TrackConfig().at_size(120).show.edge_px == TrackConfig().at_size(120).show.lines_px == 0
+    lines = TrackConfig(show=ShowConfig(lines_px=7))
+    assert [lines.at_size(side).show.lines_px for side in (120, 240, 480, 600, 720)] == [3, 3, 7, 9, 11]
     half = TrackConfig(labels=LabelConfig(leave=LeaveConfig())).at_size(240).labels.leave
     assert half == LeaveConfig(away_cells=1.5, around_cells=4, reach_cells=18.0)
     with pytest.raises(UsageError, match=r"set frame\.short_side_px"):

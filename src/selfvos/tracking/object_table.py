@@ -4,12 +4,13 @@ import copy
 
 import numpy as np
 import torch
-from jaxtyping import Float, Integer, UInt8
+from jaxtyping import Bool, Float, Integer, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
 from selfvos.errors import MaskMismatch
 from selfvos.ops.label_map import Decision, LabelMap, Layer, PixelGrid, layer_in_pixels
+from selfvos.ops.levels import line_level, line_share
 from selfvos.tracking.framing import Framing
 from selfvos.tracking.labels import draw_cells, stretch_shown
 from selfvos.tracking.settings import TrackConfig
@@ -37,6 +38,8 @@ class ObjectTable:
         """
         self.framing = framing
         self.ids: list[int] = []
+        self.line_levels: list[float] = []
+        """What lines of each object have to reach to be shown; empty where that is nothing special."""
         self.states: tuple[ObjectState, ...] = ()
         self._config = config
         self.check(mask)
@@ -62,6 +65,8 @@ class ObjectTable:
         """Add the ids of a mask that were not known; return how many."""
         new = [int(i) for i in np.unique(mask) if i != 0 and int(i) not in self.ids]
         self.ids += new
+        if self._config.show.lines_px:
+            self.line_levels += [self._line_level(mask == number) for number in new]
         return len(new)
 
     def named(self, mask: Ids) -> list[int]:
@@ -140,7 +145,7 @@ class ObjectTable:
     def copy(self) -> "ObjectTable":
         """Return a table that knows the same and changes by itself."""
         table = copy.copy(self)
-        table.ids = list(self.ids)
+        table.ids, table.line_levels = list(self.ids), list(self.line_levels)
         return table
 
     def read_out(self, found: LabelMap, given: Ids | None) -> Ids:
@@ -171,6 +176,10 @@ class ObjectTable:
         pixels, total, peak = (float(numbers[o + 1]) for numbers in found[1:])
         lost = pixels == 0 or peak <= self._config.labels.lost_below
         return ObjectState(id=self.ids[o], confidence=0.0 if lost else min(total / pixels, 1.0), lost=lost)
+
+    def _line_level(self, drawn: Bool[np.ndarray, "y2 x2"]) -> float:
+        width_px = self._config.show.lines_px * min(self.framing.native) / min(self.framing.resized)
+        return line_level(line_share(drawn, width_px))
 
     def _dtype(self) -> type[np.uint8] | type[np.uint16]:
         return np.uint8 if max(self.ids, default=0) <= 255 else np.uint16

@@ -184,6 +184,12 @@ class ShowConfig:
     edge_epsilon: float = 1e-3
     """Variance of colours in [0, 1] below which a window counts as even, > 0: with less, outlines follow weaker edges,
     and what is thin or shares its colours with its surroundings wears off less."""
+    sure: float | None = None
+    """How sure the inside of an object is, in the mean, that ends where it falls to one half: one that is less sure, as
+    where it turns, ends where it falls to as much less. In (0.5, 1]; None: all end at one half."""
+    lines_px: int = 0
+    """Parts of objects that are narrower are lines, in tracked pixels, odd: the more of an object's outline was that of
+    lines where it was drawn, the less they have to reach to be shown. 0: as much as everything else."""
     decide_at: Literal["native", "tracked"] = "native"
     """Size at which each pixel gets its object; from the tracked size, ids go to native pixels by the nearest one."""
 
@@ -191,7 +197,16 @@ class ShowConfig:
         _at_least("edge_px", self.edge_px, 0)
         if not (self.edge_epsilon > 0 and math.isfinite(self.edge_epsilon)):
             raise UsageError(f"edge_epsilon must be > 0 and finite, got {self.edge_epsilon}")
+        if self.sure is not None and not 0.5 < self.sure <= 1:
+            raise UsageError(f"sure must be in (0.5, 1], got {self.sure}; null lets all objects end at one half")
+        if self.lines_px and (self.lines_px < 3 or self.lines_px % 2 == 0):
+            raise UsageError(f"lines_px must be 0, or odd and at least 3, got {self.lines_px}")
         _require("decide_at", self.decide_at, ("native", "tracked"))
+
+    def at_scale(self, factor: float) -> "ShowConfig":
+        """Return the same for frames that are larger by a factor."""
+        lines_px = max(3, 2 * round((self.lines_px * factor - 1) / 2) + 1) if self.lines_px else 0
+        return replace(self, edge_px=_scaled(self.edge_px, factor), lines_px=lines_px)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -246,7 +261,7 @@ class TrackConfig:
         """Return the same way to track at another size: what counts cells or tracked pixels grows or shrinks with it.
 
         These are the window of `match`, `labels.reach_cells`, `labels.fuse.around_cells`, what `labels.leave` counts in
-        cells, and `show.edge_px`. A cell's parts and the Gaussian of a point stay: both are shares of a cell, whatever
+        cells, `show.edge_px` and `show.lines_px`. A cell's parts and the Gaussian of a point stay: both are shares of a cell, whatever
         it covers.
 
         Args:
@@ -268,7 +283,7 @@ class TrackConfig:
             match = replace(self.match, radius_cells=self.match.radius_cells * factor)
         else:
             match = replace(self.match, radius_cells=_scaled(self.match.radius_cells, factor))
-        show, labels = replace(self.show, edge_px=_scaled(self.show.edge_px, factor)), self.labels
+        show, labels = self.show.at_scale(factor), self.labels
         if labels.reach_cells is not None:
             labels = replace(labels, reach_cells=labels.reach_cells * factor)
         if labels.fuse is not None:

@@ -1,12 +1,14 @@
 """What a mask is decided from, one channel at a time."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from selfvos.ops.label_map import Layer
+from selfvos.ops.levels import HALF, level, lines, raised
 from selfvos.tracking.edges import at_edges
 from selfvos.tracking.propagator import SoftMasks
 from selfvos.tracking.settings import ShowConfig
@@ -23,6 +25,10 @@ class Shown:
     image: Float[Tensor, "1 3 y x"] | None
     """The padded frame, where outlines move to its edges; None where they stay."""
     config: ShowConfig
+    line_levels: Sequence[float] = ()
+    """What lines of each object have to reach; empty where that is nothing special."""
+    given: bool = False
+    """Whether the mask was given: it is shown as it is."""
 
     @property
     def stride(self) -> int:
@@ -39,6 +45,18 @@ class Shown:
     def layers(self) -> Iterator[Layer]:
         """Yield the map of every channel, in no set order."""
         if self.image is None:
-            return (self.soft.layer(channel) for channel in range(self.soft.channels))
-        # Not remembered: small mistakes along edges would add up from frame to frame.
-        return at_edges(self.image, self.soft, self.config.edge_px, self.config.edge_epsilon)
+            found = (self.soft.layer(channel) for channel in range(self.soft.channels))
+        else:
+            # Not remembered: small mistakes along edges would add up from frame to frame.
+            found = at_edges(self.image, self.soft, self.config.edge_px, self.config.edge_epsilon)
+        return found if self.given else map(self._raised, found)
+
+    def _raised(self, layer: Layer) -> Layer:
+        """Return a map of an object that is above that of the background where it reaches what it has to."""
+        sure, values = self.config.sure, layer.values
+        along = self.line_levels[layer.channel - 1] if layer.channel and self.line_levels else HALF
+        usual = HALF if sure is None or not layer.channel else level(values, sure)
+        if along < usual:
+            thin = lines(values, 2 * round((self.config.lines_px / self.stride - 1) / 2) + 1)
+            return layer._replace(values=raised(values, torch.where(thin, along, usual)))
+        return layer if usual == HALF else layer._replace(values=raised(values, usual))

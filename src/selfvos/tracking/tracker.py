@@ -228,7 +228,7 @@ class Tracker:
 
         Returns:
             float32 at native size, in the order of `objects`. With labels that are stretched (`LabelConfig.min_max`)
-            or have a gain, probabilities of a pixel do not sum to at most 1.
+            or have a gain, and with `ShowConfig.sure` or `lines_px`, those of a pixel do not sum to at most 1.
 
         Raises:
             UsageError: `start` has not been called.
@@ -275,7 +275,8 @@ class Tracker:
         """Decide every pixel; in a frame that was tracked, outlines may move to edges of the picture."""
         moves = tracked is not None and self.config.show.edge_px > 0
         self._shown = None  # broken off while it decides, it has no mask
-        shown = Shown(soft, tracked.image if tracked is not None and moves else None, self.config.show)
+        image = tracked.image if tracked is not None and moves else None
+        shown = Shown(soft, image, self.config.show, table.line_levels, given=tracked is None)
         found = table.decide(shown)
         self._shown = shown
         self.propagator.decided(found)

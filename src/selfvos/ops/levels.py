@@ -1,0 +1,95 @@
+"""What a soft mask has to reach to be shown: less where all of it is unsure, and less along lines."""
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from scipy.ndimage import binary_erosion, grey_opening
+from torch import Tensor
+from torch.nn import functional as F
+
+HALF = 0.5
+"""What everything has to reach, with nothing else to be said."""
+_LEAST, _MOST = 0.3, 0.55
+_PER_MEAN = 0.5
+_LEAST_ALONG_LINES = 0.2
+_SHARE = 0.75
+_DARKER = 0.5  # an opening takes more than half from what is a line
+
+
+def level(values: Float[Tensor, "h w"], sure: float) -> float:
+    """Return what an object has to reach.
+
+    Where it moves fast or turns, its labels are mixtures with what is around it, inside as well as at its outline; what
+    is half of it everywhere else is more of it then.
+
+    Args:
+        values: How much of it is in each place.
+        sure: Mean of those above one half where it has to reach one half.
+
+    Returns:
+        One half, less half of what that mean lacks, within 0.3 and 0.55; one half where it is nowhere above.
+    """
+    inside = values > HALF
+    if not inside.any():
+        return HALF
+    return min(max(HALF - _PER_MEAN * (sure - float(values[inside].mean())), _LEAST), _MOST)
+
+
+def line_level(share: float) -> float:
+    """Return what lines of an object have to reach.
+
+    Args:
+        share: How much of the outline that was given are outlines of lines, in [0, 1].
+
+    Returns:
+        One half where lines are less than a third of it, then less and less, at least 0.2.
+    """
+    return min(max(_SHARE * (1 - share), _LEAST_ALONG_LINES), HALF)
+
+
+def line_share(mask: Bool[np.ndarray, "y x"], width_px: float) -> float:
+    """Return how much of an object's outline is that of lines, in [0, 1].
+
+    Args:
+        mask: The object, at least one pixel.
+        width_px: What is narrower is a line, at least 1.
+    """
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    part = np.pad(mask, 1, mode="edge")[rows[0] : rows[-1] + 3, columns[0] : columns[-1] + 3]
+    outline = part & np.logical_not(binary_erosion(part, border_value=1))
+    if not outline.any():
+        return 0.0
+    side = max(1, round(width_px))
+    wide = grey_opening(part.astype(np.uint8), side, mode="nearest") > 0
+    return float((outline & ~wide).sum() / outline.sum())
+
+
+def lines(values: Float[Tensor, "h w"], width_px: int) -> Bool[Tensor, "h w"]:
+    """Return where a map is more than twice as high as anything wide is there.
+
+    Args:
+        values: At least 0.
+        width_px: What is narrower is a line, odd.
+    """
+    wide = -_highest(-values[None], width_px)
+    return _highest(wide, width_px)[0] < _DARKER * values
+
+
+def raised(values: Float[Tensor, "h w"], level: float | Float[Tensor, "h w"]) -> Float[Tensor, "h w"]:
+    """Return values that are above those of everything else together where they were above a level.
+
+    Args:
+        values: In [0, 1]; everything else together has the rest.
+        level: In (0, 1).
+
+    Returns:
+        In [0, 1], rising with them from 0 to 1; at the level the rest of what it was.
+    """
+    level = torch.as_tensor(level, dtype=values.dtype, device=values.device)
+    below, above = values * (1 - level) / level, 1 - level + (values - level) * level / (1 - level)
+    return torch.where(values < level, below, above)
+
+
+def _highest(values: Float[Tensor, "1 h w"], side: int) -> Float[Tensor, "1 h w"]:
+    rows = F.max_pool2d(values, (side, 1), stride=1, padding=(side // 2, 0))
+    return F.max_pool2d(rows, (1, side), stride=1, padding=(0, side // 2))
