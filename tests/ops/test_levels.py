@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfvos.ops.levels import level, line_level, line_share, lines, raised
+from selfvos.ops.levels import level, line_level, line_share, lines, raised, raised_plain
 
 
 def box(height, width, rows, columns):
@@ -88,3 +88,12 @@ def test_ends_stay_and_one_half_changes_nothing():
     values = torch.tensor([[0.0, 0.2, 0.5, 0.8, 1.0]])
     torch.testing.assert_close(raised(values, 0.5), values)
     torch.testing.assert_close(raised(values, 0.3)[0, [0, -1]], torch.tensor([0.0, 1.0]))
+
+
+@pytest.mark.parametrize("along", [None, 0.2])
+def test_compiled_and_plain_agree(along):
+    values = torch.rand(31, 57, generator=torch.Generator().manual_seed(0))
+    thin = None if along is None else values > 0.7
+    found, plain = (bend(values, 0.43, thin, along or 0.5) for bend in (raised, raised_plain))
+    torch.testing.assert_close(found, plain, rtol=1e-6, atol=1e-6)
+    assert level(values.double(), 0.8) == pytest.approx(level(values, 0.8), abs=1e-5)

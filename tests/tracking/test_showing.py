@@ -9,6 +9,7 @@ from tests.tiny import picture, truth
 
 from selfvos.errors import UsageError
 from selfvos.models.segmenter import Segmenter, SegmenterConfig
+from selfvos.tracking import showing
 from selfvos.tracking.framing import Framing
 from selfvos.tracking.object_table import ObjectTable
 from selfvos.tracking.propagator import DenseMasks
@@ -62,6 +63,12 @@ def test_lines_are_shown_where_lines_were_drawn():
     assert decided(masks, config, mask=strings)[0][23:25, 32:46].all()
     assert decided(masks, config, mask=square)[0].sum() == 16**2
     assert decided(masks, ShowConfig(), mask=strings)[0].sum() == 16**2
+
+
+def test_lines_are_not_looked_for_where_few_were_drawn(monkeypatch):
+    """Looking takes more time than all else that is done for `sure` and `lines_px`."""
+    monkeypatch.setattr(showing, "lines", None)
+    assert decided(soft(1.0, 0.42), ShowConfig(sure=0.8, lines_px=7))[0].sum() == 16**2
 
 
 def test_each_object_has_its_own_level_and_a_copy_keeps_it():

@@ -29,10 +29,8 @@ def level(values: Float[Tensor, "h w"], sure: float) -> float:
     Returns:
         One half, less half of what that mean lacks, within 0.3 and 0.55; one half where it is nowhere above.
     """
-    inside = values > HALF
-    if not inside.any():
-        return HALF
-    return min(max(HALF - _PER_MEAN * (sure - float(values[inside].mean())), _LEAST), _MOST)
+    mean = _mean_above_half(values)
+    return HALF if mean == HALF else min(max(HALF - _PER_MEAN * (sure - mean), _LEAST), _MOST)
 
 
 def line_level(share: float) -> float:
@@ -75,19 +73,49 @@ def lines(values: Float[Tensor, "h w"], width_px: int) -> Bool[Tensor, "h w"]:
     return _highest(wide, width_px)[0] < _DARKER * values
 
 
-def raised(values: Float[Tensor, "h w"], level: float | Float[Tensor, "h w"]) -> Float[Tensor, "h w"]:
+def raised(
+    values: Float[Tensor, "h w"], level: float, lines: Bool[Tensor, "h w"] | None = None, along: float = HALF
+) -> Float[Tensor, "h w"]:
     """Return values that are above those of everything else together where they were above a level.
 
     Args:
         values: In [0, 1]; everything else together has the rest.
         level: In (0, 1).
+        lines: Where the level is another one.
+        along: That one.
 
     Returns:
         In [0, 1], rising with them from 0 to 1; at the level the rest of what it was.
     """
-    level = torch.as_tensor(level, dtype=values.dtype, device=values.device)
-    below, above = values * (1 - level) / level, 1 - level + (values - level) * level / (1 - level)
-    return torch.where(values < level, below, above)
+    if not _fits_kernel(values):
+        return raised_plain(values, level, lines, along)
+    # Compiled code is loaded when it is first needed, not whenever this module is imported.
+    from selfvos.ops.kernels import levels as kernel
+
+    thin = None if lines is None else lines.contiguous().numpy()
+    return torch.from_numpy(kernel.bend(values.contiguous().numpy(), level, thin, along))
+
+
+def raised_plain(
+    values: Float[Tensor, "h w"], level: float, lines: Bool[Tensor, "h w"] | None = None, along: float = HALF
+) -> Float[Tensor, "h w"]:
+    """Do the same with torch alone, on any device: the kernel's oracle."""
+    own = torch.full_like(values, level) if lines is None else torch.where(lines, along, level).to(values)
+    below, above = values * (1 - own) / own, 1 - own + (values - own) * own / (1 - own)
+    return torch.where(values < own, below, above)
+
+
+def _mean_above_half(values: Tensor) -> float:
+    if _fits_kernel(values):
+        from selfvos.ops.kernels import levels as kernel
+
+        return kernel.mean_above(values.contiguous().numpy(), HALF)
+    inside = values > HALF
+    return float(values[inside].mean()) if inside.any() else HALF
+
+
+def _fits_kernel(values: Tensor) -> bool:
+    return values.device.type == "cpu" and values.dtype == torch.float32
 
 
 def _highest(values: Float[Tensor, "1 h w"], side: int) -> Float[Tensor, "1 h w"]:

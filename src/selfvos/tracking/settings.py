@@ -261,8 +261,8 @@ class TrackConfig:
         """Return the same way to track at another size: what counts cells or tracked pixels grows or shrinks with it.
 
         These are the window of `match`, `labels.reach_cells`, `labels.fuse.around_cells`, what `labels.leave` counts in
-        cells, `show.edge_px` and `show.lines_px`. A cell's parts and the Gaussian of a point stay: both are shares of a cell, whatever
-        it covers.
+        cells, `show.edge_px` and `show.lines_px`. A cell's parts and the Gaussian of a point stay: both are shares of a
+        cell, whatever it covers.
 
         Args:
             short_side_px: Height or width that frames are tracked at, whichever is the shorter.

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -56,7 +55,7 @@ class Shown:
         sure, values = self.config.sure, layer.values
         along = self.line_levels[layer.channel - 1] if layer.channel and self.line_levels else HALF
         usual = HALF if sure is None or not layer.channel else level(values, sure)
-        if along < usual:
+        if along < min(usual, HALF):
             thin = lines(values, 2 * round((self.config.lines_px / self.stride - 1) / 2) + 1)
-            return layer._replace(values=raised(values, torch.where(thin, along, usual)))
+            return layer._replace(values=raised(values, usual, thin, along))
         return layer if usual == HALF else layer._replace(values=raised(values, usual))
