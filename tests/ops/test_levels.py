@@ -51,6 +51,11 @@ def test_a_border_of_the_picture_is_no_outline_and_makes_no_line():
     assert line_share(box(40, 60, slice(0, 40), slice(0, 60)), 7.0) == 0
 
 
+def test_a_dot_is_no_line():
+    assert line_share(box(40, 60, slice(5, 10), slice(5, 10)), 7.0) == 0
+    assert line_share(box(40, 60, slice(5, 8), slice(5, 50)), 7.0) == 1
+
+
 @given(rows=st.integers(1, 30), columns=st.integers(1, 30), top=st.integers(0, 9), left=st.integers(0, 9))
 def test_where_an_object_lies_says_nothing_of_its_lines(rows, columns, top, left):
     def share(y, x):

@@ -13,6 +13,7 @@ _LEAST, _MOST = 0.3, 0.55
 _PER_MEAN = 0.5
 _LEAST_ALONG_LINES = 0.2
 _SHARE = 0.75
+_LONG = 4  # widths
 _DARKER = 0.5  # an opening takes more than half from what is a line
 
 
@@ -50,15 +51,15 @@ def line_share(mask: Bool[np.ndarray, "y x"], width_px: float) -> float:
 
     Args:
         mask: The object, at least one pixel.
-        width_px: What is narrower is a line, at least 1.
+        width_px: What is narrower is a line, at least 1; nothing that is as small as four of it to both sides is one.
     """
     rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
-    part = np.pad(mask, 1, mode="edge")[rows[0] : rows[-1] + 3, columns[0] : columns[-1] + 3]
+    top, left = max(rows[0] - 1, 0), max(columns[0] - 1, 0)
+    part = mask[top : rows[-1] + 2, left : columns[-1] + 2]
     outline = part & np.logical_not(binary_erosion(part, border_value=1))
-    if not outline.any():
+    if max(rows[-1] - rows[0], columns[-1] - columns[0]) < _LONG * width_px or not outline.any():
         return 0.0
-    side = max(1, round(width_px))
-    wide = grey_opening(part.astype(np.uint8), side, mode="nearest") > 0
+    wide = grey_opening(part.astype(np.uint8), max(1, round(width_px)), mode="nearest") > 0
     return float((outline & ~wide).sum() / outline.sum())
 
 

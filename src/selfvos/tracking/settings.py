@@ -186,7 +186,7 @@ class ShowConfig:
     and what is thin or shares its colours with its surroundings wears off less."""
     sure: float | None = None
     """How sure the inside of an object is, in the mean, that ends where it falls to one half: one that is less sure, as
-    where it turns, ends where it falls to as much less. In (0.5, 1]; None: all end at one half."""
+    where it turns, ends where it falls to less, by half of that. In (0.5, 1]; None: all end at one half."""
     lines_px: int = 0
     """Parts of objects that are narrower are lines, in tracked pixels, odd: the more of an object's outline was that of
     lines where it was drawn, the less they have to reach to be shown. 0: as much as everything else."""
