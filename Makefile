@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 DEV := $(VENV)/.dev-installed
 DOCS := $(VENV)/.docs-installed
 RELEASE := $(VENV)/.release-installed
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt --editable
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
 .PHONY: demo test slow check names readers audit sbom docs film wheel page bench fleet chaos clean help
 .DEFAULT_GOAL := help
