@@ -61,8 +61,10 @@ def test_nothing_heavy_is_loaded(answers):
 
 
 def test_the_names_are_those_that_there_are():
-    kept = json.loads((Path(completion.__file__).parent / "names.json").read_text())
-    assert kept == completion.current(), "run `make names`"
+    """In a process of its own: tests that ran before may have registered names of theirs."""
+    kept = (Path(completion.__file__).parent / "names.json").read_text()
+    found = subprocess.run([sys.executable, "-m", "selfvos.cli.completion"], capture_output=True, text=True, check=True)
+    assert json.loads(kept) == json.loads(found.stdout), "run `make names`"
 
 
 def test_every_help_has_an_example():
