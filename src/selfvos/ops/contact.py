@@ -5,6 +5,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from selfvos.ops.masks import highest_around
+
 _PRESENT = 0.5
 PART = 0.25
 """Probability from which a cell belongs to a part of an object: parts are wider than what is shown of them."""
@@ -45,5 +47,4 @@ def without(labels: Float[Tensor, "o1 h2 w2"], apart: Bool[Tensor, "o h w"]) -> 
 
 def _around(cells: Bool[Tensor, "o h w"], reach: int) -> Bool[Tensor, "o h w"]:
     """Return the cells that are so close to some, along rows and columns."""
-    rows = F.max_pool2d(cells.float(), (2 * reach + 1, 1), stride=1, padding=(reach, 0))
-    return F.max_pool2d(rows, (1, 2 * reach + 1), stride=1, padding=(0, reach)) > 0
+    return highest_around(cells.float(), reach) > 0

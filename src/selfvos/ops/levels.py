@@ -5,7 +5,8 @@ import torch
 from jaxtyping import Bool, Float
 from scipy.ndimage import binary_erosion, grey_opening
 from torch import Tensor
-from torch.nn import functional as F
+
+from selfvos.ops.masks import highest_around
 
 HALF = 0.5
 """What everything has to reach, with nothing else to be said."""
@@ -29,6 +30,9 @@ def level(values: Float[Tensor, "h w"], sure: float) -> float:
 
     Returns:
         One half, less half of what that mean lacks, within 0.3 and 0.55; one half where it is nowhere above.
+
+    Source:
+        This package's own.
     """
     mean = _mean_above_half(values)
     return HALF if mean == HALF else min(max(HALF - _PER_MEAN * (sure - mean), _LEAST), _MOST)
@@ -52,6 +56,9 @@ def line_share(mask: Bool[np.ndarray, "y x"], width_px: float) -> float:
     Args:
         mask: The object, at least one pixel.
         width_px: What is narrower is a line, at least 1; nothing that is as small as four of it to both sides is one.
+
+    Source:
+        This package's own.
     """
     rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
     top, left = max(rows[0] - 1, 0), max(columns[0] - 1, 0)
@@ -69,9 +76,13 @@ def lines(values: Float[Tensor, "h w"], width_px: int) -> Bool[Tensor, "h w"]:
     Args:
         values: At least 0.
         width_px: What is narrower is a line, odd.
+
+    Source:
+        Grey opening by a square, as in mathematical morphology; what it is asked for is this package's own.
     """
-    wide = -_highest(-values[None], width_px)
-    return _highest(wide, width_px)[0] < _DARKER * values
+    reach = width_px // 2
+    eroded = -highest_around(-values[None], reach)
+    return highest_around(eroded, reach)[0] < _DARKER * values
 
 
 def raised(
@@ -117,8 +128,3 @@ def _mean_above_half(values: Tensor) -> float:
 
 def _fits_kernel(values: Tensor) -> bool:
     return values.device.type == "cpu" and values.dtype == torch.float32
-
-
-def _highest(values: Float[Tensor, "1 h w"], side: int) -> Float[Tensor, "1 h w"]:
-    rows = F.max_pool2d(values, (side, 1), stride=1, padding=(side // 2, 0))
-    return F.max_pool2d(rows, (1, side), stride=1, padding=(0, side // 2))

@@ -97,3 +97,9 @@ def balanced_cross_entropy(logits: Float[Tensor, "b 1 y x"], mask: Float[Tensor,
     share = mask.mean(dim=(1, 2, 3), keepdim=True)
     loss = (1 - share) * mask * F.softplus(-logits) + share * (1 - mask) * F.softplus(logits)
     return loss.mean()
+
+
+def highest_around(maps: Float[Tensor, "o h w"], reach: int) -> Float[Tensor, "o h w"]:
+    """Return the highest value within so many rows and columns of each place: a dilation by a square."""
+    rows = F.max_pool2d(maps, (2 * reach + 1, 1), stride=1, padding=(reach, 0))
+    return F.max_pool2d(rows, (1, 2 * reach + 1), stride=1, padding=(0, reach))
