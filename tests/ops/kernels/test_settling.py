@@ -3,13 +3,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from selfvos.ops.kernels import byte_vectors, rounding, settling, window_bytes, window_topk
+from selfvos.ops.kernels import byte_tiles, byte_vectors, rounding, settling, window_bytes, window_topk
 
 pytestmark = pytest.mark.skipif(not byte_vectors.AVAILABLE, reason="this processor does not multiply bytes")
 
 
-def search(query, memory, reach, k, telling, workers=1):
-    known = window_bytes.Remembered(memory, rounding.RoundedFrames(), range(len(memory)), range(len(memory)))
+SOME = st.booleans() if byte_tiles.allowed() else st.just(value=False)
+
+
+def search(query, memory, reach, k, telling, workers=1, *, tiles=True):
+    frames = rounding.RoundedFrames(tiles=tiles)
+    known = window_bytes.Remembered(memory, frames, range(len(memory)), range(len(memory)))
     return window_bytes.window_topk(query, known, reach, k, workers, telling)
 
 
@@ -27,16 +31,17 @@ def allowed(reach, h, w):
     k=st.sampled_from([1, 2, 10]),
     alike=st.sampled_from([0.0, 0.5, 0.99, 1.0]),
     share=st.sampled_from([0.0, 0.02, 0.15]),
+    tiles=SOME,
     seed=st.integers(0, 2**31),
 )
-def test_who_likes_a_cell_that_matters_gets_the_best_and_others_none_that_do(shape, k, alike, share, seed):
+def test_who_likes_a_cell_that_matters_gets_the_best_and_others_none_that_do(shape, k, alike, share, tiles, seed):
     rng = np.random.default_rng(seed)
     n, h, w = shape
     scene = alike * rng.standard_normal(64) + (1 - alike) * rng.standard_normal((n + 1, h, w, 64))
     query, memory = (part.astype(np.float32) for part in (scene[-1], scene[:-1]))
     reach, telling = rng.integers(-1, w, (n, h)), rng.random((n, h, w)) < share
     wanted = window_topk.window_topk(query, memory, reach, k, 1)
-    found = search(query, memory, reach, k, telling)
+    found = search(query, memory, reach, k, telling, tiles=tiles)
     assert found is not None
     flat, full = np.append(telling.ravel(), False), [np.isfinite(scores) for scores, _ in (wanted, found)]
     assert (full[0] == full[1]).all()

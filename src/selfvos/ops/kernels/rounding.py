@@ -13,7 +13,9 @@ from typing import NamedTuple, no_type_check
 import numpy as np
 from jaxtyping import Float32, Int8, Int32, Int64, UInt8
 
-from selfvos.ops.kernels.byte_vectors import GROUP, LANES, MOST_VECTORS, QUERIES, REST
+from selfvos.ops.kernels import byte_tiles
+from selfvos.ops.kernels.byte_tiles import ALIGNED, SIDE, STEP
+from selfvos.ops.kernels.byte_vectors import GROUP, LANES, MOST_VECTORS, REST
 from selfvos.ops.kernels.compiling import compiled
 from selfvos.ops.parallel import in_parallel
 
@@ -37,9 +39,10 @@ class Rounded(NamedTuple):
 
     query: Int8[np.ndarray, "m c"]
     memory: UInt8[np.ndarray, " s"]
-    """By slot and row. In a row come the first channels, by group of four, column, and channel in the group; then for
-    each column two words: how long the cell is in its first channels, rounded up, and `_SHIFT`; then the other
-    channels, by column. What follows means nothing."""
+    """By slot and row. In tiles: by `SIDE` columns, `STEP` channels, group of four, column, and channel in the group,
+    with as many more columns, which mean nothing, as the last tile needs. Otherwise in a row come the first channels,
+    by group of four, column, and channel in the group; then for each column two words: how long the cell is in its
+    first channels, rounded up, and `_SHIFT`; then the other channels, by column. What follows means nothing."""
     slot: Int64[np.ndarray, " n"]
     """Where each memory frame lies there."""
     error: Int32[np.ndarray, " m"]
@@ -54,20 +57,23 @@ class Rounded(NamedTuple):
     """Two words for each query cell, and some more that mean nothing. Multiplied with those of a memory cell, they are
     what is taken from the product of the first channels before it is compared; nothing so far."""
     length: Float32[np.ndarray, " l"]
-    """Length of each query cell in its first channels, in steps; of no cell where nothing is guessed."""
+    """Length of each query cell in its first channels, in steps; of no cell where nothing is guessed from them."""
+    tiled: bool
+    """Whether memory lies in tiles (`byte_tiles`); then all channels come first."""
 
 
 class RoundedFrames:
     """Memory frames in 8 bits, kept from one search to the next."""
 
-    def __init__(self, *, leading: bool = False) -> None:
+    def __init__(self, *, leading: bool = False, tiles: bool = True) -> None:
         """Keep none yet.
 
         Args:
             leading: How alike two cells are may be guessed from their first channels, those of most variance, as they
-                are in whitened features of unit length.
+                are in whitened features of unit length; and that rounding errors do not add up to the worst.
+            tiles: Have all channels multiplied in tiles, where there are the instruction and whole tiles of them.
         """
-        self._leading = leading
+        self._leading, self._tiles = leading, tiles and byte_tiles.allowed()
         self._shape: tuple[int, ...] = ()
         self._step = np.float32(0)
         self._ids: list[Hashable] = []
@@ -100,17 +106,22 @@ class RoundedFrames:
             return None
         unit = np.float64(step) * np.float64(self._step)
         first = self._first(c)
-        small, error, start = np.empty((h * w, c), np.int8), np.empty(h * w, np.int32), np.empty(h * w, np.int32)
-        words, length = np.zeros(h * w + QUERIES, np.int32), np.empty(h * w if first < c else 0, np.float32)
-        terms = step, farthest, longest, unit
+        small = _aligned((h * w + SIDE) * c).view(np.int8).reshape(-1, c)
+        error, start = np.empty(h * w, np.int32), np.empty(h * w, np.int32)
+        words, length = np.zeros(h * w + SIDE, np.int32), np.empty(h * w if first < c else 0, np.float32)
+        terms = step, farthest, longest, unit, _GUESSED if self._leading else 1.001
         if not _round_query(query.reshape(h * w, c), terms, first, small, (error, start, words, length)):
             return None
-        return Rounded(small, self._cells, slot, error, start, float(unit), first, words, length)
+        return Rounded(small, self._cells, slot, error, start, float(unit), first, words, length, self._tiled(c))
 
     def _first(self, channels: int) -> int:
         """Return how many channels come first, so that the others are whole parts of `REST`."""
         first = channels - round(channels // REST * (1 - _LEADING)) * REST
-        return first if self._leading and 0 < first <= _MOST_WORDS else channels
+        guessed = self._leading and not self._tiled(channels) and 0 < first <= _MOST_WORDS
+        return first if guessed else channels
+
+    def _tiled(self, channels: int) -> bool:
+        return self._tiles and channels % STEP == 0
 
     def _take(self, memory: Float32[np.ndarray, "n h w c"], ids: Sequence[Hashable], workers: int) -> np.ndarray:
         if self._shape != memory.shape[1:]:
@@ -145,24 +156,34 @@ class RoundedFrames:
         def put(number: int) -> None:
             slot, place = pairs[number]
             packed = self._cells[slot * size : (slot + 1) * size]
-            self._terms[slot] = _round_memory(memory[place], self._step, first, packed)
+            if self._tiled(self._shape[2]):
+                self._terms[slot] = _tile_memory(memory[place], self._step, packed)
+            else:
+                self._terms[slot] = _round_memory(memory[place], self._step, first, packed)
 
         in_parallel(put, range(len(pairs)), workers)
 
     def _size(self) -> int:
         h, w, c = self._shape
-        return h * w * (c + GROUP)
+        return h * (w + -w % SIDE) * c if self._tiled(c) else h * w * (c + GROUP)
 
     def _make_room(self, slots: int) -> None:
         size, known = self._size(), len(self._terms)
         needed = slots * size + GROUP * _TILE
         if len(self._cells) >= needed and known >= slots:
             return
-        # Pages of an empty array are taken from the machine only when they are written.
-        cells, terms = np.empty(2 * needed, dtype=np.uint8), np.zeros((2 * slots, 2), dtype=np.float32)
+        cells, terms = _aligned(2 * needed), np.zeros((2 * slots, 2), dtype=np.float32)
         cells[: min(known * size, len(self._cells))] = self._cells[: known * size]
         terms[:known] = self._terms
         self._cells, self._terms = cells, terms
+
+
+def _aligned(size: int) -> UInt8[np.ndarray, " s"]:
+    """Return so many bytes from a multiple of `ALIGNED` on."""
+    # Pages of an empty array are taken from the machine only when they are written.
+    room = np.empty(size + ALIGNED, dtype=np.uint8)
+    begin = -room.ctypes.data % ALIGNED
+    return room[begin : begin + size]
 
 
 _summing = partial(compiled, fastmath={"reassoc", "contract"})  # in any order, so that sums take vectors
@@ -225,6 +246,27 @@ def _round_memory(frame, step, first, packed):
 
 @compiled
 @no_type_check
+def _tile_memory(frame, step, packed):
+    """Round a frame to tiles; return what `_round_memory` does."""
+    h, w, c = frame.shape
+    farthest, longest = np.float32(0), np.float32(0)
+    cell = np.empty(c, dtype=np.uint8)
+    groups, lanes = cell.view(np.int32), packed.view(np.int32)
+    tiles, many = (w + SIDE - 1) // SIDE, c // GROUP
+    for y in range(h):
+        for x in range(w):
+            own, _, lost = _round_cell(frame[y, x], step, cell)
+            farthest, longest = max(farthest, lost), max(longest, own)
+            if not own < np.inf:
+                longest = np.float32(np.inf)
+            begin = (y * tiles + x // SIDE) * SIDE * many + x % SIDE
+            for group in range(many):
+                lanes[begin + group * SIDE] = groups[group]
+    return farthest, longest
+
+
+@compiled
+@no_type_check
 def _length(cell, first):
     """Return how long a rounded cell is in its first channels, and the sum of its numbers there."""
     square, total = np.int32(0), np.int32(0)
@@ -238,12 +280,14 @@ def _length(cell, first):
 @compiled
 @no_type_check
 def _round_query(cells, terms, first, rounded, told):
-    """Round the query frame, and bound what its products are off; return whether all of it are numbers.
+    """Round the query frame, and say what its products are off; return whether all of it are numbers.
+
+    The last of `terms` is the share of the bound that is said.
 
     Lengths are taken a little longer than float32 finds them. What a product in float32 may be off is added: its
     (c / 4 + 40) roundings are below (c + 64) / 2**21.
     """
-    step, farthest, longest, unit = terms
+    step, farthest, longest, unit, share = terms
     error, start, words, lengths = told
     m, c = cells.shape
     cell = np.empty(c, dtype=np.uint8)
@@ -262,6 +306,6 @@ def _round_query(cells, terms, first, rounded, told):
             words[q] = MOST_WORD - (total << 16)
         off = np.sqrt(np.float64(kept)) * farthest
         off += (np.sqrt(np.float64(lost)) + np.sqrt(np.float64(own)) * (c + 64) / 2**21) * longest
-        off *= _GUESSED if len(lengths) else 1.001
+        off *= share
         error[q] = np.int32(np.ceil(min((off + _TINY) / unit, _FAR)))
     return True

@@ -12,9 +12,9 @@ from typing import no_type_check
 import numpy as np
 from jaxtyping import Bool, Int64
 
-from selfvos.ops.kernels.byte_vectors import QUERIES
+from selfvos.ops.kernels.byte_tiles import begin_tiles, end_tiles
 from selfvos.ops.kernels.compiling import borrowing, compiled
-from selfvos.ops.kernels.sifting import SETTLED, TILE, flush, flush_all, offer, raise_floor, settle, sift_rows
+from selfvos.ops.kernels.sifting import SETTLED, flush, flush_all, no_marks, offer, raise_floor, settle, sift_rows
 from selfvos.ops.kernels.vectors import CELLS
 
 _NEAR = 7  # rows of the latest frame, from the nearest on, that say what is likely to be found elsewhere
@@ -48,9 +48,11 @@ def search_settling(query, memory, rounded, candidates, visit, told, band, resul
     _, h, w, _ = memory.shape
     lists = (results[0], results[1], np.empty(3 * CELLS, dtype=np.float32))
     room = np.empty(results[0].shape[1], dtype=np.int32)
-    passed = (np.empty(QUERIES, dtype=np.int64), np.empty((QUERIES, TILE), dtype=np.int32)), room
+    passed = no_marks(), room
     credit = np.array([_STAKE, 0, 1, _STAKE])
     given = query, memory, rounded, candidates
+    if rounded[9]:
+        begin_tiles()
     for step in range(2 * h):  # all of what is near; of the rest what matters
         _search_latest(given, band, (order[0], step), step < _NEAR, spans, 0, reach, lists, passed, credit)
     for frame in order[1:]:
@@ -68,6 +70,8 @@ def search_settling(query, memory, rounded, candidates, visit, told, band, resul
             for columns in ((0, spans[frame, row, 0]), (spans[frame, row, 1], w)):
                 if columns[0] < columns[1]:
                     sift_rows(*given, band, (frame, row), columns, reach[frame], lists, passed, credit)
+    if rounded[9]:
+        end_tiles()
     if credit[1] > 0:  # too many pairs pass, and some rows were left out
         return False
     flush_all(query, memory, rounded, candidates, lists, (band[0] * w, band[1] * w), room)

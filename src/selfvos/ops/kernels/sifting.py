@@ -5,6 +5,7 @@ from typing import NamedTuple, no_type_check
 import numpy as np
 from jaxtyping import Int32
 
+from selfvos.ops.kernels.byte_tiles import ALIGNED, SIDE, products_of_2_tiles, products_of_3_tiles, products_of_tile
 from selfvos.ops.kernels.byte_vectors import (
     GROUP,
     LANES,
@@ -15,7 +16,7 @@ from selfvos.ops.kernels.byte_vectors import (
     products_of_32,
     products_of_48,
 )
-from selfvos.ops.kernels.compiling import borrowing
+from selfvos.ops.kernels.compiling import borrowing, compiled
 from selfvos.ops.kernels.rounding import MOST_WORD, Rounded
 from selfvos.ops.kernels.vectors import CELLS, lowest_bit, pair_products
 from selfvos.ops.kernels.window_topk import _four, _insert
@@ -47,11 +48,20 @@ class Candidates(NamedTuple):
     """What the product of the first channels has to reach, with that of the words added to it."""
 
 
+@compiled
+@no_type_check
+def no_marks():
+    """Return room for what `products_of_48` and `products_of_tile` say."""
+    room = np.empty(SIDE * TILE + ALIGNED // 4, dtype=np.int32)
+    begin = -room.ctypes.data % ALIGNED // 4
+    return np.empty(SIDE, dtype=np.int64), room[begin : begin + SIDE * TILE].reshape(SIDE, TILE)
+
+
 def no_candidates(cells: int, k: int, rounded: Rounded) -> Candidates:
     """Return room for the candidates of so many query cells, whose lists have k places."""
     # Pages of an empty array are taken from the machine only when they are written.
     product, cell = (np.empty((cells, 2 * k + 2 * _SPARE + TILE), dtype=np.int32) for _ in range(2))
-    floor = np.full(cells + QUERIES, np.iinfo(np.int32).min, dtype=np.int32)
+    floor = np.full(cells + SIDE, np.iinfo(np.int32).min, dtype=np.int32)
     least = np.zeros_like(floor) if len(rounded.length) else floor
     limit = np.full(cells, k + _SPARE, np.int32)
     return Candidates(product, cell, np.zeros(cells, np.int32), limit, floor, rounded.words, least)
@@ -213,6 +223,101 @@ def _keep(rounded, candidates, pairs, rest, cell):
 
 @borrowing
 @no_type_check
+def _own(bits, begin, x, r, columns):
+    """Return those of a query cell's bits that lie in its window and in some columns; the first is that of `begin`."""
+    nearest, farthest = max(x - r, columns[0]) - begin, min(x + r + 1, columns[1]) - begin
+    return bits & ((1 << min(farthest, 63)) - (1 << max(nearest, 0))) if farthest > max(nearest, 0) else 0
+
+
+@borrowing
+@no_type_check
+def _sift_lanes(query, memory, rounded, candidates, y, line, columns, r, lists, passed):
+    """Offer a memory row to the query cells of row y; return what was saved by it.
+
+    `line` is the place of the memory row among those that are rounded, and the number of its first cell.
+    """
+    left, right, first = rounded[0], rounded[1], rounded[6]
+    counts, limits, floors, words, least = candidates[2:]
+    marks, room = passed
+    bits, products = marks
+    w, c = query.shape[1], query.shape[2]
+    begin, behind, bars = line[0] * w * (c // GROUP + 1), c - first, (words, least)
+    rests, saved = GROUP * (begin + w * (first // GROUP + 1)), 0
+    for x in range(0, w, QUERIES):
+        q, count = y * w + x, min(QUERIES, w - x)
+        m, stop = max(columns[0], x - r), min(columns[1], x + count + r)
+        if _are_settled(floors, q, count):
+            continue
+        saved += count * max(0, stop - m)
+        while m < stop:
+            lane, rows = (begin + m, w), (q, q + count - 1, first)
+            if stop - m > 2 * LANES:
+                width = 3 * LANES
+                some = products_of_48(left, right, rows, lane, bars, marks)
+            elif stop - m > LANES:
+                width = 2 * LANES
+                some = products_of_32(left, right, rows, lane, bars, marks)
+            else:
+                width = LANES
+                some = products_of_16(left, right, rows, lane, bars, marks)
+            for i in range(count if some else 0):
+                own = _own(bits[i], m, x + i, r, columns) if bits[i] else 0
+                if not own:
+                    continue
+                cell = line[1] + m
+                saved -= _keep(rounded, candidates, (q + i, products[i], own), rests + m * behind, cell)
+                if counts[q + i] >= limits[q + i]:
+                    saved -= _FLUSHED * offer(query, memory, rounded, candidates, lists, q + i, room)
+            m += width
+    return saved
+
+
+@borrowing
+@no_type_check
+def _sift_tiles(query, memory, rounded, candidates, y, line, columns, r, lists, passed):
+    """Do what `_sift_lanes` does where memory lies in tiles."""
+    left, right = rounded[0], rounded[1]
+    found, numbers, counts, limits, floors = candidates[:5]
+    marks, room = passed
+    bits, products = marks
+    w, c = query.shape[1], query.shape[2]
+    first, saved = line[0] * ((w + SIDE - 1) // SIDE) * SIDE, 0
+    for x in range(0, w, SIDE):
+        q, count = y * w + x, min(SIDE, w - x)
+        m, stop = max(columns[0], x - r), min(columns[1], x + count + r)
+        if m >= stop or _are_settled(floors, q, count):
+            continue
+        saved += count * (stop - m)
+        m -= m % SIDE
+        while m < stop:
+            place = (first + m) * c
+            if stop - m <= SIDE:
+                width = SIDE
+                some = products_of_tile(left, right, (q, c), place, floors, marks)
+            elif stop - m <= 2 * SIDE or 3 * SIDE < stop - m <= 4 * SIDE:
+                width = 2 * SIDE
+                some = products_of_2_tiles(left, right, (q, c), place, floors, marks)
+            else:
+                width = 3 * SIDE
+                some = products_of_3_tiles(left, right, (q, c), place, floors, marks)
+            for i in range(count if some else 0):
+                own = _own(bits[i], m, x + i, r, columns) if bits[i] else 0
+                number = counts[q + i]
+                while own:
+                    bit = lowest_bit(own)
+                    own &= own - 1
+                    found[q + i, number], numbers[q + i, number] = products[i, bit], line[1] + m + bit
+                    number += 1
+                saved -= _PASSED * (number - counts[q + i])
+                counts[q + i] = number
+                if number >= limits[q + i]:
+                    saved -= _FLUSHED * offer(query, memory, rounded, candidates, lists, q + i, room)
+            m += width
+    return saved
+
+
+@borrowing
+@no_type_check
 def sift_rows(query, memory, rounded, candidates, ys, place, columns, reach, lists, passed, credit):
     """Make cells of a memory row that may belong into a list candidates of the query cells of the rows y0..y1-1.
 
@@ -220,48 +325,20 @@ def sift_rows(query, memory, rounded, candidates, ys, place, columns, reach, lis
     has saved, how many rows it rests, and how many it would rest next. Returns the first row that was not sifted,
     because sifting rests.
     """
-    left, right, slot, _, _, _, first, _, _ = rounded
-    _, _, counts, limits, floors, words, least = candidates
-    marks, room = passed
-    bits, products = marks
-    h, w, c = query.shape
+    h, w, _ = query.shape
     frame, row = place
-    bars, begin, origin = (words, least), (slot[frame] * h + row) * w * (c // GROUP + 1), (frame * h + row) * w
-    rests, behind = GROUP * (begin + w * (first // GROUP + 1)), c - first
+    line = rounded[2][frame] * h + row, (frame * h + row) * w
     for y in range(ys[0], ys[1]):
         if credit[1] > 0:
             return y
         r = reach[abs(row - y)]
         if r < 0:
             continue
-        saved = credit[0]
-        for x in range(0, w, QUERIES):
-            q, count = y * w + x, min(QUERIES, w - x)
-            span = (q, q + count - 1, first)
-            m, stop = max(columns[0], x - r), min(columns[1], x + count + r)
-            if _are_settled(floors, q, count):
-                continue
-            saved += count * max(0, stop - m)
-            while m < stop:
-                lane = (begin + m, w)
-                if stop - m > 2 * LANES:
-                    width = 3 * LANES
-                    some = products_of_48(left, right, span, lane, bars, marks)
-                elif stop - m > LANES:
-                    width = 2 * LANES
-                    some = products_of_32(left, right, span, lane, bars, marks)
-                else:
-                    width = LANES
-                    some = products_of_16(left, right, span, lane, bars, marks)
-                for i in range(count if some else 0):
-                    nearest, farthest = max(0, x + i - r - m), min(width, stop - m, x + i + r + 1 - m)
-                    own = bits[i] & ((1 << farthest) - (1 << nearest)) if farthest > nearest else 0
-                    if not own:
-                        continue
-                    saved -= _keep(rounded, candidates, (q + i, products[i], own), rests + m * behind, origin + m)
-                    if counts[q + i] >= limits[q + i]:
-                        saved -= _FLUSHED * offer(query, memory, rounded, candidates, lists, q + i, room)
-                m += width
+        if rounded[9]:
+            saved = _sift_tiles(query, memory, rounded, candidates, y, line, columns, r, lists, passed)
+        else:
+            saved = _sift_lanes(query, memory, rounded, candidates, y, line, columns, r, lists, passed)
+        saved += credit[0]
         credit[0] = min(max(0, saved), credit[3])
         if saved < 0:
             credit[1], credit[2] = credit[2], min(2 * credit[2], _LONGEST_REST)

@@ -4,7 +4,8 @@ Features are rounded to 8 bits, and how far a cell was moved by that is known. S
 between what bounds the product of the cells lies, whatever the features are. Cells that may belong into a query cell's
 list, and no others, are kept as its candidates, and in the end multiplied in float32 as `window_topk` does it: the
 answer is to the bit the same. Where channels come in the order of their variance, it may be guessed from the first ones
-whether the others are worth it, and one match in thousands is missed.
+whether the others are worth it, and one match in thousands is missed; not where the processor multiplies tiles, which
+takes all channels at once.
 
 Where too many pairs may belong into lists, as with features that are alike everywhere, rows of memory cells are
 multiplied in float32 at once.
@@ -16,15 +17,15 @@ from typing import NamedTuple, no_type_check
 import numpy as np
 from jaxtyping import Bool, Float32, Int64
 
-from selfvos.ops.kernels.byte_vectors import QUERIES
+from selfvos.ops.kernels.byte_tiles import begin_tiles, end_tiles
 from selfvos.ops.kernels.compiling import borrowing, compiled
 from selfvos.ops.kernels.rounding import RoundedFrames
 from selfvos.ops.kernels.settling import search_settling, telling_spans
 from selfvos.ops.kernels.sifting import (
     MOST_CREDIT,
-    TILE,
     flush_all,
     no_candidates,
+    no_marks,
     raise_floor,
     sift_rows,
     start_again,
@@ -135,8 +136,10 @@ def search_band(query, memory, rounded, candidates, visit, band, results):
     _, h, w, _ = memory.shape
     lists = (results[0], results[1], np.empty(FLOAT_QUERIES * CELLS, dtype=np.float32))
     room = np.empty(results[0].shape[1], dtype=np.int32)
-    passed = (np.empty(QUERIES, dtype=np.int64), np.empty((QUERIES, TILE), dtype=np.int32)), room
+    passed = no_marks(), room
     credit = np.array([0, 0, 1, MOST_CREDIT])
+    if rounded[9]:
+        begin_tiles()
     for step in range(2 * h):
         far = (step + 1) // 2 if step % 2 else -(step // 2)
         if reach[latest, min(abs(far), h - 1)] < 0:
@@ -150,3 +153,5 @@ def search_band(query, memory, rounded, candidates, visit, band, results):
         for row in range(h):
             _search_row(query, memory, rounded, candidates, band, (order[i], row), reach, lists, passed, credit)
     flush_all(query, memory, rounded, candidates, lists, (top * w, bottom * w), room)
+    if rounded[9]:
+        end_tiles()
