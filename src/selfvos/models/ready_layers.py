@@ -11,7 +11,10 @@ from selfvos.ops import winograd
 
 
 class ReadyConvolution(nn.Module):
-    """A 3 x 3 convolution that knows a way with fewer products, and takes it for float32 on the CPU."""
+    """A 3 x 3 convolution that knows a way with fewer products, and takes it for float32 on the CPU.
+
+    In other precisions its weights are cast once, where autocast would cast them again for each frame.
+    """
 
     transformed: Tensor
     full_bias: Tensor
@@ -25,6 +28,7 @@ class ReadyConvolution(nn.Module):
         self.register_buffer("transformed", winograd.transform(weight), persistent=False)
         bias = layer.weight.new_zeros(layer.out_channels) if layer.bias is None else layer.bias
         self.register_buffer("full_bias", F.pad(bias, more), persistent=False)
+        self._cast: dict[torch.dtype, tuple[Tensor, Tensor | None]] = {}
 
     @staticmethod
     def fits(layer: nn.Module) -> bool:
@@ -44,9 +48,19 @@ class ReadyConvolution(nn.Module):
         if plain and winograd.is_worth_it() and (added is None or added.shape[1] == len(self.full_bias)):
             y = winograd.convolve(x, self.transformed, self.full_bias, added=added, rectify=rectify)
             return y[:, : len(self.weight)]
-        y = F.conv2d(x, self.weight, self.bias, padding=1)
-        y = y if added is None else y + added
-        return torch.relu(y) if rectify else y
+        y = F.conv2d(x, *self._weights(x.device.type), padding=1)
+        if added is not None:
+            y = y.add_(added) if added.dtype == y.dtype else y + added
+        return torch.relu_(y) if rectify else y
+
+    def _weights(self, device: str) -> tuple[Tensor, Tensor | None]:
+        """Return weight and bias in the precision that autocast asks for."""
+        if not torch.is_autocast_enabled(device):
+            return self.weight, self.bias
+        precision = torch.get_autocast_dtype(device)
+        if precision not in self._cast:
+            self._cast[precision] = self.weight.to(precision), None if self.bias is None else self.bias.to(precision)
+        return self._cast[precision]
 
 
 class ReadyConstant(nn.Module):

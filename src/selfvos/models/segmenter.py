@@ -1,6 +1,7 @@
 """The whole network: E, V and D under one roof, composed from settings."""
 
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 from jaxtyping import Float
@@ -81,7 +82,7 @@ class Segmenter(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return next(iter(self.state_dict(keep_vars=True).values()), torch.empty(0)).device
+        return next(chain(self.parameters(), self.buffers()), torch.empty(0)).device
 
     def train(self, mode: bool = True) -> "Segmenter":  # noqa: FBT001, FBT002 - as torch has it
         """Switch to training; an encoder that is frozen goes on normalising as it does in use."""

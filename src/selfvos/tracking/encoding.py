@@ -14,6 +14,7 @@ from selfvos.models.inference import for_inference
 from selfvos.models.kept import kept
 from selfvos.models.precision import autocast, decide
 from selfvos.models.segmenter import Segmenter
+from selfvos.ops.guided_filter import Guide
 from selfvos.tracking.framing import Framing
 from selfvos.tracking.settings import FrameConfig
 from selfvos.types import FrameFeatures
@@ -89,6 +90,8 @@ class EncodedFrame:
         """Tells frames apart that share a cache."""
         self.prepared: Any = None
         """What its propagator made of it before its turn; see `PreparesFrames`."""
+        self.guide: Guide | None = None
+        """What its masks are redrawn by, if that was made before their turn."""
         self._encoding = encoding
         self._smaller: dict[float, FrameFeatures] = {}
 
@@ -168,7 +171,9 @@ class FrameEncoding:
         with autocast(self.precision, image.device):
             features = self.network.encode_frame(image, keyed=self._keyed)
         stages = {name: stage.float() for name, stage in features.stages.items()}
-        return FrameFeatures(key=features.key, base=features.base.float(), stages=stages)
+        same = (stages[name] for name, stage in features.stages.items() if stage is features.base)
+        base = next(same, None)
+        return FrameFeatures(key=features.key, base=features.base.float() if base is None else base, stages=stages)
 
     def smaller(self, image: Float[Tensor, "1 3 y x"], share: float) -> FrameFeatures:
         """Return what the network says of a frame at a share of its size, both sides to the nearest whole cell."""
