@@ -59,7 +59,7 @@ def matched(
     stages = [_resized(one, (rows, columns)) for view in (features, *beside) for one in _stages(view, name)]
     if not unit_length:
         return torch.cat(stages, dim=1)
-    return torch.cat([F.normalize(stage, dim=1) for stage in stages], dim=1) / math.sqrt(len(stages))
+    return torch.cat([F.normalize(stage, dim=1) for stage in stages], dim=1).div_(math.sqrt(len(stages)))
 
 
 def _stages(features: FrameFeatures, name: str) -> list[Tensor]:

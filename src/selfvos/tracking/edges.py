@@ -19,7 +19,14 @@ _LEAST_PX = 2
 """A smaller reach is not worth its time."""
 
 
-def at_edges(image: Float[Tensor, "1 3 y x"], soft: SoftMasks, edge_px: int, epsilon: float = 1e-3) -> Iterator[Layer]:
+def at_edges(
+    image: Float[Tensor, "1 3 y x"],
+    soft: SoftMasks,
+    edge_px: int,
+    epsilon: float = 1e-3,
+    *,
+    guide: Guide | None = None,
+) -> Iterator[Layer]:
     """Yield masks in pixels whose outlines have moved to edges of the picture, every channel once, in no set order.
 
     Windows get smaller for objects that are small beside them; outlines of the smallest ones stay where they are.
@@ -30,6 +37,7 @@ def at_edges(image: Float[Tensor, "1 3 y x"], soft: SoftMasks, edge_px: int, eps
         soft: Masks, background first.
         edge_px: How far outlines may move, >= 1.
         epsilon: Variance of colour below which a window counts as even, > 0.
+        guide: Of this image for these two; None: made where it is needed.
 
     Source:
         This package's own, with the guided filter of He et al. 2010.
@@ -40,7 +48,7 @@ def at_edges(image: Float[Tensor, "1 3 y x"], soft: SoftMasks, edge_px: int, eps
     workers = kernel_threads()
     for reach in sorted(set(reaches), reverse=True):
         # What all masks of a reach share is as large as a mask: one reach after the other.
-        redraw = _filter(image, soft, reach, epsilon)
+        redraw = _filter(image, soft, reach, epsilon, guide if reach == edge_px else None)
         channels = [channel for channel, own in enumerate(reaches) if own == reach and (channel or usual)]
         for layer in in_turn(redraw, channels, workers):
             yield layer
@@ -50,7 +58,14 @@ def at_edges(image: Float[Tensor, "1 3 y x"], soft: SoftMasks, edge_px: int, eps
         yield Layer(0, (1 - rest).clamp(0, 1))
 
 
-def _filter(image: Float[Tensor, "1 3 y x"], soft: SoftMasks, reach: int, epsilon: float) -> Callable[[int], Layer]:
+def make_guide(image: Float[Tensor, "1 3 y x"], edge_px: int, epsilon: float) -> Guide | None:
+    """Return what `at_edges` makes of an image whatever its masks are; None where it makes nothing of it alone."""
+    return Guide(image[0], radius_px=edge_px, epsilon=epsilon) if edge_px and image.device.type == "cpu" else None
+
+
+def _filter(
+    image: Float[Tensor, "1 3 y x"], soft: SoftMasks, reach: int, epsilon: float, made: Guide | None
+) -> Callable[[int], Layer]:
     """Return what moves the outlines of a channel by up to so many pixels."""
     if not reach:
         return soft.layer_in_pixels
@@ -62,7 +77,7 @@ def _filter(image: Float[Tensor, "1 3 y x"], soft: SoftMasks, reach: int, epsilo
             return Layer(channel, found[0, 0].clamp(0, 1))
 
         return whole
-    guide = Guide(image[0], radius_px=reach, epsilon=epsilon)
+    guide = Guide(image[0], radius_px=reach, epsilon=epsilon) if made is None else made
 
     def part(channel: int) -> Layer:
         layer = soft.layer_in_pixels(channel, guide.margin)

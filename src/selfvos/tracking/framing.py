@@ -43,9 +43,10 @@ class Framing:
 
         Departure from the released code, which pads with the mean colour: that would put an edge into the picture.
         """
-        x = torch.from_numpy(np.require(rgb, requirements=["C", "W"])).to(device).permute(2, 0, 1)[None].float() / 255
+        x = torch.from_numpy(np.require(rgb, requirements=["C", "W"])).to(device)
+        x = x.permute(2, 0, 1)[None].float().div_(255)
         if self.resized != self.native:
-            x = F.interpolate(x, size=self.resized, mode="bicubic", align_corners=False, antialias=True).clamp(0, 1)
+            x = F.interpolate(x, size=self.resized, mode="bicubic", align_corners=False, antialias=True).clamp_(0, 1)
         return self._pad(x)
 
     def objects(self, mask: Ids, ids: list[int], device: torch.device) -> Float[Tensor, "1 o y2 x2"]:

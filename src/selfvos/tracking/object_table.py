@@ -151,7 +151,7 @@ class ObjectTable:
     def read_out(self, found: LabelMap, given: Ids | None) -> Ids:
         """Return the ids of a decided frame; pixels of a given mask are as given."""
         shown = [0, *(0 if state.lost else state.id for state in self.states)]
-        ids = np.asarray(shown, self._dtype())[found.channel]
+        ids = np.take(np.asarray(shown, self._dtype()), found.channel)
         if given is not None:
             ids = np.where(np.isin(ids, np.unique(given[given > 0])), 0, ids)
             ids = np.where(given > 0, given, ids)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
+from selfvos.ops.guided_filter import Guide
 from selfvos.ops.label_map import Layer
 from selfvos.ops.levels import HALF, level, lines, raised
 from selfvos.tracking.edges import at_edges
@@ -28,6 +29,8 @@ class Shown:
     """What lines of each object have to reach; empty where that is nothing special."""
     given: bool = False
     """Whether the mask was given: it is shown as it is."""
+    guide: Guide | None = None
+    """Of the frame, where that was made before."""
 
     @property
     def stride(self) -> int:
@@ -47,7 +50,8 @@ class Shown:
             found = (self.soft.layer(channel) for channel in range(self.soft.channels))
         else:
             # Not remembered: small mistakes along edges would add up from frame to frame.
-            found = at_edges(self.image, self.soft, self.config.edge_px, self.config.edge_epsilon)
+            edges = self.config.edge_px, self.config.edge_epsilon
+            found = at_edges(self.image, self.soft, *edges, guide=self.guide)
         return found if self.given else map(self._raised, found)
 
     def _raised(self, layer: Layer) -> Layer:

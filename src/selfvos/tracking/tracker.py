@@ -12,6 +12,7 @@ from jaxtyping import Float, UInt8
 from selfvos.errors import UsageError
 from selfvos.models.segmenter import Segmenter
 from selfvos.ops.label_map import LabelMap
+from selfvos.tracking.edges import make_guide
 from selfvos.tracking.encoded_ahead import EncodedAhead, Encoder
 from selfvos.tracking.encoding import EncodedFrame, FeatureCache, FrameEncoding
 from selfvos.tracking.object_table import Ids, ObjectTable
@@ -250,6 +251,7 @@ class Tracker:
 
     def _prepare(self, frame: UInt8[np.ndarray, "y x 3"], table: ObjectTable) -> EncodedFrame:
         encoded = self._encode(frame, table)
+        encoded.guide = make_guide(encoded.image, self.config.show.edge_px, self.config.show.edge_epsilon)
         if isinstance(self.propagator, PreparesFrames):
             self.propagator.prepare(encoded)
         return encoded
@@ -276,8 +278,9 @@ class Tracker:
         moves = tracked is not None and self.config.show.edge_px > 0
         self._shown = None  # broken off while it decides, it has no mask
         image = tracked.image if tracked is not None and moves else None
-        shown = Shown(soft, image, self.config.show, table.line_levels, given=tracked is None)
+        guide = tracked.guide if tracked is not None else None
+        shown = Shown(soft, image, self.config.show, table.line_levels, given=tracked is None, guide=guide)
         found = table.decide(shown)
-        self._shown = shown
+        self._shown = replace(shown, guide=None)  # it is as large as the frame, and made again if it is wanted
         self.propagator.decided(found)
         return found
