@@ -1,4 +1,7 @@
-"""Draw how the time of a frame grows: ``python -m benchmarks.curves FOLDER`` writes performance.svg and .json."""
+"""Draw how the time of a frame grows, as the weights recommend.
+
+``python -m benchmarks.curves FOLDER`` writes performance.svg and performance.json.
+"""
 
 import json
 import statistics
@@ -13,8 +16,8 @@ import numpy as np
 import torch
 
 from benchmarks.footage import frames, mask, model
-from benchmarks.tracking import propagation
-from selfvos.tracking.settings import FrameConfig, MemoryConfig, RefineConfig, TrackConfig
+from selfvos.tracking.recommendation import recommended
+from selfvos.tracking.settings import RefineConfig, TrackConfig
 from selfvos.tracking.tracker import Tracker
 
 _REPEATS = 5
@@ -24,23 +27,24 @@ Points = list[tuple[float, float]]
 def main() -> None:
     torch.set_num_threads(2)
     folder = Path(sys.argv[1])
-    plain, refined = propagation(), replace(propagation(), refine=RefineConfig(rounds=1))
+    usual = recommended(model())
+    refined = replace(usual, refine=RefineConfig(rounds=1))
     sides = (120, 240, 360, 480)
     lasts = (0, 5, 10, 20, 30)
     counts = (1, 2, 3, 5)
     curves: dict[str, dict[str, Points]] = {
         "short side of the frame, px": {
-            name: [(side, _frame(_at(config, side))) for side in sides]
-            for name, config in (("R = 0", plain), ("R = 1", refined))
+            name: [(side, _frame(config.at_size(side))) for side in sides]
+            for name, config in (("R = 0", usual), ("R = 1", refined))
         },
         "frames remembered besides the first (R = 0)": {
-            "480p": [(last, _frame(replace(plain, memory=MemoryConfig(last=last)))) for last in lasts]
+            "480p": [(last, _frame(replace(usual, memory=replace(usual.memory, last=last)))) for last in lasts]
         },
         "objects": {
             name: [(count, _frame(config, objects=count)) for count in counts]
-            for name, config in (("R = 0", plain), ("R = 1", refined))
+            for name, config in (("R = 0", usual), ("R = 1", refined))
         },
-        "frame of the video (R = 0, 240p)": {"240p": _along(_at(plain, 240), 300)},
+        "frame of the video (R = 0, 240p)": {"240p": _along(usual.at_size(240), 300)},
     }
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "performance.json").write_text(json.dumps(curves, indent=1) + "\n")
@@ -65,11 +69,6 @@ def draw(curves: dict[str, dict[str, Points]], path: Path) -> None:
         panel.legend(frameon=False)
     panels[0].set_ylabel("seconds per frame")
     figure.savefig(path)
-
-
-def _at(config: TrackConfig, side: int) -> TrackConfig:
-    """Return settings for frames of another size; the window stays as many cells."""
-    return replace(config, frame=FrameConfig(short_side_px=side))
 
 
 def _frame(config: TrackConfig, objects: int = 1) -> float:

@@ -14,7 +14,7 @@ from selfvos.training.fit import WEIGHTS
 
 BUILT_IN = {
     "default": "the weights that ship with the package",
-    "twin": "the same and a second encoder, matched as one: better, for 1.8 times the time",
+    "twin": "the same and a second encoder, matched as one: better, for twice the time of `best`",
     "random-resnet18": "an untrained ResNet-18 to layer3: what any training has to beat",
     "lab-patches": "raw Lab colour: what any learning has to beat",
 }
