@@ -114,6 +114,22 @@ def test_blocks_of_the_copy_write_once(tiles):
 
 @pytest.mark.parametrize("rectify", [False, True])
 @torch.no_grad()
+def test_weights_are_cast_once_and_to_what_autocast_would_cast_them_to(rectify, tiles):
+    layer = nn.Conv2d(32, 16, 3, padding=1)
+    ready, x, added = ReadyConvolution(layer), torch.randn(2, 32, 9, 8), torch.randn(2, 16, 9, 8)
+    with autocast("bfloat16", torch.device("cpu")):
+        wanted, half = layer(x), added.bfloat16()
+        assert ready(x).equal(wanted)
+        assert ready(x, half, rectify=rectify).equal(torch.relu(wanted + half) if rectify else wanted + half)
+        mixed = ready(x, added, rectify=rectify)
+        first = ready._weights("cpu")[0]
+        assert ready._weights("cpu")[0] is first
+    assert mixed.dtype == torch.float32, "what is added in full precision is not rounded"
+    torch.testing.assert_close(ready(x), layer(x), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("rectify", [False, True])
+@torch.no_grad()
 def test_a_convolution_that_learned_nothing_is_its_bias(rectify):
     layer = nn.Conv2d(5, 3, (4, 2), stride=(2, 1), padding=(1, 0), dilation=(1, 2))
     assert not ReadyConstant.fits(layer)

@@ -26,6 +26,24 @@ def test_frame_is_scaled_to_one_and_padded_with_its_border():
     torch.testing.assert_close(x, torch.full_like(x, 0.2))
 
 
+@pytest.mark.parametrize(("mode", "steps"), [("bilinear", 2), ("nearest", 12)])
+@pytest.mark.parametrize("native", [(90, 121), (40, 54), (64, 90)])
+def test_resized_in_bytes_a_frame_is_nearly_what_it_is_in_full_precision(native, mode, steps):
+    rng = np.random.default_rng(0)
+    coarse = torch.from_numpy(rng.uniform(0, 255, (1, 3, 9, 12)))
+    rgb = torch.nn.functional.interpolate(coarse, size=native, mode=mode)[0].permute(1, 2, 0).numpy().round()
+    framing = Framing.fit(native, FrameConfig(short_side_px=64), 8)
+    exact = torch.from_numpy(rgb).permute(2, 0, 1)[None] / 255
+    if framing.resized != native:
+        exact = torch.nn.functional.interpolate(exact, size=framing.resized, mode="bicubic", antialias=True)
+    h, w = framing.resized
+    found = framing.frame(rgb.astype(np.uint8), CPU)
+    assert found.dtype == torch.float32
+    off = 255 * (found[..., :h, :w] - exact.clamp(0, 1)).abs()
+    assert off.max() <= steps + 0.01
+    assert off.mean() <= 0.5
+
+
 def test_masks_come_back_where_they_were():
     mask = np.zeros((30, 50), dtype=np.uint8)
     mask[5:20, 10:40] = 7
