@@ -24,7 +24,7 @@ SIDE = 16
 STEP = 64
 """Channels that one instruction takes."""
 ALIGNED = 64
-"""Bytes: rows that start at a multiple of this are loaded twice as fast."""
+"""Bytes: rows that start at a multiple of this are loaded six times as fast."""
 STRIDE = LANES * MOST_VECTORS
 """Numbers from one row of products to the next."""
 

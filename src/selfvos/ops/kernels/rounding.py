@@ -221,6 +221,14 @@ def _round_cell(cell, step, rounded):
 
 @compiled
 @no_type_check
+def _round_next(cell, step, rounded, farthest, longest):
+    """Round a cell; return the largest square of what one lost so far, and of one; infinity where one has none."""
+    own, _, lost = _round_cell(cell, step, rounded)
+    return max(farthest, lost), max(longest, own) if own < np.inf else np.float32(np.inf)
+
+
+@compiled
+@no_type_check
 def _round_memory(frame, step, first, packed):
     """Round a frame; return the largest square of what a cell lost, and of a cell; infinity where one has none."""
     h, w, c = frame.shape
@@ -230,10 +238,7 @@ def _round_memory(frame, step, first, packed):
     size = w * (c + GROUP)
     for y in range(h):
         for x in range(w):
-            own, _, lost = _round_cell(frame[y, x], step, cell)
-            farthest, longest = max(farthest, lost), max(longest, own)
-            if not own < np.inf:
-                longest = np.float32(np.inf)
+            farthest, longest = _round_next(frame[y, x], step, cell, farthest, longest)
             for group in range(first // GROUP):
                 lanes[y * size // GROUP + group * w + x] = groups[group]
             length, _ = _length(cell, first)
@@ -255,10 +260,7 @@ def _tile_memory(frame, step, packed):
     tiles, many = (w + SIDE - 1) // SIDE, c // GROUP
     for y in range(h):
         for x in range(w):
-            own, _, lost = _round_cell(frame[y, x], step, cell)
-            farthest, longest = max(farthest, lost), max(longest, own)
-            if not own < np.inf:
-                longest = np.float32(np.inf)
+            farthest, longest = _round_next(frame[y, x], step, cell, farthest, longest)
             begin = (y * tiles + x // SIDE) * SIDE * many + x % SIDE
             for group in range(many):
                 lanes[begin + group * SIDE] = groups[group]
