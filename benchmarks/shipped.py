@@ -58,7 +58,7 @@ def track_fast(repeats: int) -> Entry:
 
 
 def track_best(repeats: int) -> Entry:
-    """A whole track with ``--quality best``."""
+    """A whole track with ``--quality best``, each frame as it comes: without the looks at later ones."""
     return whole_track("track_best", quality_config(model(), "best"), repeats, _OVERLAP)
 
 

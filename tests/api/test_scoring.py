@@ -3,6 +3,7 @@ import pytest
 from PIL import Image
 
 from selfvos import api
+from selfvos.api.benchmark_runs import BenchmarkRun
 from selfvos.data.mask_png import read_mask, write_mask
 from selfvos.errors import Stopped
 from selfvos.settings import override
@@ -100,3 +101,18 @@ def test_overlays_show_the_masks_of_any_method(root, tmp_path):
     drawn = np.asarray(Image.open(root / "frames" / "one" / "3.png"))
     difference = np.abs(frames[3].astype(int) - drawn)
     assert difference[inside].mean() > 3 * difference[~inside].mean()
+
+
+def test_tracked_together_or_alone_masks_are_the_same_whoever_looks_ahead(model, config, root, tmp_path):
+    smooth = override(config, ["refine.rounds=0", "smooth={}", "smooth.window=3", "smooth.frames=1"])
+    ways = {"smooth": smooth, "plain": override(config, ["refine.rounds=0"])}
+    runs = {name: BenchmarkRun(config=way, out=tmp_path / name) for name, way in ways.items()}
+    done = dict(api.track_together(model, "folder", runs, root=root))
+    assert {video: {name: len(times) for name, times in done[video].items()} for video in done} == {
+        video: dict.fromkeys(ways, FRAMES) for video in ("one", "two")
+    }
+    for name, way in ways.items():
+        api.evaluate(model, "folder", root=root, out=tmp_path / f"{name} alone", config=way)
+        for file in sorted((tmp_path / name / "masks").rglob("*.png")):
+            alone = tmp_path / f"{name} alone" / file.relative_to(tmp_path / name)
+            assert np.array_equal(read_mask(file), read_mask(alone))

@@ -101,21 +101,23 @@ def _in_step(
     """Track a video in several ways, frame by frame, and yield the seconds of each."""
     stages = {stage for run in runs.values() for stage in run.config.feature.stages}
     cache, reading = _TimedCache(stages), _TimedReading(read_tracked(video))
-    trackers = {name: make_tracker(model, run.config, cache) for name, run in runs.items()}
+    # Whoever looks at later frames before their turn is not in step, and shares nothing.
+    alone = {name for name, run in runs.items() if run.config.smooth}
+    trackers = {name: make_tracker(model, run.config, None if name in alone else cache) for name, run in runs.items()}
     copies = tee(reading, max(1, len(trackers)))
     walks = {
-        name: task.follow(tracker, video, runs[name].out / task.folder, frames)
+        name: task.follow(tracker, video, runs[name].out / task.folder, None if name in alone else frames)
         for (name, tracker), frames in zip(trackers.items(), copies, strict=False)
     }
 
-    def seconds(walk: Iterator[None]) -> float:
-        begin, cache.spared_s, read_s = time.perf_counter(), 0.0, reading.last_s
+    def seconds(name: str, walk: Iterator[None]) -> float:
+        begin, cache.spared_s, read_s = time.perf_counter(), 0.0, 0.0 if name in alone else reading.last_s
         next(walk)
         return time.perf_counter() - begin + cache.spared_s + read_s
 
     for _ in video.tracked if walks else ():
         reading.last_s = 0.0
-        yield {name: seconds(walk) for name, walk in walks.items()}
+        yield {name: seconds(name, walk) for name, walk in walks.items()}
     for walk in walks.values():
         next(walk, None)
 

@@ -208,6 +208,6 @@ def _frames(tracker: MaskTracker, source: Source, leg: Leg, watch: Watch) -> Ite
     frames = leg.frames(source)
     # Whoever hands over arrays may make each one when it is asked for: a camera is not read ahead of.
     asked_for = isinstance(source, FrameArrays) and not source.at_hand
-    for frame in frames if asked_for else tracker.ahead(ahead(frames)):
+    for frame in frames if asked_for else tracker.ahead(ahead(frames), smooth=True, watch=watch):
         go_on(watch)
         yield frame

@@ -75,10 +75,12 @@ class Watcher:
             error.exit_status = 128 + self._flag.signal_number
 
     def tell(self, stage: str, done: int, total: int | None, **facts: float) -> None:
-        """Move the bar of a stage; a stage that begins anew gets a new bar."""
-        key = stage if "loss" in facts or stage in {"decoding videos", "pseudo masks", "clustering"} else "main"
+        """Move the bar of a stage; one that begins anew gets a new bar, but for the frames that are looked ahead to."""
+        beside = {"decoding videos", "pseudo masks", "clustering", "looking ahead"}
+        key = stage if "loss" in facts or stage in beside else "main"
         text = f"{stage}  loss {facts['loss']:.3f}" if "loss" in facts else stage
-        if key not in self._tasks or done < self._bar.tasks[self._tasks[key]].completed:
+        again = key != "looking ahead" and key in self._tasks and done < self._bar.tasks[self._tasks[key]].completed
+        if again or key not in self._tasks:
             self._tasks[key] = self._bar.add_task(text, total=total)
         self._bar.update(self._tasks[key], completed=done, total=total, description=text)
 

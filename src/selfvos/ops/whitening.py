@@ -1,10 +1,12 @@
 """Whitening: every direction in which features vary counts alike when they are compared."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -42,6 +44,48 @@ class Whitening:
         return F.normalize((features - self.mean) @ self.matrix, dim=-1)
 
 
+class Statistics(NamedTuple):
+    """How features vary over the cells of one frame, or of several."""
+
+    mean: Float64[Tensor, " c"]
+    covariance: Float64[Tensor, "c c"]
+
+
+def statistics(features: Float[Tensor, "h w c"]) -> Statistics:
+    """Return how features vary over the cells of a frame."""
+    cells = features.flatten(0, 1).cpu().double()  # not every device has doubles
+    mean = cells.mean(dim=0)
+    centred = cells - mean
+    return Statistics(mean, centred.mT @ centred / len(cells))
+
+
+def pooled(first: Statistics, others: Sequence[Statistics], share: float) -> Statistics:
+    """Return how features vary over the cells of several frames.
+
+    Args:
+        first: Of one frame.
+        others: Of others, at least one, which count alike.
+        share: What all others count for, in [0, 1]; the first one counts for the rest.
+    """
+    weights = [1 - share, *[share / len(others)] * len(others)]
+    frames = list(zip(weights, (first, *others), strict=True))
+    mean = torch.stack([weight * frame.mean for weight, frame in frames]).sum(dim=0)
+    covariance = torch.zeros_like(first.covariance)
+    for weight, frame in frames:
+        off = frame.mean - mean
+        covariance += weight * (frame.covariance + off.outer(off))
+    return Statistics(mean, covariance)
+
+
+def whitening(known: Statistics, config: WhitenConfig) -> Whitening:
+    """Return how to whiten features that vary in a known way; see `fit_whitening`."""
+    variance, directions = torch.linalg.eigh(known.covariance)
+    variance, directions = variance.clamp_min(0).flip(0), directions.flip(1)
+    relative = variance / variance.mean().clamp_min(torch.finfo(torch.float32).tiny)
+    matrix = (directions * (relative + config.shrinkage).rsqrt())[:, : config.channels]
+    return Whitening(mean=known.mean.float(), matrix=matrix.float())
+
+
 def fit_whitening(features: Float[Tensor, "h w c"], config: WhitenConfig) -> Whitening:
     """Learn from one frame how to whiten features.
 
@@ -60,11 +104,5 @@ def fit_whitening(features: Float[Tensor, "h w c"], config: WhitenConfig) -> Whi
         Whitening of image descriptors for retrieval (Jegou and Chum 2012), with a ridge, and with the statistics of
         the frame that shows the objects in place of a training set's.
     """
-    cells = features.flatten(0, 1).cpu().double()  # not every device has doubles
-    mean = cells.mean(dim=0)
-    centred = cells - mean
-    variance, directions = torch.linalg.eigh(centred.mT @ centred / len(cells))
-    variance, directions = variance.clamp_min(0).flip(0), directions.flip(1)
-    relative = variance / variance.mean().clamp_min(torch.finfo(torch.float32).tiny)
-    matrix = (directions * (relative + config.shrinkage).rsqrt())[:, : config.channels]
-    return Whitening(mean=mean.to(features), matrix=matrix.to(features))
+    found = whitening(statistics(features), config)
+    return Whitening(mean=found.mean.to(features), matrix=found.matrix.to(features))

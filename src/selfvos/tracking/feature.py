@@ -1,5 +1,6 @@
 """What of a frame's features is matched, in one video."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jaxtyping import Float
@@ -8,7 +9,7 @@ from torch import Tensor
 from selfvos.errors import UsageError
 from selfvos.models.segmenter import Segmenter
 from selfvos.ops.matched import check_matched, matched
-from selfvos.ops.whitening import Whitening, fit_whitening
+from selfvos.ops.whitening import Whitening, fit_whitening, pooled, statistics, whitening
 from selfvos.tracking.encoding import EncodedFrame
 from selfvos.tracking.settings import FeatureConfig, TrackConfig
 
@@ -44,11 +45,29 @@ class MatchedFeature:
         """Learn from the first frame of a video how its frames are compared."""
         self.learned = Learned(frame=frame.number)
         if self.config.whiten is not None:
-            self.learned = Learned(fit_whitening(self.key(frame), self.config.whiten), frame.number)
+            self.learned = Learned(fit_whitening(self._cells(frame), self.config.whiten), frame.number)
+
+    def survey(self, first: EncodedFrame, later: Sequence[EncodedFrame], share: float) -> None:
+        """Learn from the first frame of a video and from later ones how its frames are compared.
+
+        Args:
+            first: The first frame.
+            later: At least one; no more is kept of any of them.
+            share: What the later ones count for; see `pooled`.
+        """
+        if self.config.whiten is None:
+            return
+        known = pooled(statistics(self._cells(first)), [statistics(self._cells(frame)) for frame in later], share)
+        found, device = whitening(known, self.config.whiten), first.image.device
+        self.learned = Learned(Whitening(found.mean.to(device), found.matrix.to(device)), first.number)
 
     def key(self, frame: EncodedFrame) -> Float[Tensor, "h w c"]:
         """Return what a frame is matched by."""
-        config, whitening = self.config, self.learned.whitening
+        cells, learned = self._cells(frame), self.learned.whitening
+        return cells if learned is None else learned(cells)
+
+    def _cells(self, frame: EncodedFrame) -> Float[Tensor, "h w c"]:
+        config = self.config
         found = matched(
             frame.features,
             config.stage,
@@ -56,5 +75,4 @@ class MatchedFeature:
             scale=config.scale,
             beside=[frame.smaller(share) for share in config.smaller],
         )
-        cells = found[0].permute(1, 2, 0).contiguous()
-        return cells if whitening is None else whitening(cells)
+        return found[0].permute(1, 2, 0).contiguous()

@@ -1,10 +1,10 @@
 """Label propagation: memory of past frames, matching, and labels carried along the matches."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -19,31 +19,19 @@ from selfvos.ops.labels import fold, stretch, unfold
 from selfvos.ops.sparse_labels import SparseLabels
 from selfvos.tracking.encoding import EncodedFrame, FrameEncoding
 from selfvos.tracking.feature import Learned, MatchedFeature
-from selfvos.tracking.framing import Framing
 from selfvos.tracking.labels import empty_memory, harden, settle, telling_cells, with_changes
 from selfvos.tracking.leaving import left
-from selfvos.tracking.memory import Entry, Remembered
+from selfvos.tracking.memory import Entry, Memory, Remembered
 from selfvos.tracking.propagation import Once, Propagation, WatchMatches, propagation, unwatched_matches
 from selfvos.tracking.propagator import MEMORY, DenseMasks, GivenMasks, SoftMasks
 from selfvos.tracking.refinement import WatchRounds, embed, refine, unwatched
 from selfvos.tracking.settings import TrackConfig
-from selfvos.types import MaskContext
+from selfvos.tracking.smoothing import look_ahead, smoothed
+from selfvos.tracking.view import Foreseen, View
+from selfvos.types import Watch
 
 Labels = Float[Tensor, "1 o1 h w"] | SparseLabels
 """Labels of one frame: whole maps, or what cells show."""
-
-
-@dataclass(frozen=True)
-class View:
-    """What is kept of a frame until it is remembered."""
-
-    key: Float[Tensor, "h w c"]
-    framing: Framing
-    number: int
-    context: MaskContext | None = None
-    """What V and D need of it; None without them."""
-    picture: UInt8[Tensor, "y x 3"] | None = None
-    """The frame, one pixel for each label, where labels are aligned by it."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +77,8 @@ class LabelPropagation:
         """Whether memory has cells of which nobody knows what they show."""
         self._leaving = False
         """Whether objects left something behind in the frame before."""
+        self._first: EncodedFrame | None = None
+        """The first frame, until it is settled how frames are compared."""
 
     @property
     def supervision(self) -> str:
@@ -101,11 +91,17 @@ class LabelPropagation:
         assert self._masks is not None, "no frame has been given masks"
         return self._masks
 
+    @property
+    def is_watched(self) -> bool:
+        """See `Foresees.is_watched`."""
+        return self.watch_matches is not unwatched_matches
+
     def start(self, frame: EncodedFrame) -> None:
         """See `Propagator.start`."""
         self.memory, self._masks, self._partial, self._leaving = empty_memory(self.config), None, False, False
         self.feature.begin(frame)
         self._view = self._look(frame)
+        self._first = frame if self.config.smooth else None
 
     def prepare(self, frame: EncodedFrame) -> None:
         """See `PreparesFrames.prepare`."""
@@ -115,11 +111,58 @@ class LabelPropagation:
     def follow(self, frame: EncodedFrame) -> SoftMasks:
         """See `Propagator.follow`."""
         self._remember()
+        self._first = None
+        if isinstance(frame.prepared, Foreseen):
+            self._view, self._masks, self._given = frame.prepared.view, frame.prepared.masks, False
+            return self._masks
         view = frame.prepared if isinstance(frame.prepared, View) else self._look(frame)
         found = propagation(view.key, self.memory, self.config, self._sharing(frame))
         self.watch_matches(self.memory.walked, found.matches)
         self._view, self._masks, self._given = view, self._refined(view, self._carried(view, found), found), False
         return self._masks
+
+    def survey(self, later: Iterable[EncodedFrame]) -> None:
+        """See `Foresees.survey`."""
+        first, smooth = self._first, self.config.smooth
+        if first is None or smooth is None or len(self.memory) or not (smooth.survey and (frames := list(later))):
+            return
+        self.feature.survey(first, frames, smooth.survey)
+        self._view = self._look(first)
+
+    def foresee(self, frames: Iterable[EncodedFrame], count: int, watch: Watch) -> list[Foreseen]:
+        """See `Foresees.foresee`."""
+        state, smooth = self.snapshot(), self.config.smooth
+        assert smooth is not None, "asked for what comes later without settings for it"
+        window, before = list[Foreseen](), None
+        try:
+            for done, frame in enumerate(frames):
+                look_ahead(watch, done, count, smooth)
+                masks = self.follow(frame)
+                assert self._view is not None
+                window.append(Foreseen(self._view, masks))
+                before = before or self.memory.snapshot()
+            return [] if before is None else smoothed(window, state.masks, before, self, smooth, watch)
+        finally:
+            self.restore(state)
+
+    def again(self, view: View, remembered: Remembered, beside: SoftMasks) -> SoftMasks:
+        """Carry labels to a frame from others that are remembered, whatever is remembered of the walk.
+
+        Args:
+            view: What is kept of the frame.
+            remembered: The other frames.
+            beside: Masks of the frame before it, or after it: parts of objects appear near those.
+        """
+        kept = self.memory, self._masks, self._leaving
+        self.memory, self._masks, self._leaving = _memory_of(remembered, self.config), beside, True
+        try:
+            return self._carried(view, propagation(view.key, self.memory, self.config))
+        finally:
+            self.memory, self._masks, self._leaving = kept
+
+    def entry(self, seen: Foreseen) -> Entry:
+        """Return what memory holds of a frame."""
+        return self._entry(seen.view, seen.masks, self._to_remember(seen.masks))
 
     def learn(self, given: GivenMasks) -> SoftMasks:
         """See `Propagator.learn`."""
@@ -225,7 +268,7 @@ class LabelPropagation:
     def _entry(self, view: View, masks: SoftMasks, labels: Labels) -> Entry:  # noqa: ARG002
         telling = None
         # Whoever shares matches, or looks at them, has other labels, or wants them all.
-        if not self._shares and self.watch_matches is unwatched_matches:
+        if not (self._shares or self.is_watched):
             telling = telling_cells(self._background(labels, view), self.config.labels.scale)
         return Entry(view.key, self._folded(labels), None, view.number, view.picture, telling)
 
@@ -316,6 +359,14 @@ class MaskPropagation(LabelPropagation):
         # What takes most of the memory of an object has half precision; a mask hardly changes by it.
         values = embed(self.network, view.context, masks.in_pixels()).half()
         return replace(super()._entry(view, masks, labels), values=values)
+
+
+def _memory_of(remembered: Remembered, config: TrackConfig) -> Memory:
+    """Return a memory that lends all that is remembered."""
+    recent = len(remembered.entries) - remembered.permanent
+    memory = Memory(recent, permanent=config.memory.permanent, leading=config.feature.whiten is not None)
+    memory.restore(remembered)
+    return memory
 
 
 def _without_empty(cells: Float[Tensor, "1 o1 h w"]) -> Float[Tensor, "1 o1 h w"]:

@@ -1,5 +1,6 @@
 """What a method of tracking is: encoded frames and given masks in, soft masks out."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -12,6 +13,7 @@ from selfvos.ops.label_map import LabelMap, Layer
 from selfvos.registry import Registry
 from selfvos.tracking.encoding import EncodedFrame, FrameEncoding
 from selfvos.tracking.settings import TrackConfig
+from selfvos.types import Watch
 
 MEMORY = "memory"
 """Name of selfvos' own system."""
@@ -177,6 +179,33 @@ class PreparesFrames(Protocol):
         """Leave with a frame of the video that has begun what `follow` will want of it.
 
         It is called from another thread while `follow` is at the frame before, and so changes nothing but the frame.
+        """
+        ...
+
+
+@runtime_checkable
+class Foresees(Protocol):
+    """A propagator that can let frames that come later have a say."""
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether somebody watches where labels come from, frame by frame."""
+        ...
+
+    def survey(self, later: Iterable[EncodedFrame]) -> None:
+        """Learn from frames of the video how its frames are compared; only before the first one is followed."""
+        ...
+
+    def foresee(self, frames: Iterable[EncodedFrame], count: int, watch: Watch) -> list[Any]:
+        """Follow all objects through the next frames, and back; know afterwards what it knew before.
+
+        Args:
+            frames: The next ones.
+            count: How many there are.
+            watch: Told how far it is, and asked whether to stop.
+
+        Returns:
+            What each frame has to have as `EncodedFrame.prepared` when `follow` gets it, for its masks to be these.
         """
         ...
 

@@ -210,6 +210,34 @@ class ShowConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SmoothConfig:
+    """What frames that come later have to say, where a whole video is tracked and not each frame as it comes.
+
+    Frames are tracked window by window; then labels are carried to each frame of the window anew, from the frames
+    before and those after it, and the first frame's mask is still the only one that was given.
+    """
+
+    window: int = 60
+    """Frames that are tracked together, at least 2; what they are matched by, and their labels, are kept meanwhile."""
+    frames: int = 10
+    """Frames on either side of a frame that its labels come from, at least 1; the last ones of a window, so many of
+    them, are tracked once more with the next window, if there is one. Less than `window`."""
+    sweeps: int = 2
+    """How often labels are carried anew, through the whole window, at least 1: in turn from its end and from its
+    beginning, the last time from its beginning."""
+    survey: float = 0.5
+    """Share that frames of the first window have in the statistics that features are whitened by, in [0, 1); the rest
+    is that of the first frame."""
+
+    def __post_init__(self) -> None:
+        _at_least("frames", self.frames, 1)
+        _at_least("sweeps", self.sweeps, 1)
+        _at_least("window", self.window, self.frames + 1)
+        if not 0 <= self.survey < 1:
+            raise UsageError(f"survey must be in [0, 1), got {self.survey}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class PointConfig:
     """How points become label maps, and label maps points again."""
 
@@ -247,6 +275,9 @@ class TrackConfig:
     """How V and D redraw masks."""
     show: ShowConfig = field(default_factory=ShowConfig)
     """What is shown of them."""
+    smooth: SmoothConfig | None = None
+    """What later frames have to say, where frames can be read ahead; None: nothing. With soft labels, matches and no
+    rounds of V and D."""
     points: PointConfig = field(default_factory=PointConfig)
     """How points are drawn and read, where points are followed."""
 
@@ -256,6 +287,10 @@ class TrackConfig:
         in_parts = isinstance(self.match, MatchConfig) and self.labels.scale > 1
         if self.labels.align is not None and not in_parts:
             raise UsageError("labels are aligned by matches, in parts of cells: set labels.align to null")
+        if self.smooth is not None and (self.refine.rounds or self.labels.hard or isinstance(self.match, AttendConfig)):
+            raise UsageError(
+                "only soft labels that matches carry, and no V and D redraw, are smoothed: set smooth to null"
+            )
 
     def at_size(self, short_side_px: int) -> "TrackConfig":
         """Return the same way to track at another size: what counts cells or tracked pixels grows or shrinks with it.

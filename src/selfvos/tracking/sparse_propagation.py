@@ -21,11 +21,12 @@ from selfvos.ops.sparse_labels import (
     without,
 )
 from selfvos.tracking.encoding import FrameEncoding
-from selfvos.tracking.label_propagation import LabelPropagation, View
+from selfvos.tracking.label_propagation import LabelPropagation
 from selfvos.tracking.propagation import Propagation
 from selfvos.tracking.propagator import SoftMasks
 from selfvos.tracking.settings import TrackConfig
 from selfvos.tracking.sparse_masks import SparseMasks
+from selfvos.tracking.view import View
 
 
 def fits_sparse(encoding: FrameEncoding, config: TrackConfig) -> bool:

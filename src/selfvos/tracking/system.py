@@ -13,7 +13,7 @@ from selfvos.tracking.propagator import MEMORY, SYSTEMS, system_name
 from selfvos.tracking.recommendation import quality_config, recommended
 from selfvos.tracking.settings import TrackConfig
 from selfvos.tracking.tracker import Tracker
-from selfvos.types import Frame, ObjectState
+from selfvos.types import Frame, ObjectState, Watch, ignore
 
 __all__ = [
     "MEMORY",
@@ -49,7 +49,7 @@ class MaskTracker(Protocol):
         """Begin a video: forget everything, learn the objects of its first mask."""
         ...
 
-    def ahead(self, frames: Iterable[Frame]) -> Iterator[Frame]:
+    def ahead(self, frames: Iterable[Frame], *, smooth: bool = False, watch: Watch = ignore) -> Iterator[Frame]:
         """Hand on the frames of a walk, ready to be tracked sooner where that can be."""
         ...
 

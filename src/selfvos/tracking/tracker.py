@@ -1,6 +1,7 @@
 """Frame in, mask out."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -16,11 +17,15 @@ from selfvos.tracking.edges import make_guide
 from selfvos.tracking.encoded_ahead import EncodedAhead, Encoder
 from selfvos.tracking.encoding import EncodedFrame, FeatureCache, FrameEncoding
 from selfvos.tracking.object_table import Ids, ObjectTable
-from selfvos.tracking.propagator import SYSTEMS, GivenMasks, PreparesFrames, SoftMasks, system_name
+from selfvos.tracking.propagator import SYSTEMS, Foresees, GivenMasks, PreparesFrames, SoftMasks, system_name
 from selfvos.tracking.recommendation import recommended
 from selfvos.tracking.settings import TrackConfig
 from selfvos.tracking.showing import Shown
-from selfvos.types import Frame, ObjectState
+from selfvos.tracking.windows import Windows
+from selfvos.types import Frame, ObjectState, Watch, ignore
+
+_SURVEYED = 5
+"""Of so many frames of the first window, one is looked at before any is followed."""
 
 
 @dataclass(frozen=True)
@@ -65,10 +70,13 @@ class Tracker:
         self._table: ObjectTable | None = None
         self._shown: Shown | None = None
         self._encoded_ahead = EncodedAhead()
+        self._windows = Windows()
+        self._watch: Watch = ignore
 
     def close(self) -> None:
         """Give back all memory that the video has taken; `start` begins another one."""
         self._table = self._shown = None
+        self._windows.forget()
         self.propagator = self._make()
 
     def __enter__(self) -> "Tracker":
@@ -108,12 +116,13 @@ class Tracker:
         """
         table = ObjectTable(self._encoding.fit(frame), self.config, mask)
         self._table = None  # broken off while it learns, it has not started
+        self._windows.forget()
         self.propagator.start(self._encode(frame, table))
         self._show(table, self.propagator.learn(self._drawn(table, mask)))
         self._table = table
         return table.as_ids(mask)
 
-    def ahead(self, frames: Iterable[Frame]) -> Iterator[Frame]:
+    def ahead(self, frames: Iterable[Frame], *, smooth: bool = False, watch: Watch = ignore) -> Iterator[Frame]:
         """Hand on the frames of a walk; from the first mask on, each is encoded while the one before it is tracked.
 
         ``for frame in tracker.ahead(frames): tracker.step(frame.rgb)`` gives the same masks in less time. Frames are
@@ -122,9 +131,17 @@ class Tracker:
 
         Args:
             frames: In the order in which they are tracked; of these, one more is read than is handed on.
+            smooth: Let frames that come later have a say in the masks of each, where the settings say so
+                (`TrackConfig.smooth`): a whole window is read, and its masks are there all at once. Not where trackers
+                share a cache, or somebody watches matches.
+            watch: Told how far a window is while it is tracked, and asked whether to stop.
         """
-        alone = self._encoding.cache is None and self._encoding.network.device.type == "cpu"
-        if not (alone and isinstance(self.propagator, PreparesFrames)):
+        cached, method = self._encoding.cache is not None, self.propagator
+        if smooth and self.config.smooth and not cached and isinstance(method, Foresees) and not method.is_watched:
+            self._watch = watch
+            return self._windows.walk(frames, lambda: self._table is not None, self.config.smooth)
+        alone = not cached and self._encoding.network.device.type == "cpu"
+        if not (alone and isinstance(method, PreparesFrames)):
             return iter(frames)
         return self._encoded_ahead.walk(frames, Encoder(lambda: self._table, self._prepare))
 
@@ -148,6 +165,11 @@ class Tracker:
         table.check_frame(frame)
         if mask is not None:
             table.check(mask)
+            self._windows.forget()
+        elif (foreseen := self._windows.take(frame, lambda frames: self._foresee(frames, table))) is not None:
+            encoded = self._encode(frame, table)
+            encoded.prepared = foreseen
+            return self._follow(table, encoded, None)
         encoded = self._encoded_ahead.take(frame, table)
         if encoded is None:
             return self._follow(table, self._encode(frame, table), mask)
@@ -173,6 +195,7 @@ class Tracker:
         """
         table = self._started()
         table.check(mask)
+        self._windows.forget()
         self.propagator.forget_recent()
         table.enrol(mask)
         self._show(table, self.propagator.learn(self._drawn(table, mask)))
@@ -198,6 +221,7 @@ class Tracker:
         table.check_frame(frame)
         table.check(mask)
         table.enrol(mask)
+        self._windows.forget()
         given = replace(self._drawn(table, mask), complete=complete)
         self.propagator.remember(self._encode(frame, table), given)
 
@@ -217,6 +241,7 @@ class Tracker:
 
         What follows is, bit for bit, what followed then.
         """
+        self._windows.forget()
         self.propagator.restore(snapshot.propagator)
         # In the end: what another thread makes of the next frame counts only for the table that it was made for.
         self._table, self._shown = snapshot.table.copy(), snapshot.shown
@@ -250,8 +275,30 @@ class Tracker:
         return self._encoding.encode(frame, table.framing)
 
     def _prepare(self, frame: UInt8[np.ndarray, "y x 3"], table: ObjectTable) -> EncodedFrame:
-        encoded = self._encode(frame, table)
+        encoded = self._looked_at(frame, table)
         encoded.guide = make_guide(encoded.image, self.config.show.edge_px, self.config.show.edge_epsilon)
+        return encoded
+
+    def _foresee(self, frames: Sequence[Frame], table: ObjectTable) -> Sequence[Any]:
+        """Return what `EncodedFrame.prepared` is to be of each of the frames that come next."""
+        method = self.propagator
+        assert isinstance(method, Foresees)
+        method.survey(self._encode(frame.rgb, table) for frame in frames[::_SURVEYED])
+        with closing(self._encoded_in_turn(frames, table)) as encoded:
+            return method.foresee(encoded, len(frames), self._watch)
+
+    def _encoded_in_turn(self, frames: Sequence[Frame], table: ObjectTable) -> Generator[EncodedFrame]:
+        made = self._encoded_ahead
+        for frame in made.walk(frames, Encoder(lambda: table, self._looked_at)):
+            encoded = made.take(frame.rgb, table)
+            if encoded is None:
+                yield self._encode(frame.rgb, table)
+            else:
+                with made.beside():
+                    yield encoded
+
+    def _looked_at(self, frame: UInt8[np.ndarray, "y x 3"], table: ObjectTable) -> EncodedFrame:
+        encoded = self._encode(frame, table)
         if isinstance(self.propagator, PreparesFrames):
             self.propagator.prepare(encoded)
         return encoded

@@ -41,7 +41,7 @@ class MaskFollowing(Task[MaskTracker]):
     ) -> Iterator[None]:
         """Follow the objects of a video, and write the masks of those frames that results need; see `Task.follow`."""
         given, required = set(video.given), set(video.required)
-        for t, frame in enumerate(frames or tracker.ahead(read_tracked(video))):
+        for t, frame in enumerate(frames or tracker.ahead(read_tracked(video), smooth=True)):
             mask = video.given_mask(frame.name) if frame.name in given else None
             ids = tracker.start(frame.rgb, mask) if t == 0 and mask is not None else tracker.step(frame.rgb, mask)
             if frame.name in required:
