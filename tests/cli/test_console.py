@@ -34,6 +34,19 @@ def test_progress_shows_stage_steps_and_loss_on_a_terminal(terminal):
     assert "left" in text
 
 
+def test_windows_that_are_looked_ahead_to_share_a_bar(terminal):
+    with Watcher() as watcher:
+        for window in range(3):
+            for done in range(1, 5):
+                watcher.tell("looking ahead", done, 4)
+            watcher.tell("tracking", window + 1, 3)
+        assert [(task.description, task.completed) for task in watcher._bar.tasks] == [
+            ("looking ahead", 4),
+            ("tracking", 3),
+        ]
+    assert "looking ahead" in terminal.getvalue()
+
+
 def test_nothing_is_shown_in_a_pipe(capsys):
     with Watcher() as watcher:
         watcher.tell("tracking", 1, 2)

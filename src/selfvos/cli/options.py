@@ -68,6 +68,8 @@ class Changes(NamedTuple):
         from selfvos import api
 
         sets = [*(self.sets or []), *([] if self.rounds is None else [f"refine.rounds={self.rounds}"])]
+        if self.rounds:
+            sets.append("smooth=null")  # what V and D redraw is not smoothed
         return api.change_settings(config, files=self.files or [], sets=sets)
 
 
