@@ -31,7 +31,7 @@ def quick(monkeypatch):
             self.mask = mask
             return mask
 
-        def ahead(self, frames):
+        def ahead(self, frames, **_):
             return iter(frames)
 
         def step(self, *_):

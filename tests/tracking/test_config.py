@@ -11,7 +11,7 @@ from selfvos.ops.window_attention import AttendConfig
 from selfvos.settings import from_dict, override, to_dict
 from selfvos.tracking.presets import PRESETS
 from selfvos.tracking.recommendation import recommended
-from selfvos.tracking.settings import FrameConfig, LabelConfig, ShowConfig, TrackConfig
+from selfvos.tracking.settings import FrameConfig, LabelConfig, ShowConfig, SmoothConfig, TrackConfig
 
 
 @pytest.mark.parametrize(("side", "radius", "edge"), [(240, 9.0, 6), (360, 13.5, 9), (480, 18.0, 12)])
@@ -61,7 +61,8 @@ def test_weights_that_ship_know_how_to_be_quick():
     larger = balanced.at_size(600)
     assert larger.labels.leave is not None
     labels = replace(larger.labels, leave=replace(larger.labels.leave, every=1))
-    assert best == replace(larger, feature=replace(larger.feature, smaller=(0.8,)), labels=labels)
+    feature = replace(larger.feature, smaller=(0.8,))
+    assert best == replace(larger, feature=feature, labels=labels, smooth=SmoothConfig())
     with pytest.raises(UsageError, match="know fast, balanced, best, not 'fats'; did you mean 'fast'"):
         api.track_config(model, None, "fats")
     with pytest.raises(UsageError, match="not both"):
