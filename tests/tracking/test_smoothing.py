@@ -371,3 +371,15 @@ def test_settings_that_make_no_sense_are_refused(wrong):
 def test_what_cannot_be_smoothed_is_refused(other):
     with pytest.raises(UsageError, match="set smooth to null"):
         replace(CONFIG, **other)
+
+
+def test_closing_lets_go_of_the_window(colours):
+    tracker = Tracker(colours, CONFIG)
+    frames = tracker.ahead(walk(), smooth=True)
+    tracker.start(next(frames).rgb, drawn(0)[1])
+    tracker.step(next(frames).rgb)
+    held = tracker._windows
+    assert held._known
+    tracker.close()
+    assert tracker._windows is not held
+    assert (len(tracker._windows._held), len(tracker._windows._known)) == (0, 0)

@@ -76,7 +76,7 @@ class Tracker:
     def close(self) -> None:
         """Give back all memory that the video has taken; `start` begins another one."""
         self._table = self._shown = None
-        self._windows.forget()
+        self._windows, self._watch = Windows(), ignore
         self.propagator = self._make()
 
     def __enter__(self) -> "Tracker":
